@@ -1,0 +1,1 @@
+//! The HTTP contract: routes, types, errors, OpenAPI, and a client.

@@ -1,0 +1,1 @@
+//! The network owner's side: registrar, EST, decisions, API.

@@ -1,0 +1,1 @@
+//! Private keys at rest and in hardware, behind the Signer trait.

@@ -1,0 +1,1 @@
+//! The factory line and the MASA.

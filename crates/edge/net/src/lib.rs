@@ -1,0 +1,1 @@
+//! Sockets: the TLS accept loop and client, verifiers, exporter, certificate reload, and the clock.

@@ -1,0 +1,1 @@
+//! State tables and the journal, in one transaction, on SQLite or PostgreSQL.

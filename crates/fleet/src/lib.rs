@@ -1,0 +1,1 @@
+//! Devices and their life cycle, owners, credentials, claims, policy, decisions. Pure.

@@ -1,0 +1,1 @@
+//! Certificates, path validation and signed envelopes; the only maker of verified values.

@@ -1,0 +1,1 @@
+//! Whole simulated worlds for tests, benchmarks and the demo.
