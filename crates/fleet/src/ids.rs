@@ -1,0 +1,236 @@
+//! Names that two organisations compute alike without asking each other, so that a device's
+//! journal can travel with it.
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use crate::Error;
+
+/// A SHA-256 digest. Written as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// 32 zero bytes: what the first entry of a journal chain has in front of it.
+    pub const ZERO: Self = Self([0; 32]);
+
+    /// SHA-256 of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self::of_parts(&[bytes])
+    }
+
+    /// SHA-256 of the concatenation of `parts`.
+    #[must_use]
+    pub fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut context = Context::new(&SHA256);
+        for part in parts {
+            context.update(part);
+        }
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(context.finish().as_ref());
+        Self(bytes)
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Reads 64 lower-case hexadecimal digits.
+    ///
+    /// # Errors
+    /// [`Error::BadIdentifier`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        from_hex::<32>(text).map(Self).ok_or(Error::BadIdentifier {
+            what: "Digest",
+            digits: 64,
+        })
+    }
+}
+
+/// Declares a name of 16 bytes, written as 32 lower-case hexadecimal digits.
+macro_rules! identifier {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; 16]);
+
+        impl $name {
+            /// The 16 bytes.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+
+            /// Reads 32 lower-case hexadecimal digits.
+            ///
+            /// # Errors
+            /// [`Error::BadIdentifier`] for anything else.
+            pub fn parse(text: &str) -> Result<Self, Error> {
+                from_hex::<16>(text)
+                    .map(Self)
+                    .ok_or(Error::BadIdentifier { what: stringify!($name), digits: 32 })
+            }
+        }
+        text_forms!($name);
+    };
+}
+
+macro_rules! text_forms {
+    ($name:ident) => {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write_hex(&self.0, f)
+            }
+        }
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($name), "("))?;
+                write_hex(&self.0, f)?;
+                f.write_str(")")
+            }
+        }
+        impl std::str::FromStr for $name {
+            type Err = Error;
+            fn from_str(text: &str) -> Result<Self, Error> {
+                Self::parse(text)
+            }
+        }
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                Self::parse(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+text_forms!(Digest);
+
+identifier! {
+    /// A manufacturer: the first 16 bytes of SHA-256 over the SubjectPublicKeyInfo of the trust
+    /// anchor of its IDevIDs.
+    ManufacturerId
+}
+identifier! {
+    /// A device: the first 16 bytes of SHA-256 over `vouchsafe device`, its manufacturer's name
+    /// and its serial number, separated by zero bytes.
+    DeviceId
+}
+identifier! {
+    /// A network owner: the first 16 bytes of SHA-256 over the SubjectPublicKeyInfo of its
+    /// domain CA.
+    OwnerId
+}
+identifier! {
+    /// A voucher request and what became of it: the first 16 bytes of SHA-256 over the device's
+    /// name and the digest of the request.
+    VoucherId
+}
+identifier! {
+    /// An API token, drawn at random by the caller. Not the secret.
+    TokenId
+}
+
+/// A certificate's serial number in lower-case hexadecimal, unique under one authority.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct CredentialId(pub String);
+
+impl CredentialId {
+    /// The hexadecimal digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for CredentialId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl ManufacturerId {
+    /// The manufacturer whose IDevID trust anchor has this DER SubjectPublicKeyInfo.
+    #[must_use]
+    pub fn of_anchor(spki_der: &[u8]) -> Self {
+        Self(first_half(Digest::of(spki_der)))
+    }
+}
+
+impl DeviceId {
+    /// The device with this serial number (the `serialNumber` of the IDevID's subject, RFC 8995
+    /// §2.3.1) of this manufacturer.
+    #[must_use]
+    pub fn new(manufacturer: ManufacturerId, serial: &str) -> Self {
+        let manufacturer = manufacturer.to_string();
+        Self(first_half(Digest::of_parts(&[
+            b"vouchsafe device\0",
+            manufacturer.as_bytes(),
+            b"\0",
+            serial.as_bytes(),
+        ])))
+    }
+}
+
+impl OwnerId {
+    /// The owner whose domain CA has this DER SubjectPublicKeyInfo.
+    #[must_use]
+    pub fn of_domain_ca(spki_der: &[u8]) -> Self {
+        Self(first_half(Digest::of(spki_der)))
+    }
+}
+
+impl VoucherId {
+    /// The record of the voucher request with this digest from this device.
+    #[must_use]
+    pub fn new(device: DeviceId, request: Digest) -> Self {
+        Self(first_half(Digest::of_parts(&[&device.0, &request.0])))
+    }
+}
+
+fn first_half(digest: Digest) -> [u8; 16] {
+    let mut half = [0; 16];
+    for (to, from) in half.iter_mut().zip(digest.0) {
+        *to = from;
+    }
+    half
+}
+
+fn write_hex(bytes: &[u8], f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    for byte in bytes {
+        write!(f, "{byte:02x}")?;
+    }
+    Ok(())
+}
+
+/// Exactly `2 * N` lower-case digits: one name has one spelling.
+fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let [high, low] = pair else { return None };
+        *byte = nibble(*high)? << 4 | nibble(*low)?;
+    }
+    Some(bytes)
+}
+
+const fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
