@@ -22,6 +22,7 @@ mod error;
 pub mod ids;
 pub mod journal;
 pub mod lifecycle;
+pub mod manifest;
 pub mod manufacturer;
 pub mod owner;
 pub mod token;
