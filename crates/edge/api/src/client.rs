@@ -1,0 +1,648 @@
+//! A typed client: one method for each operation, over any transport.
+//!
+//! The event stream is not here, because it never ends: [`Client::read_journal`] with the position
+//! of the last entry gives the same entries.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::route::{self, APPLICATION_CMS, Route, TEXT_CSV};
+use crate::{
+    AddManufacturer, AddOwner, Approve, CheckPolicy, Checkpoint, Claim, CreateToken, CreatedToken,
+    Credential, CredentialFilter, Device, DeviceFilter, DryRun, DryRunPolicy, ImportDevices,
+    ImportResult, JournalPage, JournalQuery, Manufacturer, Owner, Page, PageQuery, Policy,
+    PolicyCheck, Problem, PutPolicy, Reasoned, Release, Revoke, SetTrust, Site, Status, Token,
+    Verification, Version,
+};
+
+/// Carries one request to the controller and its response back.
+///
+/// The request's URI is a path with query; scheme and authority are the transport's business, as
+/// are TLS, time-outs and the bound on the response's size.
+pub trait Transport: Send + Sync {
+    /// Why a request got no response.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Sends the request and waits for the whole response.
+    fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> impl Future<Output = Result<Response<Bytes>, Self::Error>> + Send;
+}
+
+/// The secret of a token. Neither prints nor serializes.
+#[derive(Clone)]
+pub struct BearerToken(HeaderValue);
+
+impl BearerToken {
+    /// Takes the secret as it was shown; surrounding white space is dropped. `None` when it cannot
+    /// be a token.
+    #[must_use]
+    pub fn new(secret: &str) -> Option<Self> {
+        let secret = secret.trim();
+        let printable = |byte: u8| byte.is_ascii_graphic();
+        if secret.is_empty() || !secret.bytes().all(printable) {
+            return None;
+        }
+        let mut value = HeaderValue::from_str(&format!("Bearer {secret}")).ok()?;
+        value.set_sensitive(true);
+        Some(Self(value))
+    }
+}
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("BearerToken(..)")
+    }
+}
+
+/// Why an operation gave no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError<E: std::error::Error + 'static> {
+    /// No response came.
+    #[error("the controller did not answer")]
+    Transport(#[source] E),
+    /// The controller answered with a problem.
+    #[error(transparent)]
+    Problem(Box<Problem>),
+    /// Something answered, and it does not speak this API.
+    #[error("status {status} with a body that is not of this API")]
+    Unexpected {
+        /// The HTTP status.
+        status: StatusCode,
+    },
+    /// The arguments make no request, such as an empty id.
+    #[error("{0}")]
+    Misuse(&'static str),
+}
+
+/// Something with the version it had when it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tagged<T> {
+    /// What was read.
+    pub value: T,
+    /// Its version, for If-Match.
+    pub version: Option<Version>,
+}
+
+/// Calls the operations of [`route::ROUTES`].
+#[derive(Debug, Clone)]
+pub struct Client<T> {
+    transport: T,
+    token: Option<BearerToken>,
+}
+
+type Answer<O, T> = Result<O, ClientError<<T as Transport>::Error>>;
+
+impl<T: Transport> Client<T> {
+    /// A client that shows this token with every request; without one only open routes answer.
+    pub fn new(transport: T, token: Option<BearerToken>) -> Self {
+        Self { transport, token }
+    }
+
+    /// Lists devices. All operations fail as [`ClientError`] says.
+    pub async fn list_devices(
+        &self,
+        filter: &DeviceFilter,
+        page: &PageQuery,
+    ) -> Answer<Page<Device>, T> {
+        self.call(Call::new(route::LIST_DEVICES).query(filter).query(page))
+            .await
+    }
+
+    /// Claims one device.
+    pub async fn claim_device(&self, claim: &Claim) -> Answer<Device, T> {
+        self.call(Call::new(route::CLAIM_DEVICE).json(claim)).await
+    }
+
+    /// Imports devices from a list.
+    pub async fn import_devices(&self, devices: &ImportDevices) -> Answer<ImportResult, T> {
+        self.call(Call::new(route::IMPORT_DEVICES).json(devices))
+            .await
+    }
+
+    /// Imports devices from comma-separated text with a header line.
+    pub async fn import_csv(&self, csv: Bytes) -> Answer<ImportResult, T> {
+        self.call(Call::new(route::IMPORT_DEVICES).body(TEXT_CSV, csv))
+            .await
+    }
+
+    /// Imports devices from a manufacturer's signed manifest.
+    pub async fn import_manifest(&self, manifest: Bytes) -> Answer<ImportResult, T> {
+        self.call(Call::new(route::IMPORT_DEVICES).body(APPLICATION_CMS, manifest))
+            .await
+    }
+
+    /// Shows one device.
+    pub async fn show_device(&self, id: &str) -> Answer<Tagged<Device>, T> {
+        self.call_tagged(Call::new(route::SHOW_DEVICE).id(id)).await
+    }
+
+    /// Lets a waiting device in.
+    pub async fn approve_device(
+        &self,
+        id: &str,
+        approve: &Approve,
+        version: Option<Version>,
+    ) -> Answer<Device, T> {
+        self.call(
+            Call::new(route::APPROVE_DEVICE)
+                .id(id)
+                .json(approve)
+                .if_match(version),
+        )
+        .await
+    }
+
+    /// Keeps a waiting device out.
+    pub async fn deny_device(
+        &self,
+        id: &str,
+        reason: &Reasoned,
+        version: Option<Version>,
+    ) -> Answer<Device, T> {
+        self.call(
+            Call::new(route::DENY_DEVICE)
+                .id(id)
+                .json(reason)
+                .if_match(version),
+        )
+        .await
+    }
+
+    /// Revokes all credentials of a device.
+    pub async fn revoke_device(
+        &self,
+        id: &str,
+        revoke: &Revoke,
+        version: Option<Version>,
+    ) -> Answer<Device, T> {
+        self.call(
+            Call::new(route::REVOKE_DEVICE)
+                .id(id)
+                .json(revoke)
+                .if_match(version),
+        )
+        .await
+    }
+
+    /// Keeps a device apart.
+    pub async fn quarantine_device(
+        &self,
+        id: &str,
+        reason: &Reasoned,
+        version: Option<Version>,
+    ) -> Answer<Device, T> {
+        self.call(
+            Call::new(route::QUARANTINE_DEVICE)
+                .id(id)
+                .json(reason)
+                .if_match(version),
+        )
+        .await
+    }
+
+    /// Lets a quarantined device back.
+    pub async fn restore_device(
+        &self,
+        id: &str,
+        reason: &Reasoned,
+        version: Option<Version>,
+    ) -> Answer<Device, T> {
+        self.call(
+            Call::new(route::RESTORE_DEVICE)
+                .id(id)
+                .json(reason)
+                .if_match(version),
+        )
+        .await
+    }
+
+    /// Gives a device up for another owner.
+    pub async fn release_device(
+        &self,
+        id: &str,
+        release: &Release,
+        version: Option<Version>,
+    ) -> Answer<Device, T> {
+        self.call(
+            Call::new(route::RELEASE_DEVICE)
+                .id(id)
+                .json(release)
+                .if_match(version),
+        )
+        .await
+    }
+
+    /// Ends a device's life.
+    pub async fn retire_device(
+        &self,
+        id: &str,
+        reason: &Reasoned,
+        version: Option<Version>,
+    ) -> Answer<Device, T> {
+        self.call(
+            Call::new(route::RETIRE_DEVICE)
+                .id(id)
+                .json(reason)
+                .if_match(version),
+        )
+        .await
+    }
+
+    /// Shows the journal of one device.
+    pub async fn device_journal(&self, id: &str) -> Answer<JournalPage, T> {
+        self.call(Call::new(route::DEVICE_JOURNAL).id(id)).await
+    }
+
+    /// Lists manufacturers.
+    pub async fn list_manufacturers(&self, page: &PageQuery) -> Answer<Page<Manufacturer>, T> {
+        self.call(Call::new(route::LIST_MANUFACTURERS).query(page))
+            .await
+    }
+
+    /// Adds a manufacturer.
+    pub async fn add_manufacturer(&self, add: &AddManufacturer) -> Answer<Manufacturer, T> {
+        self.call(Call::new(route::ADD_MANUFACTURER).json(add))
+            .await
+    }
+
+    /// Shows one manufacturer.
+    pub async fn show_manufacturer(&self, id: &str) -> Answer<Tagged<Manufacturer>, T> {
+        self.call_tagged(Call::new(route::SHOW_MANUFACTURER).id(id))
+            .await
+    }
+
+    /// Sets how far a manufacturer is trusted, if this is still its version.
+    pub async fn set_manufacturer_trust(
+        &self,
+        id: &str,
+        trust: &SetTrust,
+        version: Version,
+    ) -> Answer<Manufacturer, T> {
+        let call = Call::new(route::SET_MANUFACTURER_TRUST).id(id).json(trust);
+        self.call(call.if_match(Some(version))).await
+    }
+
+    /// Shows this domain.
+    pub async fn show_site(&self) -> Answer<Site, T> {
+        self.call(Call::new(route::SHOW_SITE)).await
+    }
+
+    /// Lists owners.
+    pub async fn list_owners(&self, page: &PageQuery) -> Answer<Page<Owner>, T> {
+        self.call(Call::new(route::LIST_OWNERS).query(page)).await
+    }
+
+    /// Adds another owner.
+    pub async fn add_owner(&self, add: &AddOwner) -> Answer<Owner, T> {
+        self.call(Call::new(route::ADD_OWNER).json(add)).await
+    }
+
+    /// Lists credentials.
+    pub async fn list_credentials(
+        &self,
+        filter: &CredentialFilter,
+        page: &PageQuery,
+    ) -> Answer<Page<Credential>, T> {
+        self.call(Call::new(route::LIST_CREDENTIALS).query(filter).query(page))
+            .await
+    }
+
+    /// Shows one credential.
+    pub async fn show_credential(&self, id: &str) -> Answer<Credential, T> {
+        self.call(Call::new(route::SHOW_CREDENTIAL).id(id)).await
+    }
+
+    /// Revokes one credential.
+    pub async fn revoke_credential(&self, id: &str, revoke: &Revoke) -> Answer<Credential, T> {
+        self.call(Call::new(route::REVOKE_CREDENTIAL).id(id).json(revoke))
+            .await
+    }
+
+    /// Shows the policy in force.
+    pub async fn show_policy(&self) -> Answer<Tagged<Policy>, T> {
+        self.call_tagged(Call::new(route::SHOW_POLICY)).await
+    }
+
+    /// Puts a policy in force, if the one in force still has this version.
+    pub async fn put_policy(&self, policy: &PutPolicy, version: Version) -> Answer<Policy, T> {
+        self.call(
+            Call::new(route::PUT_POLICY)
+                .json(policy)
+                .if_match(Some(version)),
+        )
+        .await
+    }
+
+    /// Reads a policy and says what is wrong with it.
+    pub async fn check_policy(&self, policy: &CheckPolicy) -> Answer<PolicyCheck, T> {
+        self.call(Call::new(route::CHECK_POLICY).json(policy)).await
+    }
+
+    /// Says what a policy would change.
+    pub async fn dry_run_policy(&self, policy: &DryRunPolicy) -> Answer<DryRun, T> {
+        self.call(Call::new(route::DRY_RUN_POLICY).json(policy))
+            .await
+    }
+
+    /// Shows the journal since a position.
+    pub async fn read_journal(&self, query: &JournalQuery) -> Answer<JournalPage, T> {
+        self.call(Call::new(route::READ_JOURNAL).query(query)).await
+    }
+
+    /// Verifies every chain of the journal.
+    pub async fn verify_journal(&self) -> Answer<Verification, T> {
+        self.call(Call::new(route::VERIFY_JOURNAL)).await
+    }
+
+    /// Shows the newest checkpoint.
+    pub async fn show_checkpoint(&self) -> Answer<Checkpoint, T> {
+        self.call(Call::new(route::SHOW_CHECKPOINT)).await
+    }
+
+    /// Signs a checkpoint of all chains now.
+    pub async fn create_checkpoint(&self) -> Answer<Checkpoint, T> {
+        self.call(Call::new(route::CREATE_CHECKPOINT)).await
+    }
+
+    /// Lists tokens.
+    pub async fn list_tokens(&self, page: &PageQuery) -> Answer<Page<Token>, T> {
+        self.call(Call::new(route::LIST_TOKENS).query(page)).await
+    }
+
+    /// Makes a token; its secret is in the answer and nowhere else.
+    pub async fn create_token(&self, create: &CreateToken) -> Answer<CreatedToken, T> {
+        self.call(Call::new(route::CREATE_TOKEN).json(create)).await
+    }
+
+    /// Revokes a token.
+    pub async fn revoke_token(&self, id: &str) -> Answer<(), T> {
+        self.exchange(Call::new(route::REVOKE_TOKEN).id(id))
+            .await
+            .map(drop)
+    }
+
+    /// Says how the controller is doing.
+    pub async fn show_status(&self) -> Answer<Status, T> {
+        self.call(Call::new(route::SHOW_STATUS)).await
+    }
+
+    async fn call<O: DeserializeOwned>(&self, call: Call) -> Answer<O, T> {
+        Ok(self.call_tagged(call).await?.value)
+    }
+
+    async fn call_tagged<O: DeserializeOwned>(&self, call: Call) -> Answer<Tagged<O>, T> {
+        let response = self.exchange(call).await?;
+        let value =
+            serde_json::from_slice(response.body()).map_err(|_| ClientError::Unexpected {
+                status: response.status(),
+            })?;
+        Ok(Tagged {
+            value,
+            version: Version::from_etag(response.headers()),
+        })
+    }
+
+    async fn exchange(&self, call: Call) -> Answer<Response<Bytes>, T> {
+        let request = call
+            .into_request(self.token.as_ref())
+            .map_err(ClientError::Misuse)?;
+        let response = self
+            .transport
+            .send(request)
+            .await
+            .map_err(ClientError::Transport)?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        match serde_json::from_slice(response.body()) {
+            Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
+            Err(_) => Err(ClientError::Unexpected {
+                status: response.status(),
+            }),
+        }
+    }
+}
+
+/// One request in the making.
+struct Call {
+    route: Route,
+    id: Option<String>,
+    query: String,
+    body: Option<(&'static str, Bytes)>,
+    if_match: Option<Version>,
+    fault: Option<&'static str>,
+}
+
+impl Call {
+    fn new(route: Route) -> Self {
+        Self {
+            route,
+            id: None,
+            query: String::new(),
+            body: None,
+            if_match: None,
+            fault: None,
+        }
+    }
+
+    fn id(mut self, id: &str) -> Self {
+        if id.is_empty() {
+            self.fault = Some("the id is empty");
+        }
+        self.id = Some(escape(id));
+        self
+    }
+
+    /// Adds the fields of a flat structure as query parameters; absent ones are left out.
+    fn query(mut self, parameters: &impl Serialize) -> Self {
+        let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(parameters) else {
+            self.fault = Some("the query is not a flat structure");
+            return self;
+        };
+        for (name, value) in fields {
+            let text = match value {
+                serde_json::Value::String(text) => text,
+                other => other.to_string(),
+            };
+            self.query
+                .push(if self.query.is_empty() { '?' } else { '&' });
+            self.query.push_str(&name);
+            self.query.push('=');
+            self.query.push_str(&escape(&text));
+        }
+        self
+    }
+
+    fn json(mut self, body: &impl Serialize) -> Self {
+        match serde_json::to_vec(body) {
+            Ok(bytes) => self.body = Some(("application/json", bytes.into())),
+            Err(_) => self.fault = Some("the body does not serialize"),
+        }
+        self
+    }
+
+    fn body(mut self, media_type: &'static str, body: Bytes) -> Self {
+        self.body = Some((media_type, body));
+        self
+    }
+
+    fn if_match(mut self, version: Option<Version>) -> Self {
+        self.if_match = version;
+        self
+    }
+
+    fn into_request(self, token: Option<&BearerToken>) -> Result<Request<Bytes>, &'static str> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let path = match &self.id {
+            Some(id) => self.route.path.replace("{id}", id),
+            None => self.route.path.to_owned(),
+        };
+        let mut request = Request::builder()
+            .method(http::Method::from(self.route.method))
+            .uri(path + &self.query)
+            .header(header::ACCEPT, "application/json, application/problem+json");
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, token.0.clone());
+        }
+        if let Some(version) = self.if_match {
+            request = request.header(header::IF_MATCH, version.to_string());
+        }
+        let body = match self.body {
+            Some((media_type, body)) => {
+                request = request.header(header::CONTENT_TYPE, media_type);
+                body
+            }
+            None => Bytes::new(),
+        };
+        request
+            .body(body)
+            .map_err(|_| "the arguments make no request")
+    }
+}
+
+/// Percent-encodes everything but unreserved characters (RFC 3986 §2.3).
+fn escape(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Code, DeviceState};
+
+    #[test]
+    fn a_query_leaves_out_what_is_absent_and_escapes_the_rest() {
+        let filter = DeviceFilter {
+            state: Some(DeviceState::Onboarded),
+            serial: Some("A&B 1/2".to_owned()),
+            ..DeviceFilter::default()
+        };
+        let page = PageQuery {
+            limit: Some(5),
+            after: None,
+        };
+        let call = Call::new(route::LIST_DEVICES).query(&filter).query(&page);
+        let request = call.into_request(None).unwrap();
+        assert_eq!(
+            request.uri(),
+            "/api/v1/devices?serial=A%26B%201%2F2&state=onboarded&limit=5"
+        );
+    }
+
+    #[test]
+    fn an_id_cannot_leave_its_place_in_the_path() {
+        let request = Call::new(route::SHOW_DEVICE)
+            .id("../tokens?x")
+            .into_request(None)
+            .unwrap();
+        assert_eq!(request.uri(), "/api/v1/devices/..%2Ftokens%3Fx");
+        assert!(
+            Call::new(route::SHOW_DEVICE)
+                .id("")
+                .into_request(None)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_token_does_not_print() {
+        let token = BearerToken::new(" s3cret\n").unwrap();
+        let request = Call::new(route::SHOW_STATUS)
+            .into_request(Some(&token))
+            .unwrap();
+        assert_eq!(request.headers()[header::AUTHORIZATION], "Bearer s3cret");
+        assert!(!format!("{token:?} {request:?}").contains("s3cret"));
+        assert!(BearerToken::new("two words").is_none());
+        assert!(BearerToken::new("").is_none());
+    }
+
+    /// Answers everything with one response.
+    struct Canned(StatusCode, &'static str);
+
+    impl Transport for Canned {
+        type Error = std::io::Error;
+
+        async fn send(&self, _: Request<Bytes>) -> Result<Response<Bytes>, Self::Error> {
+            let response = Response::builder()
+                .status(self.0)
+                .header(header::ETAG, "\"3\"");
+            Ok(response
+                .body(Bytes::from_static(self.1.as_bytes()))
+                .unwrap())
+        }
+    }
+
+    fn run<O>(future: impl Future<Output = O>) -> O {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::pin!(future).poll(&mut context) {
+            std::task::Poll::Ready(output) => output,
+            std::task::Poll::Pending => panic!("a canned answer is never pending"),
+        }
+    }
+
+    #[test]
+    fn a_problem_arrives_as_one() {
+        let text = r#"{"type":"x","title":"t","status":403,"code":"forbidden","detail":"d"}"#;
+        let client = Client::new(Canned(StatusCode::FORBIDDEN, text), None);
+        match run(client.show_site()) {
+            Err(ClientError::Problem(problem)) => assert_eq!(problem.code, Code::Forbidden),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_stranger_s_answer_is_told_apart() {
+        let client = Client::new(Canned(StatusCode::BAD_GATEWAY, "<html>"), None);
+        let status = match run(client.show_site()) {
+            Err(ClientError::Unexpected { status }) => status,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(status, StatusCode::BAD_GATEWAY);
+    }
+
+    #[test]
+    fn the_version_comes_with_what_was_read() {
+        let text = r#"{"rego":"","sha256":"","updated_at":"2026-01-01T00:00:00Z",
+            "updated_by":"default","version":3}"#;
+        let client = Client::new(Canned(StatusCode::OK, text), None);
+        assert_eq!(run(client.show_policy()).unwrap().version, Some(Version(3)));
+    }
+}

@@ -1,0 +1,404 @@
+//! The API as data: every operation with its method, path, roles and bodies.
+//!
+//! Handlers are mounted on these constants, the OpenAPI document and the client are made from
+//! them, and tests walk [`ROUTES`]. A route that is not here does not exist.
+
+use crate::Role;
+use Access::{AnyToken, Open, Roles};
+use Role::{Admin, Auditor, DeviceLine, Installer, Operator};
+
+/// HTTP methods that the API uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Makes something, or does something.
+    Post,
+    /// Replaces something.
+    Put,
+    /// Ends something.
+    Delete,
+}
+
+impl From<Method> for http::Method {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Get => Self::GET,
+            Method::Post => Self::POST,
+            Method::Put => Self::PUT,
+            Method::Delete => Self::DELETE,
+        }
+    }
+}
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody, without a token.
+    Open,
+    /// Any valid token.
+    AnyToken,
+    /// A valid token with one of these roles.
+    Roles(&'static [Role]),
+}
+
+/// A body: its media type, and the name of its schema in the OpenAPI document where it is JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Body {
+    /// The media type.
+    pub media_type: &'static str,
+    /// The schema's name; `None` for text and bytes.
+    pub schema: Option<&'static str>,
+}
+
+/// What a route makes of the If-Match header (RFC 9110 §13.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfMatchRule {
+    /// Ignores it.
+    Ignored,
+    /// Honours it when it is there.
+    Optional,
+    /// Refuses the request without it (428).
+    Required,
+}
+
+/// A query parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Query {
+    /// Its name.
+    pub name: &'static str,
+    /// Its JSON type: `string`, `integer` or `boolean`.
+    pub kind: &'static str,
+    /// What it does.
+    pub description: &'static str,
+}
+
+/// One operation of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// The operation's stable name, `snake_case`.
+    pub id: &'static str,
+    /// What it does, one line.
+    pub summary: &'static str,
+    /// The method.
+    pub method: Method,
+    /// The path, with `{id}` for parameters: as axum and OpenAPI write it.
+    pub path: &'static str,
+    /// The group it is shown in.
+    pub tag: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    /// Query parameters.
+    pub query: &'static [Query],
+    /// The bodies it reads; empty when it reads none.
+    pub request: &'static [Body],
+    /// The status of success.
+    pub status: u16,
+    /// The body of success.
+    pub response: Option<Body>,
+    /// What it makes of If-Match.
+    pub if_match: IfMatchRule,
+    /// Largest request body it reads, in bytes.
+    pub body_limit: usize,
+}
+
+/// Largest request body where nothing else is said: 1 MiB.
+pub const BODY_LIMIT: usize = 1 << 20;
+/// Largest import: 64 MiB, a manifest of some 100,000 devices.
+pub const IMPORT_LIMIT: usize = 64 << 20;
+/// Media type of a comma-separated import (RFC 4180).
+pub const TEXT_CSV: &str = "text/csv";
+/// Media type of a manufacturer's signed manifest (RFC 7193).
+pub const APPLICATION_CMS: &str = "application/cms";
+/// Media type of the event stream.
+pub const EVENT_STREAM: &str = "text/event-stream";
+
+const EVERYBODY_WHO_READS: Access = Roles(&[Admin, Operator, Auditor]);
+const SEES_DEVICES: Access = Roles(&[Admin, Operator, Installer, Auditor]);
+const BRINGS_DEVICES: Access = Roles(&[Admin, Operator, Installer, DeviceLine]);
+const LETS_DEVICES_IN: Access = Roles(&[Admin, Operator, Installer]);
+const RUNS_DEVICES: Access = Roles(&[Admin, Operator]);
+const ADMIN_ONLY: Access = Roles(&[Admin]);
+
+const LIMIT: Query = Query {
+    name: "limit",
+    kind: "integer",
+    description: "Items at most, 1 to 1000; by default 100.",
+};
+const AFTER: Query = Query {
+    name: "after",
+    kind: "string",
+    description: "`next` of the page before.",
+};
+const SINCE: Query = Query {
+    name: "since",
+    kind: "integer",
+    description: "Entries after this position; by default 0, the beginning.",
+};
+const DEVICE_QUERY: &[Query] = &[
+    LIMIT,
+    AFTER,
+    Query {
+        name: "state",
+        kind: "string",
+        description: "Only devices in this state.",
+    },
+    Query {
+        name: "manufacturer",
+        kind: "string",
+        description: "Only devices of this maker (id).",
+    },
+    Query {
+        name: "serial",
+        kind: "string",
+        description: "Only devices with this serial number.",
+    },
+    Query {
+        name: "segment",
+        kind: "string",
+        description: "Only devices in this segment.",
+    },
+    Query {
+        name: "waiting",
+        kind: "boolean",
+        description: "Only devices that wait for a person.",
+    },
+];
+const CREDENTIAL_QUERY: &[Query] = &[
+    LIMIT,
+    AFTER,
+    Query {
+        name: "device",
+        kind: "string",
+        description: "Only those of this device (id).",
+    },
+    Query {
+        name: "state",
+        kind: "string",
+        description: "Only those in this state.",
+    },
+];
+
+macro_rules! routes {
+    ($(#[doc = $summary:literal] $name:ident = $id:literal, $route:expr;)*) => {
+        $(
+            #[doc = $summary]
+            pub const $name: Route = $route.named($id, $summary);
+        )*
+
+        /// Every operation of the API.
+        pub const ROUTES: &[Route] = &[$($name),*];
+    };
+}
+
+routes! {
+    /// Lists devices.
+    LIST_DEVICES = "list_devices", get("/api/v1/devices", "devices", SEES_DEVICES)
+        .query(DEVICE_QUERY).replies("Page_Device");
+    /// Claims one device.
+    CLAIM_DEVICE = "claim_device", post("/api/v1/devices", "devices", BRINGS_DEVICES)
+        .reads(&[json("Claim")]).status(201).replies("Device");
+    /// Imports devices: JSON, CSV, or a manufacturer's signed manifest.
+    IMPORT_DEVICES = "import_devices", post("/api/v1/devices/import", "devices", BRINGS_DEVICES)
+        .reads(&[json("ImportDevices"), bytes(TEXT_CSV), bytes(APPLICATION_CMS)])
+        .limit(IMPORT_LIMIT).replies("ImportResult");
+    /// Shows one device.
+    SHOW_DEVICE = "show_device", get("/api/v1/devices/{id}", "devices",
+        Roles(&[Admin, Operator, Installer, Auditor, DeviceLine])).replies("Device");
+    /// Lets a waiting device in.
+    APPROVE_DEVICE = "approve_device", post("/api/v1/devices/{id}/approve", "devices", LETS_DEVICES_IN)
+        .reads(&[json("Approve")]).if_match(IfMatchRule::Optional).replies("Device");
+    /// Keeps a waiting device out.
+    DENY_DEVICE = "deny_device", post("/api/v1/devices/{id}/deny", "devices", LETS_DEVICES_IN)
+        .reads(&[json("Reasoned")]).if_match(IfMatchRule::Optional).replies("Device");
+    /// Revokes all credentials of a device.
+    REVOKE_DEVICE = "revoke_device", post("/api/v1/devices/{id}/revoke", "devices", RUNS_DEVICES)
+        .reads(&[json("Revoke")]).if_match(IfMatchRule::Optional).replies("Device");
+    /// Keeps a device apart.
+    QUARANTINE_DEVICE = "quarantine_device", post("/api/v1/devices/{id}/quarantine", "devices", RUNS_DEVICES)
+        .reads(&[json("Reasoned")]).if_match(IfMatchRule::Optional).replies("Device");
+    /// Lets a quarantined device back.
+    RESTORE_DEVICE = "restore_device", post("/api/v1/devices/{id}/restore", "devices", RUNS_DEVICES)
+        .reads(&[json("Reasoned")]).if_match(IfMatchRule::Optional).replies("Device");
+    /// Gives a device up for another owner.
+    RELEASE_DEVICE = "release_device", post("/api/v1/devices/{id}/release", "devices", RUNS_DEVICES)
+        .reads(&[json("Release")]).if_match(IfMatchRule::Optional).replies("Device");
+    /// Ends a device's life.
+    RETIRE_DEVICE = "retire_device", post("/api/v1/devices/{id}/retire", "devices", RUNS_DEVICES)
+        .reads(&[json("Reasoned")]).if_match(IfMatchRule::Optional).replies("Device");
+    /// Shows the journal of one device.
+    DEVICE_JOURNAL = "device_journal", get("/api/v1/devices/{id}/journal", "journal", SEES_DEVICES)
+        .replies("JournalPage");
+
+    /// Lists manufacturers.
+    LIST_MANUFACTURERS = "list_manufacturers", get("/api/v1/manufacturers", "manufacturers", SEES_DEVICES)
+        .query(&[LIMIT, AFTER]).replies("Page_Manufacturer");
+    /// Adds a manufacturer.
+    ADD_MANUFACTURER = "add_manufacturer", post("/api/v1/manufacturers", "manufacturers", ADMIN_ONLY)
+        .reads(&[json("AddManufacturer")]).status(201).replies("Manufacturer");
+    /// Shows one manufacturer.
+    SHOW_MANUFACTURER = "show_manufacturer", get("/api/v1/manufacturers/{id}", "manufacturers", SEES_DEVICES)
+        .replies("Manufacturer");
+    /// Sets how far a manufacturer is trusted.
+    SET_MANUFACTURER_TRUST = "set_manufacturer_trust",
+        put("/api/v1/manufacturers/{id}/trust", "manufacturers", ADMIN_ONLY)
+        .reads(&[json("SetTrust")]).if_match(IfMatchRule::Required).replies("Manufacturer");
+
+    /// Shows this domain.
+    SHOW_SITE = "show_site", get("/api/v1/site", "site", AnyToken).replies("Site");
+    /// Lists owners.
+    LIST_OWNERS = "list_owners", get("/api/v1/owners", "site", EVERYBODY_WHO_READS)
+        .query(&[LIMIT, AFTER]).replies("Page_Owner");
+    /// Adds another owner.
+    ADD_OWNER = "add_owner", post("/api/v1/owners", "site", RUNS_DEVICES)
+        .reads(&[json("AddOwner")]).status(201).replies("Owner");
+
+    /// Lists credentials.
+    LIST_CREDENTIALS = "list_credentials", get("/api/v1/credentials", "credentials", EVERYBODY_WHO_READS)
+        .query(CREDENTIAL_QUERY).replies("Page_Credential");
+    /// Shows one credential.
+    SHOW_CREDENTIAL = "show_credential", get("/api/v1/credentials/{id}", "credentials", EVERYBODY_WHO_READS)
+        .replies("Credential");
+    /// Revokes one credential.
+    REVOKE_CREDENTIAL = "revoke_credential", post("/api/v1/credentials/{id}/revoke", "credentials", RUNS_DEVICES)
+        .reads(&[json("Revoke")]).replies("Credential");
+
+    /// Shows the policy in force.
+    SHOW_POLICY = "show_policy", get("/api/v1/policy", "policy", EVERYBODY_WHO_READS).replies("Policy");
+    /// Puts a policy in force.
+    PUT_POLICY = "put_policy", put("/api/v1/policy", "policy", ADMIN_ONLY)
+        .reads(&[json("PutPolicy")]).if_match(IfMatchRule::Required).limit(2 * BODY_LIMIT).replies("Policy");
+    /// Reads a policy and says what is wrong with it.
+    CHECK_POLICY = "check_policy", post("/api/v1/policy/check", "policy", EVERYBODY_WHO_READS)
+        .reads(&[json("CheckPolicy")]).limit(2 * BODY_LIMIT).replies("PolicyCheck");
+    /// Says what a policy would change.
+    DRY_RUN_POLICY = "dry_run_policy", post("/api/v1/policy/dry-run", "policy", EVERYBODY_WHO_READS)
+        .reads(&[json("DryRunPolicy")]).limit(2 * BODY_LIMIT).replies("DryRun");
+
+    /// Shows the journal since a position.
+    READ_JOURNAL = "read_journal", get("/api/v1/journal", "journal", EVERYBODY_WHO_READS)
+        .query(&[SINCE, LIMIT]).replies("JournalPage");
+    /// Verifies every chain of the journal.
+    VERIFY_JOURNAL = "verify_journal", post("/api/v1/journal/verify", "journal", EVERYBODY_WHO_READS)
+        .replies("Verification");
+    /// Shows the newest checkpoint.
+    SHOW_CHECKPOINT = "show_checkpoint", get("/api/v1/journal/checkpoint", "journal", EVERYBODY_WHO_READS)
+        .replies("Checkpoint");
+    /// Signs a checkpoint of all chains now.
+    CREATE_CHECKPOINT = "create_checkpoint", post("/api/v1/journal/checkpoint", "journal", EVERYBODY_WHO_READS)
+        .status(201).replies("Checkpoint");
+    /// Streams journal entries as they are committed; `Last-Event-ID` resumes.
+    STREAM_EVENTS = "stream_events", get("/api/v1/events", "journal", EVERYBODY_WHO_READS)
+        .query(&[SINCE]).replies_as(bytes(EVENT_STREAM));
+
+    /// Lists tokens.
+    LIST_TOKENS = "list_tokens", get("/api/v1/tokens", "tokens", Roles(&[Admin, Auditor]))
+        .query(&[LIMIT, AFTER]).replies("Page_Token");
+    /// Makes a token; its secret is shown once.
+    CREATE_TOKEN = "create_token", post("/api/v1/tokens", "tokens", ADMIN_ONLY)
+        .reads(&[json("CreateToken")]).status(201).replies("CreatedToken");
+    /// Revokes a token.
+    REVOKE_TOKEN = "revoke_token", delete("/api/v1/tokens/{id}", "tokens", ADMIN_ONLY);
+
+    /// Says how the controller is doing.
+    SHOW_STATUS = "show_status", get("/api/v1/status", "status", AnyToken).replies("Status");
+    /// Shows this document.
+    SHOW_OPENAPI = "show_openapi", get("/api/v1/openapi.json", "status", Open)
+        .replies_as(bytes("application/json"));
+    /// Says whether the process lives.
+    HEALTHZ = "healthz", get("/healthz", "status", Open).replies_as(bytes("text/plain"));
+    /// Says whether it can do its work; 503 while it cannot.
+    READYZ = "readyz", get("/readyz", "status", Open).replies_as(bytes("text/plain"));
+    /// Measurements, in the Prometheus text format.
+    METRICS = "metrics", get("/metrics", "status", EVERYBODY_WHO_READS).replies_as(bytes("text/plain"));
+}
+
+const fn get(path: &'static str, tag: &'static str, access: Access) -> Route {
+    Route::new(Method::Get, path, tag, access)
+}
+
+const fn post(path: &'static str, tag: &'static str, access: Access) -> Route {
+    Route::new(Method::Post, path, tag, access)
+}
+
+const fn put(path: &'static str, tag: &'static str, access: Access) -> Route {
+    Route::new(Method::Put, path, tag, access)
+}
+
+const fn delete(path: &'static str, tag: &'static str, access: Access) -> Route {
+    Route::new(Method::Delete, path, tag, access).status(204)
+}
+
+const fn json(schema: &'static str) -> Body {
+    Body {
+        media_type: "application/json",
+        schema: Some(schema),
+    }
+}
+
+const fn bytes(media_type: &'static str) -> Body {
+    Body {
+        media_type,
+        schema: None,
+    }
+}
+
+impl Route {
+    const fn new(method: Method, path: &'static str, tag: &'static str, access: Access) -> Self {
+        Self {
+            id: "",
+            summary: "",
+            method,
+            path,
+            tag,
+            access,
+            query: &[],
+            request: &[],
+            status: 200,
+            response: None,
+            if_match: IfMatchRule::Ignored,
+            body_limit: BODY_LIMIT,
+        }
+    }
+
+    const fn named(mut self, id: &'static str, summary: &'static str) -> Self {
+        self.id = id;
+        // A documentation comment begins with the blank after its slashes.
+        self.summary = summary.trim_ascii();
+        self
+    }
+
+    const fn query(mut self, query: &'static [Query]) -> Self {
+        self.query = query;
+        self
+    }
+
+    const fn reads(mut self, request: &'static [Body]) -> Self {
+        self.request = request;
+        self
+    }
+
+    const fn status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    const fn replies(self, schema: &'static str) -> Self {
+        self.replies_as(json(schema))
+    }
+
+    const fn replies_as(mut self, body: Body) -> Self {
+        self.response = Some(body);
+        self
+    }
+
+    const fn if_match(mut self, rule: IfMatchRule) -> Self {
+        self.if_match = rule;
+        self
+    }
+
+    const fn limit(mut self, bytes: usize) -> Self {
+        self.body_limit = bytes;
+        self
+    }
+}
