@@ -1,5 +1,36 @@
 //! Certificates, path validation and signed envelopes; the only maker of verified values.
 
+mod asn1;
+mod certificate;
+mod error;
+mod key;
+mod name;
+mod path;
+mod revocation;
+mod secret;
+mod signer;
 mod verified;
 
+pub mod oid;
+
+pub use certificate::{
+    BasicConstraints, Certificate, Extension, HardwareModuleName, KeyUsage, MAX_CERTIFICATE_LENGTH,
+    MAX_EXTENSIONS, MAX_PEM_CERTIFICATES, NO_EXPIRY, SubjectAltName,
+};
+pub use error::{
+    Error, IssueError, ParseError, PathError, RequestError, RevocationError, SignError,
+    SignatureError,
+};
+pub use key::{DigestAlgorithm, KeyType, MIN_RSA_BITS, PublicKey, SignatureAlgorithm};
+pub use name::Name;
+pub use oid::Oid;
+pub use path::{
+    Anchors, IdevidRules, MAX_INTERMEDIATES, MAX_PATH_LENGTH, Mode, Path, PathRules,
+    SIGNATURE_BUDGET, Usage, verify_path,
+};
+pub use revocation::{
+    Crl, CrlContent, MAX_CRL_LENGTH, Revocation, RevocationReason, RevokedCertificate,
+};
+pub use secret::Secret;
+pub use signer::{Signer, SoftwareSigner};
 pub use verified::Verified;
