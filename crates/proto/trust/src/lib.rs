@@ -34,3 +34,11 @@ pub use revocation::{
 pub use secret::Secret;
 pub use signer::{Signer, SoftwareSigner};
 pub use verified::Verified;
+
+pub mod cms;
+pub mod cose;
+pub mod envelope;
+pub mod jws;
+mod raw_signature;
+
+pub use envelope::{EnvelopeError, Signed};

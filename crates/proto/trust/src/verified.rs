@@ -59,7 +59,12 @@ mod tests {
         assert_eq!(verified.len(), 2);
         let number: Verified<u8> = verified.clone().try_map(|text| text.parse::<u8>()).unwrap();
         assert_eq!(number.map(|n| n + 1).into_inner(), 18);
-        assert!(verified.as_ref().try_map(|_| Err::<(), _>("refused")).is_err());
+        assert!(
+            verified
+                .as_ref()
+                .try_map(|_| Err::<(), _>("refused"))
+                .is_err()
+        );
         assert_eq!(verified.into_inner(), "17");
     }
 }
