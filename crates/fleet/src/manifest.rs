@@ -11,6 +11,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use vouchsafe_trust::Certificate;
 
 use crate::device::{KeyOrigin, MAX_SERIAL};
 use crate::ids::{DeviceId, Digest, ManufacturerId, OwnerId};
@@ -50,8 +51,6 @@ pub struct ManifestManufacturer {
     /// Trust anchors of its IDevIDs, DER in base64.
     #[serde(with = "crate::text::base64_list")]
     pub anchors: Vec<Vec<u8>>,
-    /// SHA-256 of the first anchor's SubjectPublicKeyInfo, of which `id` is the first half.
-    pub anchor_spki_sha256: Digest,
     /// Where its MASA is; none means where each IDevID says.
     pub masa_url: Option<String>,
     /// Trust anchors of its vouchers and of its MASA's TLS certificate, DER in base64.
@@ -81,9 +80,9 @@ pub struct ManifestDevice {
     /// Model name.
     pub model: Option<String>,
     /// SHA-256 of the IDevID certificate (DER).
-    pub idevid_sha256: Option<Digest>,
+    pub idevid_sha256: Digest,
     /// SHA-256 of the IDevID's SubjectPublicKeyInfo (DER).
-    pub idevid_spki_sha256: Option<Digest>,
+    pub idevid_spki_sha256: Digest,
     /// How the birth key was made.
     pub key_origin: KeyOrigin,
     /// Where its usage description is (RFC 8520).
@@ -126,7 +125,7 @@ pub enum ManifestError {
         /// Who reads it.
         expected: OwnerId,
     },
-    /// The manufacturer's name is not that of its anchor.
+    /// There is no anchor, or the manufacturer's name is not that of the first one.
     #[error("the manifest's manufacturer id is not that of its first anchor")]
     ManufacturerId,
     /// A serial number is empty or too long.
@@ -186,12 +185,13 @@ impl Manifest {
     }
 
     fn check_devices(&self) -> Result<(), ManifestError> {
-        if !self
+        let anchor = self
             .manufacturer
-            .anchor_spki_sha256
-            .0
-            .starts_with(&self.manufacturer.id.0)
-        {
+            .anchors
+            .first()
+            .ok_or(ManifestError::ManufacturerId)?;
+        let anchor = Certificate::from_der(anchor).map_err(|_| ManifestError::ManufacturerId)?;
+        if ManufacturerId::of_anchor(anchor.public_key().spki_der()) != self.manufacturer.id {
             return Err(ManifestError::ManufacturerId);
         }
         let mut serials = std::collections::BTreeSet::new();
@@ -218,12 +218,20 @@ impl Manifest {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+
     use super::*;
     use crate::journal::{Action, Actor, ActorKind, ChainHead, Entry};
 
+    /// A self-signed P-256 certificate, made for these tests.
+    const ANCHOR: &str = "MIIBgTCCASegAwIBAgIUCMrkqWNHY6999JaCJYDoG+DmT4owCgYIKoZIzj0EAwIwFTETMBEGA1UEAwwKVGVzdCBtYWtlcjAgFw0yNjExMjIyMDM3NTBaGA8yMTI2MTAyOTIwMzc1MFowFTETMBEGA1UEAwwKVGVzdCBtYWtlcjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABGShBjRmK5sEvmtrDZvECTbJwmLT+1dZtbn1H23sFXIfvsSLAXwHgvZLA4gZ7ysFoCCW7Ht7kLIqPoqpH5cMkYqjUzBRMB0GA1UdDgQWBBSl+6rE0V8ZNGJoFG8S01V+RyqutTAfBgNVHSMEGDAWgBSl+6rE0V8ZNGJoFG8S01V+RyqutTAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQDB67zn0zeDbMM+jRJeQWPbP5FZs/VGtVct+bQcNl4WDAIgZcyX9tPGv3RxOWUbLu1JNWpM61YbMteTPU436oSEh8c=";
+
     fn manifest() -> Manifest {
-        let spki = Digest::of(b"anchor key");
-        let manufacturer = ManufacturerId::of_anchor(b"anchor key");
+        let anchor = base64::engine::general_purpose::STANDARD
+            .decode(ANCHOR)
+            .unwrap();
+        let spki = Certificate::from_der(&anchor).unwrap();
+        let manufacturer = ManufacturerId::of_anchor(spki.public_key().spki_der());
         let id = DeviceId::new(manufacturer, "A-1");
         let entry = Entry::new(
             Subject::Device(id),
@@ -236,8 +244,7 @@ mod tests {
             manufacturer: ManifestManufacturer {
                 id: manufacturer,
                 name: "Maker".to_owned(),
-                anchors: vec![vec![1]],
-                anchor_spki_sha256: spki,
+                anchors: vec![anchor],
                 masa_url: None,
                 masa_anchors: vec![],
                 idevid_rules: IdevidRules::default(),
@@ -250,8 +257,8 @@ mod tests {
             devices: vec![ManifestDevice {
                 serial: "A-1".to_owned(),
                 model: None,
-                idevid_sha256: None,
-                idevid_spki_sha256: None,
+                idevid_sha256: Digest::of(b"certificate"),
+                idevid_spki_sha256: Digest::of(b"key"),
                 key_origin: KeyOrigin::Factory,
                 mud_url: None,
                 journal: vec![Sealed::seal(&ChainHead::EMPTY, &entry)],
