@@ -102,6 +102,12 @@ pub enum IssueError {
     /// The validity ends before it begins.
     #[error("notAfter lies before notBefore (RFC 5280 §4.1.2.5)")]
     Validity,
+    /// The serial number is zero.
+    #[error("the serial number must be positive (RFC 5280 §4.1.2.2)")]
+    SerialNumber,
+    /// The key to be certified is weak or of an unsupported type.
+    #[error("the subject's key is weak or unsupported")]
+    SubjectKey,
     /// A value does not fit its ASN.1 string type, or is too long.
     #[error("a name or URL does not fit its string type (RFC 5280 §4.1.2.4)")]
     Name,

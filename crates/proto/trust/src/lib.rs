@@ -1,11 +1,14 @@
 //! Certificates, path validation and signed envelopes; the only maker of verified values.
 
 mod asn1;
+mod authority;
 mod certificate;
 mod error;
 mod key;
 mod name;
 mod path;
+mod profile;
+mod request;
 mod revocation;
 mod secret;
 mod signer;
@@ -13,6 +16,7 @@ mod verified;
 
 pub mod oid;
 
+pub use authority::Authority;
 pub use certificate::{
     BasicConstraints, Certificate, Extension, HardwareModuleName, KeyUsage, MAX_CERTIFICATE_LENGTH,
     MAX_EXTENSIONS, MAX_PEM_CERTIFICATES, NO_EXPIRY, SubjectAltName,
@@ -27,6 +31,10 @@ pub use oid::Oid;
 pub use path::{
     Anchors, IdevidRules, MAX_INTERMEDIATES, MAX_PATH_LENGTH, Mode, Path, PathRules,
     SIGNATURE_BUDGET, Usage, verify_path,
+};
+pub use profile::{Profile, Validity};
+pub use request::{
+    Attribute, CertificateRequest, MAX_ATTRIBUTES, MAX_REQUEST_LENGTH, RequestContent,
 };
 pub use revocation::{
     Crl, CrlContent, MAX_CRL_LENGTH, Revocation, RevocationReason, RevokedCertificate,
