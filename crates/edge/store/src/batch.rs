@@ -1,0 +1,905 @@
+//! One transaction: as many commits as were waiting, and their journal entries in one stroke.
+//!
+//! 1. Each commit's questions are asked, then its rows written, and the entries of its devices
+//!    sealed against the heads in the devices' rows.
+//! 2. When all commits are through, the order of the journal is taken (one row, held until
+//!    COMMIT), the other chains are sealed, and all entries written together.
+//! 3. The caller commits, and only then answers.
+
+use std::collections::HashMap;
+
+use sqlx::AnyConnection;
+use vouchsafe_fleet::commit::Guard;
+use vouchsafe_fleet::credential::CredentialStatus;
+use vouchsafe_fleet::journal::{ChainHead, Entry, Sealed, Subject};
+use vouchsafe_fleet::{Commit, Device, DeviceId, VoucherRecord};
+
+use crate::Committed;
+use crate::config::Engine;
+use crate::error::{CommitError, Conflict, Failure, ReadError};
+use crate::plan::Plan;
+use crate::row::{Columns, millis, name, stored_count};
+use crate::statement::{Insert, Inserts, Values, fetch_optional, run};
+use crate::table::{audit, credential, device, ownership, register, voucher};
+
+const JOURNAL: Insert = Insert {
+    head: "INSERT INTO journal (position, chain, seq, previous, hash, text)",
+    tail: "",
+    columns: 6,
+};
+const CHAIN: Insert = Insert {
+    head: "INSERT INTO chain (subject, seq, head)",
+    tail: "ON CONFLICT (subject) DO UPDATE SET seq = excluded.seq, head = excluded.head",
+    columns: 3,
+};
+/// How often a device's head is read anew when somebody else's entry keeps coming between.
+const HEAD_ATTEMPTS: usize = 3;
+
+/// Why a commit stops.
+pub(crate) enum Stop {
+    /// This commit alone fails. `touched`: some of its statements may already have had an effect.
+    Refused { error: CommitError, touched: bool },
+    /// The engine fails, and with it the whole batch.
+    Engine(Failure),
+}
+
+impl Stop {
+    fn conflict(conflict: Conflict) -> Self {
+        Self::Refused {
+            error: CommitError::Conflict(conflict),
+            touched: false,
+        }
+    }
+
+    fn invalid(reason: &str) -> Self {
+        Self::Refused {
+            error: CommitError::Invalid(reason.to_owned()),
+            touched: false,
+        }
+    }
+
+    fn touched(self) -> Self {
+        match self {
+            Self::Refused { error, .. } => Self::Refused {
+                error,
+                touched: true,
+            },
+            engine @ Self::Engine(_) => engine,
+        }
+    }
+}
+
+impl From<CommitError> for Stop {
+    fn from(error: CommitError) -> Self {
+        Self::Refused {
+            error,
+            touched: false,
+        }
+    }
+}
+
+impl From<sqlx::Error> for Stop {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::error::ErrorKind;
+        let refused = |error| Self::Refused {
+            error,
+            touched: true,
+        };
+        match &error {
+            sqlx::Error::Encode(reason) => refused(CommitError::Invalid(reason.to_string())),
+            sqlx::Error::Database(reason) => match reason.kind() {
+                ErrorKind::UniqueViolation => {
+                    refused(CommitError::Conflict(Conflict::Exists("a unique key")))
+                }
+                ErrorKind::NotNullViolation
+                | ErrorKind::CheckViolation
+                | ErrorKind::ForeignKeyViolation
+                | ErrorKind::ExclusionViolation => refused(CommitError::Invalid(error.to_string())),
+                // PostgreSQL class 22: a value that the column cannot hold, such as a NUL in a text.
+                _ if reason
+                    .code()
+                    .is_some_and(|code| code.len() == 5 && code.starts_with("22")) =>
+                {
+                    refused(CommitError::Invalid(error.to_string()))
+                }
+                _ => Self::Engine(Failure::from(error)),
+            },
+            _ => Self::Engine(Failure::from(error)),
+        }
+    }
+}
+
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Self {
+        Self::Engine(Failure::Unavailable(error.to_string()))
+    }
+}
+
+/// A place in the journal that a commit asked for.
+enum Line<'c> {
+    /// A device's entry, or one that came with an adopted chain.
+    Sealed {
+        subject: Subject,
+        sealed: Sealed,
+        adopted: bool,
+    },
+    /// An entry of another chain, sealed when the order is taken.
+    Open { entry: &'c Entry },
+}
+
+/// A transaction under construction.
+pub(crate) struct Batch<'t, 'c> {
+    connection: &'t mut AnyConnection,
+    inserts: &'t mut Inserts,
+    engine: Engine,
+    /// Heads that this transaction read or wrote: nobody else can change them now.
+    heads: HashMap<DeviceId, ChainHead>,
+    /// The journal lines of each commit that went through, with its number in the batch.
+    lines: Vec<(usize, Vec<Line<'c>>)>,
+}
+
+impl<'t, 'c> Batch<'t, 'c> {
+    pub(crate) fn new(
+        connection: &'t mut AnyConnection,
+        inserts: &'t mut Inserts,
+        engine: Engine,
+    ) -> Self {
+        Self {
+            connection,
+            inserts,
+            engine,
+            heads: HashMap::new(),
+            lines: Vec::new(),
+        }
+    }
+
+    pub(crate) fn connection(&mut self) -> &mut AnyConnection {
+        self.connection
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// Applies the commit with this number in the batch.
+    pub(crate) async fn apply(&mut self, number: usize, commit: &'c Commit) -> Result<(), Stop> {
+        let plan = Plan::new(commit)?;
+        let mut work = Work {
+            heads: HashMap::new(),
+            lines: Vec::new(),
+            sealed: commit.entries.iter().map(|_| None).collect(),
+            touched: false,
+        };
+        let result = self.write(&plan, commit, &mut work).await;
+        if let Err(stop) = result {
+            return Err(if work.touched { stop.touched() } else { stop });
+        }
+        for (entry, sealed) in commit.entries.iter().zip(work.sealed) {
+            work.lines.push(match (entry.subject, sealed) {
+                (subject @ Subject::Device(_), Some(sealed)) => Line::Sealed {
+                    subject,
+                    sealed,
+                    adopted: false,
+                },
+                _ => Line::Open { entry },
+            });
+        }
+        self.heads.extend(work.heads);
+        self.lines.push((number, work.lines));
+        Ok(())
+    }
+
+    async fn write(
+        &mut self,
+        plan: &Plan<'c>,
+        commit: &'c Commit,
+        work: &mut Work<'c>,
+    ) -> Result<(), Stop> {
+        for question in &plan.questions {
+            self.ask(question, work).await?;
+        }
+        // Conditional writes first: when the first of them finds its race lost, nothing has
+        // happened and nothing needs to be undone.
+        for (device, expected) in &plan.changed_devices {
+            self.change_device(plan, commit, device, *expected, work)
+                .await?;
+            work.touched = true;
+        }
+        for (record, expected) in &plan.changed_vouchers {
+            self.change_voucher(record, *expected).await?;
+            work.touched = true;
+        }
+        self.insert_vouchers(&plan.new_vouchers).await?;
+        work.touched |= !plan.new_vouchers.is_empty();
+        self.insert_devices(plan, commit, work).await?;
+        work.touched |= !plan.new_devices.is_empty();
+        for id in &plan.journaled_devices {
+            self.append(plan, commit, *id, work).await?;
+            work.touched = true;
+        }
+        for (subject, chain) in &plan.adopted {
+            if !matches!(subject, Subject::Device(_)) && !chain.is_empty() {
+                return Err(Stop::invalid("only a device's journal can be adopted"));
+            }
+        }
+        self.write_credentials(plan, work).await?;
+        self.write_manufacturer_side(plan, work).await?;
+        self.write_registers(plan, work).await
+    }
+
+    async fn ask(&mut self, question: &Guard, work: &mut Work<'c>) -> Result<(), Stop> {
+        match question {
+            Guard::DeviceAbsent { id } => {
+                if self.head_of(*id, work).await?.is_some() {
+                    return Err(Stop::conflict(Conflict::DeviceExists(name(id.as_bytes()))));
+                }
+            }
+            Guard::DeviceVersion { id, expected } => {
+                let found = self.head_of(*id, work).await?;
+                if found.map(|(version, _)| version) != Some(*expected) {
+                    return Err(Stop::conflict(Conflict::DeviceVersion(name(id.as_bytes()))));
+                }
+            }
+            Guard::VoucherAbsent { id } => {
+                if self.voucher_version(id.as_bytes()).await?.is_some() {
+                    return Err(Stop::conflict(Conflict::Exists("the voucher request")));
+                }
+            }
+            Guard::VoucherVersion { id, expected } => {
+                if self.voucher_version(id.as_bytes()).await? != Some(*expected) {
+                    return Err(Stop::conflict(Conflict::Changed("the voucher request")));
+                }
+            }
+            Guard::NonceUnused { device, nonce } => {
+                const SQL: &str = "SELECT id FROM voucher WHERE device = $1 AND nonce = $2";
+                let values = Values::new()
+                    .text(name(device.as_bytes()))
+                    .text(nonce.as_str());
+                if self.exists(SQL, values).await? {
+                    return Err(Stop::conflict(Conflict::NonceUsed));
+                }
+            }
+            Guard::KeyUnused {
+                spki_sha256,
+                device,
+            } => {
+                const SQL: &str = "SELECT id FROM credential WHERE spki_sha256 = $1 AND device <> $2 \
+                     UNION ALL SELECT id FROM device WHERE idevid_spki_sha256 = $1 AND id <> $2 LIMIT 1";
+                let mut values = Values::new();
+                values.push_digest(*spki_sha256);
+                if self
+                    .exists(SQL, values.text(name(device.as_bytes())))
+                    .await?
+                {
+                    return Err(Stop::conflict(Conflict::KeyUsed));
+                }
+            }
+            Guard::RequestUnanswered {
+                device,
+                request_sha256,
+            } => {
+                const SQL: &str =
+                    "SELECT id FROM credential WHERE device = $1 AND request_sha256 = $2";
+                let mut values = Values::new().text(name(device.as_bytes()));
+                values.push_digest(*request_sha256);
+                if self.exists(SQL, values).await? {
+                    return Err(Stop::conflict(Conflict::Exists(
+                        "a credential for this request",
+                    )));
+                }
+            }
+            Guard::CredentialActive { id } => {
+                const SQL: &str = "SELECT id FROM credential WHERE id = $1 AND status = $2";
+                let values = Values::new()
+                    .text(id.as_str())
+                    .text(CredentialStatus::Active.as_str());
+                if !self.exists(SQL, values).await? {
+                    return Err(Stop::conflict(Conflict::Changed("the credential")));
+                }
+            }
+            Guard::CurrentOwner { device, expected } => {
+                let values = Values::new().text(name(device.as_bytes()));
+                let row = fetch_optional(&mut *self.connection, ownership::SELECT_CURRENT, values)
+                    .await?;
+                let found = row
+                    .map(|row| Columns::of(&row, "ownership").parsed("owner"))
+                    .transpose()?;
+                if found != *expected {
+                    return Err(Stop::conflict(Conflict::Changed("the device's owner")));
+                }
+            }
+            Guard::ManufacturerVersion { id, expected } => {
+                let values = Values::new().text(name(id.as_bytes()));
+                let sql = register::SELECT_MANUFACTURER_VERSION;
+                let row = fetch_optional(&mut *self.connection, sql, values).await?;
+                let found = row
+                    .map(|row| Columns::of(&row, "manufacturer").count("version"))
+                    .transpose()?;
+                if found.unwrap_or(0) != *expected {
+                    return Err(Stop::conflict(Conflict::Changed("the manufacturer")));
+                }
+            }
+            Guard::JournalHead { subject, expected } => {
+                let found = match subject {
+                    Subject::Device(id) => self.head_of(*id, work).await?.map(|(_, head)| head),
+                    Subject::Manufacturer(_) | Subject::Site => self.chain_head(*subject).await?,
+                };
+                if found.unwrap_or(ChainHead::EMPTY) != *expected {
+                    return Err(Stop::conflict(Conflict::Changed("the journal")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Version and head of a device as they stand in this transaction.
+    async fn head_of(
+        &mut self,
+        id: DeviceId,
+        work: &mut Work<'c>,
+    ) -> Result<Option<(u64, ChainHead)>, Stop> {
+        let values = Values::new().text(name(id.as_bytes()));
+        let Some(row) = fetch_optional(&mut *self.connection, device::SELECT_HEAD, values).await?
+        else {
+            return Ok(None);
+        };
+        let row = Columns::of(&row, "device");
+        let head = row.head("journal_seq", "journal_head")?;
+        work.heads.insert(id, head);
+        Ok(Some((row.count("version")?, head)))
+    }
+
+    async fn chain_head(&mut self, subject: Subject) -> Result<Option<ChainHead>, Stop> {
+        const SQL: &str = "SELECT seq, head FROM chain WHERE subject = $1";
+        let values = Values::new().text(subject.to_string());
+        let row = fetch_optional(&mut *self.connection, SQL, values).await?;
+        Ok(row
+            .map(|row| Columns::of(&row, "chain").head("seq", "head"))
+            .transpose()?)
+    }
+
+    async fn voucher_version(&mut self, id: &[u8; 16]) -> Result<Option<u64>, Stop> {
+        let values = Values::new().text(name(id));
+        let row = fetch_optional(&mut *self.connection, voucher::SELECT_VERSION, values).await?;
+        Ok(row
+            .map(|row| Columns::of(&row, "voucher").count("version"))
+            .transpose()?)
+    }
+
+    async fn exists(&mut self, sql: &'static str, values: Values) -> Result<bool, Stop> {
+        Ok(fetch_optional(&mut *self.connection, sql, values)
+            .await?
+            .is_some())
+    }
+
+    async fn change_device(
+        &mut self,
+        plan: &Plan<'c>,
+        commit: &'c Commit,
+        row: &Device,
+        expected: Option<u64>,
+        work: &mut Work<'c>,
+    ) -> Result<(), Stop> {
+        let lost = || Stop::conflict(Conflict::DeviceVersion(name(row.id.as_bytes())));
+        // The head that came with the facts is right unless somebody wrote an entry meanwhile.
+        let copy = ChainHead {
+            seq: row.journal_seq,
+            hash: row.journal_head,
+        };
+        let known = work
+            .heads
+            .get(&row.id)
+            .or_else(|| self.heads.get(&row.id))
+            .copied();
+        let mut read = expected.map(|version| (version, known.unwrap_or(copy)));
+        for _ in 0..HEAD_ATTEMPTS {
+            let (version, from) = match read.take() {
+                Some(read) => read,
+                None => match self.head_of(row.id, work).await? {
+                    Some((version, _)) if expected.is_some_and(|expected| expected != version) => {
+                        return Err(lost());
+                    }
+                    Some(found) => found,
+                    None if expected.is_some() => return Err(lost()),
+                    None => return self.insert_one_device(plan, commit, row, work).await,
+                },
+            };
+            let chain = seal(plan, commit, row.id, from)?;
+            let version_after = version.saturating_add(1);
+            let mut values = Values::new();
+            device::bind(
+                &device::Written {
+                    device: row,
+                    version: version_after,
+                    head: chain.head,
+                },
+                &mut values,
+            );
+            let values = values
+                .number(stored_count(version))
+                .number(stored_count(from.seq));
+            if run(self.connection, device::UPDATE, values.digest(from.hash)).await? == 1 {
+                work.keep(row.id, chain);
+                return Ok(());
+            }
+        }
+        Err(lost())
+    }
+
+    async fn insert_one_device(
+        &mut self,
+        plan: &Plan<'c>,
+        commit: &'c Commit,
+        row: &Device,
+        work: &mut Work<'c>,
+    ) -> Result<(), Stop> {
+        let chain = seal(plan, commit, row.id, ChainHead::EMPTY)?;
+        let written = device::Written {
+            device: row,
+            version: row.version,
+            head: chain.head,
+        };
+        let count = self
+            .inserts
+            .run(self.connection, device::INSERT, &[written], device::bind)
+            .await?;
+        if count != 1 {
+            return Err(Stop::conflict(Conflict::DeviceExists(name(
+                row.id.as_bytes(),
+            ))));
+        }
+        work.keep(row.id, chain);
+        Ok(())
+    }
+
+    async fn insert_devices(
+        &mut self,
+        plan: &Plan<'c>,
+        commit: &'c Commit,
+        work: &mut Work<'c>,
+    ) -> Result<(), Stop> {
+        let mut rows = Vec::with_capacity(plan.new_devices.len());
+        let mut chains = Vec::with_capacity(plan.new_devices.len());
+        for &device in &plan.new_devices {
+            let chain = seal(plan, commit, device.id, ChainHead::EMPTY)?;
+            rows.push(device::Written {
+                device,
+                version: device.version,
+                head: chain.head,
+            });
+            chains.push(chain);
+        }
+        let count = self
+            .inserts
+            .run(self.connection, device::INSERT, &rows, device::bind)
+            .await?;
+        if count != rows.len() as u64 {
+            let id = self.device_in_the_way(&rows).await?;
+            let stop = Stop::conflict(Conflict::DeviceExists(id));
+            return Err(if count > 0 { stop.touched() } else { stop });
+        }
+        for (row, chain) in rows.iter().zip(chains) {
+            work.keep(row.device.id, chain);
+        }
+        Ok(())
+    }
+
+    /// The first device that was there before: its row is not the one that was to be written.
+    async fn device_in_the_way(&mut self, rows: &[device::Written<'_>]) -> Result<String, Stop> {
+        for row in rows {
+            let id = name(row.device.id.as_bytes());
+            let values = Values::new().text(id.as_str());
+            let found = fetch_optional(&mut *self.connection, device::SELECT_HEAD, values).await?;
+            let Some(found) = found else { continue };
+            let head = Columns::of(&found, "device").head("journal_seq", "journal_head")?;
+            if head != row.head || rows.len() == 1 {
+                return Ok(id);
+            }
+        }
+        Ok("of this import".to_owned())
+    }
+
+    /// Entries about a device whose row otherwise stays as it is.
+    async fn append(
+        &mut self,
+        plan: &Plan<'c>,
+        commit: &'c Commit,
+        id: DeviceId,
+        work: &mut Work<'c>,
+    ) -> Result<(), Stop> {
+        let mut known = work.heads.get(&id).or_else(|| self.heads.get(&id)).copied();
+        for _ in 0..HEAD_ATTEMPTS {
+            let from = match known.take() {
+                Some(head) => head,
+                None => match self.head_of(id, work).await? {
+                    Some((_, head)) => head,
+                    None => {
+                        return Err(Stop::invalid(
+                            "a journal entry about a device that is not here",
+                        ));
+                    }
+                },
+            };
+            let chain = seal(plan, commit, id, from)?;
+            let values = Values::new()
+                .text(name(id.as_bytes()))
+                .number(stored_count(chain.head.seq))
+                .digest(chain.head.hash)
+                .number(stored_count(from.seq))
+                .digest(from.hash);
+            if run(self.connection, device::UPDATE_HEAD, values).await? == 1 {
+                work.keep(id, chain);
+                return Ok(());
+            }
+        }
+        Err(Stop::conflict(Conflict::Changed("the journal")))
+    }
+
+    async fn change_voucher(
+        &mut self,
+        record: &VoucherRecord,
+        expected: Option<u64>,
+    ) -> Result<(), Stop> {
+        let version = match expected {
+            Some(version) => version,
+            None => match self.voucher_version(record.id.as_bytes()).await? {
+                Some(version) => version,
+                None => return self.insert_vouchers(&[record]).await,
+            },
+        };
+        let mut values = Values::new();
+        voucher::bind(
+            &voucher::Written {
+                record,
+                version: version.saturating_add(1),
+            },
+            &mut values,
+        );
+        if run(
+            self.connection,
+            voucher::UPDATE,
+            values.number(stored_count(version)),
+        )
+        .await?
+            == 1
+        {
+            return Ok(());
+        }
+        Err(Stop::conflict(Conflict::Changed("the voucher request")))
+    }
+
+    async fn insert_vouchers(&mut self, records: &[&VoucherRecord]) -> Result<(), Stop> {
+        let rows: Vec<_> = records
+            .iter()
+            .map(|&record| voucher::Written {
+                record,
+                version: record.version,
+            })
+            .collect();
+        let count = self
+            .inserts
+            .run(self.connection, voucher::INSERT, &rows, voucher::bind)
+            .await?;
+        if count == rows.len() as u64 {
+            return Ok(());
+        }
+        let mut conflict = Conflict::NonceUsed;
+        if let [only] = records
+            && self.voucher_version(only.id.as_bytes()).await?.is_some()
+        {
+            conflict = Conflict::Exists("the voucher request");
+        }
+        let stop = Stop::conflict(conflict);
+        Err(if count > 0 { stop.touched() } else { stop })
+    }
+
+    async fn write_credentials(
+        &mut self,
+        plan: &Plan<'c>,
+        work: &mut Work<'c>,
+    ) -> Result<(), Stop> {
+        work.touched |= !plan.credentials.is_empty();
+        self.inserts
+            .run(
+                self.connection,
+                credential::PUT,
+                &plan.credentials,
+                credential::bind,
+            )
+            .await?;
+        for (id, status) in &plan.statuses {
+            let values = credential::status_values(id, status);
+            self.change_one(credential::SET_STATUS, values, "the credential", work)
+                .await?;
+        }
+        for (id, at) in &plan.confirmations {
+            let values = Values::new().text(id.as_str()).number(millis(*at));
+            self.change_one(credential::CONFIRM, values, "the credential", work)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn write_manufacturer_side(
+        &mut self,
+        plan: &Plan<'c>,
+        work: &mut Work<'c>,
+    ) -> Result<(), Stop> {
+        work.touched |= !plan.ownerships.is_empty()
+            || !plan.truncations.is_empty()
+            || !plan.audit_events.is_empty();
+        self.inserts
+            .run(
+                self.connection,
+                ownership::PUT,
+                &plan.ownerships,
+                ownership::bind,
+            )
+            .await?;
+        for (id, drop, counters) in &plan.truncations {
+            for event in *drop {
+                run(self.connection, audit::DROP, audit::key_values(event)).await?;
+            }
+            run(
+                self.connection,
+                audit::COUNT,
+                audit::count_values(*id, *counters),
+            )
+            .await?;
+        }
+        self.inserts
+            .run(
+                self.connection,
+                audit::APPEND,
+                &plan.audit_events,
+                audit::bind,
+            )
+            .await?;
+        Ok(())
+    }
+
+    async fn write_registers(&mut self, plan: &Plan<'c>, work: &mut Work<'c>) -> Result<(), Stop> {
+        for (row, expected) in &plan.manufacturers {
+            let version = match expected {
+                Some(version) => version.saturating_add(1),
+                None => row.version,
+            };
+            let values = register::manufacturer_values(row, version)?;
+            self.put(register::PUT_MANUFACTURER, values, work).await?;
+        }
+        for row in &plan.owners {
+            self.put(register::PUT_OWNER, register::owner_values(row)?, work)
+                .await?;
+        }
+        for row in &plan.tokens {
+            self.put(register::PUT_TOKEN, register::token_values(row)?, work)
+                .await?;
+        }
+        for row in &plan.policies {
+            self.put(register::PUT_POLICY, register::policy_values(row), work)
+                .await?;
+        }
+        for row in &plan.sightings {
+            self.put(
+                register::FORGET_SIGHTINGS,
+                Values::new().number(millis(row.at)),
+                work,
+            )
+            .await?;
+            self.put(register::PUT_SIGHTING, register::sighting_values(row), work)
+                .await?;
+        }
+        let mut claims = Vec::with_capacity(plan.claims.len());
+        for &claim in &plan.claims {
+            claims.push(register::WrittenClaim::new(claim)?);
+        }
+        work.touched |= !claims.is_empty();
+        self.inserts
+            .run(
+                self.connection,
+                register::PUT_CLAIM,
+                &claims,
+                register::bind_claim,
+            )
+            .await?;
+        Ok(())
+    }
+
+    async fn put(
+        &mut self,
+        sql: &'static str,
+        values: Values,
+        work: &mut Work<'c>,
+    ) -> Result<(), Stop> {
+        work.touched = true;
+        run(self.connection, sql, values).await?;
+        Ok(())
+    }
+
+    async fn change_one(
+        &mut self,
+        sql: &'static str,
+        values: Values,
+        what: &'static str,
+        work: &mut Work<'c>,
+    ) -> Result<(), Stop> {
+        let count = run(self.connection, sql, values).await?;
+        work.touched = true;
+        if count == 1 {
+            Ok(())
+        } else {
+            Err(Stop::conflict(Conflict::Changed(what)))
+        }
+    }
+
+    /// Takes the order of the journal and writes all lines. Gives, for each commit that went
+    /// through, its number and its answer, and the last position.
+    pub(crate) async fn finish(mut self) -> Result<(Vec<(usize, Committed)>, Option<u64>), Stop> {
+        let lines = std::mem::take(&mut self.lines);
+        let total: usize = lines.iter().map(|(_, lines)| lines.len()).sum();
+        if total == 0 {
+            let empty = Committed {
+                position: None,
+                sealed: Vec::new(),
+            };
+            return Ok((
+                lines
+                    .iter()
+                    .map(|(number, _)| (*number, empty.clone()))
+                    .collect(),
+                None,
+            ));
+        }
+        let last = self.take_positions(total as u64).await?;
+        let mut position = last - total as u64;
+        let mut chains: HashMap<Subject, ChainHead> = HashMap::new();
+        let mut rows = Vec::with_capacity(total);
+        let mut answers = Vec::with_capacity(lines.len());
+        for (number, lines) in lines {
+            let mut answer = Committed {
+                position: None,
+                sealed: Vec::new(),
+            };
+            for line in lines {
+                let (subject, sealed, adopted) = match line {
+                    Line::Sealed {
+                        subject,
+                        sealed,
+                        adopted,
+                    } => (subject, sealed, adopted),
+                    Line::Open { entry } => {
+                        let head = match chains.get(&entry.subject) {
+                            Some(head) => *head,
+                            None => self
+                                .chain_head(entry.subject)
+                                .await?
+                                .unwrap_or(ChainHead::EMPTY),
+                        };
+                        let sealed = Sealed::seal(&head, entry);
+                        chains.insert(entry.subject, sealed.head());
+                        (entry.subject, sealed, false)
+                    }
+                };
+                position += 1;
+                answer.position = Some(position);
+                if !adopted {
+                    answer.sealed.push(sealed.clone());
+                }
+                rows.push((position, chain_name(subject), sealed));
+            }
+            answers.push((number, answer));
+        }
+        self.inserts
+            .run(self.connection, JOURNAL, &rows, bind_journal)
+            .await?;
+        let heads: Vec<_> = chains.into_iter().collect();
+        self.inserts
+            .run(self.connection, CHAIN, &heads, bind_chain)
+            .await?;
+        if self.engine == Engine::Postgres {
+            run(self.connection, NOTIFY, Values::new()).await?;
+        }
+        Ok((answers, Some(last)))
+    }
+
+    async fn take_positions(&mut self, count: u64) -> Result<u64, Stop> {
+        const SQL: &str =
+            "UPDATE journal_tail SET position = position + $1 WHERE id = 1 RETURNING position";
+        let values = Values::new().number(stored_count(count));
+        let row = fetch_optional(&mut *self.connection, SQL, values).await?;
+        let row =
+            row.ok_or_else(|| Failure::Unavailable("the journal has lost its tail".to_owned()));
+        let row = row.map_err(Stop::Engine)?;
+        Ok(Columns::of(&row, "journal_tail").count("position")?)
+    }
+}
+
+/// Wakes the other replicas once for each batch.
+const NOTIFY: &str = "NOTIFY vouchsafe_journal";
+/// The channel of [`NOTIFY`].
+pub(crate) const CHANNEL: &str = "vouchsafe_journal";
+
+/// What one commit has come to so far.
+struct Work<'c> {
+    heads: HashMap<DeviceId, ChainHead>,
+    /// Adopted entries; the commit's own follow.
+    lines: Vec<Line<'c>>,
+    /// The commit's own entries, as far as they are sealed.
+    sealed: Vec<Option<Sealed>>,
+    touched: bool,
+}
+
+impl Work<'_> {
+    fn keep(&mut self, id: DeviceId, chain: Chain) {
+        self.heads.insert(id, chain.head);
+        let subject = Subject::Device(id);
+        self.lines
+            .extend(chain.adopted.into_iter().map(|sealed| Line::Sealed {
+                subject,
+                sealed,
+                adopted: true,
+            }));
+        for (index, sealed) in chain.sealed {
+            if let Some(place) = self.sealed.get_mut(index) {
+                *place = Some(sealed);
+            }
+        }
+    }
+}
+
+/// What is added to a device's chain, and where it ends then.
+struct Chain {
+    adopted: Vec<Sealed>,
+    sealed: Vec<(usize, Sealed)>,
+    head: ChainHead,
+}
+
+/// Seals what the commit says about a device behind `from`.
+fn seal(plan: &Plan<'_>, commit: &Commit, id: DeviceId, from: ChainHead) -> Result<Chain, Stop> {
+    let mut head = from;
+    let adopted = plan.adopted_by(Subject::Device(id));
+    if let Some(last) = adopted.last() {
+        if from != ChainHead::EMPTY {
+            return Err(Stop::conflict(Conflict::Changed("the journal")));
+        }
+        head = last.head();
+    }
+    let mut sealed = Vec::new();
+    for &index in plan.entries.get(&id).map_or(&[][..], Vec::as_slice) {
+        if let Some(entry) = commit.entries.get(index) {
+            let next = Sealed::seal(&head, entry);
+            head = next.head();
+            sealed.push((index, next));
+        }
+    }
+    Ok(Chain {
+        adopted: adopted.to_vec(),
+        sealed,
+        head,
+    })
+}
+
+/// How a chain is named in the journal: `device:…`, `manufacturer:…` or `site`.
+pub(crate) fn chain_name(subject: Subject) -> String {
+    match subject {
+        Subject::Device(id) => format!("device:{}", name(id.as_bytes())),
+        other @ (Subject::Manufacturer(_) | Subject::Site) => other.to_string(),
+    }
+}
+
+fn bind_journal(row: &(u64, String, Sealed), values: &mut Values) {
+    let (position, chain, sealed) = row;
+    values.push_number(stored_count(*position));
+    values.push_text(chain.as_str());
+    values.push_number(stored_count(sealed.seq));
+    values.push_digest(sealed.previous);
+    values.push_digest(sealed.hash);
+    values.push_text(sealed.text.as_str());
+}
+
+fn bind_chain(row: &(Subject, ChainHead), values: &mut Values) {
+    let (subject, head) = row;
+    values.push_text(chain_name(*subject));
+    values.push_number(stored_count(head.seq));
+    values.push_digest(head.hash);
+}

@@ -1,0 +1,67 @@
+//! What the writer and the readers both hold: the reading connections and the journal's end.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use sqlx::AnyPool;
+use tokio::sync::broadcast;
+
+use crate::config::StoreConfig;
+use crate::connect;
+
+/// Wake-ups that a slow subscriber may fall behind. It loses nothing: it reads the journal from
+/// where it stands.
+const WAKE_UPS: usize = 64;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    readers: RwLock<AnyPool>,
+    position: AtomicU64,
+    wake: broadcast::Sender<u64>,
+}
+
+impl Shared {
+    pub(crate) fn new(readers: AnyPool, position: u64) -> Self {
+        let (wake, _) = broadcast::channel(WAKE_UPS);
+        Self {
+            readers: RwLock::new(readers),
+            position: AtomicU64::new(position),
+            wake,
+        }
+    }
+
+    /// The connections for reading.
+    pub(crate) fn readers(&self) -> AnyPool {
+        self.readers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Replaces the reading connections: the old ones may lead to a file or server that is gone.
+    pub(crate) fn reopen(&self, config: &StoreConfig) -> Result<(), sqlx::Error> {
+        let fresh = connect::readers(config)?;
+        let mut readers = self.readers.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *readers, fresh);
+        drop(readers);
+        tokio::spawn(async move { old.close().await });
+        Ok(())
+    }
+
+    /// The last journal position known to be durable.
+    pub(crate) fn position(&self) -> u64 {
+        self.position.load(Ordering::Acquire)
+    }
+
+    /// Notes that the journal reaches `position`, and wakes who waits for that.
+    pub(crate) fn advance(&self, position: u64) {
+        if self.position.fetch_max(position, Ordering::AcqRel) < position {
+            // Nobody may be listening.
+            let _listeners = self.wake.send(position);
+        }
+    }
+
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<u64> {
+        self.wake.subscribe()
+    }
+}
