@@ -90,7 +90,8 @@ impl Signer for SoftwareSigner {
         let signature = match &self.pair {
             Pair::P256(pair) | Pair::P384(pair) => {
                 // arch: allow, because a repeated nonce would give the key away
-                pair.sign(&SystemRandom::new(), message).map_err(|_| SignError::Failed)?
+                pair.sign(&SystemRandom::new(), message)
+                    .map_err(|_| SignError::Failed)?
             }
             Pair::Ed25519(pair) => pair.try_sign(message).map_err(|_| SignError::Failed)?,
         };
