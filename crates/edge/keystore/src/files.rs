@@ -40,6 +40,17 @@ pub(crate) fn write_atomically(
     Ok(written)
 }
 
+/// Writes a file of mode 0600 that is whole or absent whenever the machine stops, replacing one of
+/// that name; folders above it are created, mode 0700.
+///
+/// # Errors
+///
+/// [`Error::Io`].
+pub fn write_file(path: &Path, contents: &[u8]) -> Result<(), Error> {
+    create_folder(&parent(path))?;
+    write_atomically(path, contents, Existing::Replace).map(|_| ())
+}
+
 /// Reads at most `limit` bytes; a longer file gives `None`.
 pub(crate) fn read_bounded(path: &Path, limit: usize) -> Result<Option<Vec<u8>>, io::Error> {
     let file = File::open(path)?;

@@ -47,6 +47,26 @@ const FILE_FORM: &str = "file:DIR[?sealing-key=FILE][&permissions=any]";
 const PKCS11_FORM: &str = "pkcs11:module=M;token=T;pin-file=F[;permissions=any]";
 const TPM_FORM: &str = "tpm:TCTI?keys=DIR";
 
+impl StoreUri {
+    /// Takes relative paths from `folder`, so that a data folder can be moved with its keys.
+    pub fn resolve_from(&mut self, folder: &std::path::Path) {
+        let mut resolve = |path: &mut PathBuf| *path = folder.join(&*path);
+        match self {
+            Self::File {
+                folder,
+                sealing_key,
+                ..
+            } => {
+                resolve(folder);
+                sealing_key.iter_mut().for_each(resolve);
+            }
+            // A bare module name is looked for, so it stays as it is.
+            Self::Pkcs11 { pin_file, .. } => resolve(pin_file),
+            Self::Tpm { keys, .. } => resolve(keys),
+        }
+    }
+}
+
 impl FromStr for StoreUri {
     type Err = UriProblem;
 
