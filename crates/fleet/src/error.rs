@@ -2,8 +2,9 @@
 
 use crate::journal::JournalError;
 use crate::lifecycle::LifecycleError;
+use crate::policy::PolicyError;
 
-/// Everything this crate can object to, apart from a refusal, which is a
+/// Everything this crate can object to, apart from a [`Refusal`](crate::Refusal), which is a
 /// decision and not an error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -30,4 +31,7 @@ pub enum Error {
     /// A journal that does not verify.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// A text that is no policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
 }

@@ -1,0 +1,260 @@
+//! The factory line and the sales desk.
+//!
+//! 1. A line station asks for an identity ([`provision`]): one per serial number.
+//! 2. The manufacturer's CA signs; [`ProvisionPermit::issue`] makes the record.
+//! 3. The device is sold ([`sell`]), and perhaps comes back ([`release_ownership`]).
+
+use jiff::Timestamp;
+
+use super::intake::{check_serial, new_device};
+use super::{Outcome, StoredAnswer, advance, device_entry, put_device};
+use crate::commit::{Change, Commit, Guard};
+use crate::device::{Device, KeyOrigin};
+use crate::ids::{DeviceId, Digest, ManufacturerId, OwnerId};
+use crate::journal::{Action, Actor, Entry, Evidence, Subject};
+use crate::lifecycle::{Event, State, transition};
+use crate::owner::{Owner, Ownership, OwnershipBasis};
+use crate::refusal::Refusal;
+
+/// A request for an identity. If it came as a CSR, its signature is proved.
+#[derive(Debug, Clone, Copy)]
+pub struct ProvisionFacts<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// The line station, or who else asks.
+    pub actor: &'a Actor,
+    /// This manufacturer.
+    pub manufacturer: ManufacturerId,
+    /// The serial number.
+    pub serial: &'a str,
+    /// Model, when there is one.
+    pub model: Option<&'a str>,
+    /// Where the device's usage description will be (RFC 8520).
+    pub mud_url: Option<&'a str>,
+    /// How the key was made.
+    pub key_origin: KeyOrigin,
+    /// SHA-256 of the key's SubjectPublicKeyInfo.
+    pub key_spki_sha256: Digest,
+    /// The device with this serial number, if there is one.
+    pub existing: Option<&'a Device>,
+    /// The device that has this key, if one has.
+    pub key_holder: Option<DeviceId>,
+}
+
+/// Leave to sign one birth certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvisionPermit {
+    device: Device,
+    actor: Actor,
+}
+
+/// Step 1: whether this serial number gets an identity with this key. The same key again gets
+/// the same certificate again, if it was kept.
+pub fn provision(facts: &ProvisionFacts<'_>) -> Outcome<ProvisionPermit> {
+    let id = DeviceId::new(facts.manufacturer, facts.serial);
+    match try_provision(facts, id) {
+        Ok(outcome) => outcome,
+        Err(refusal) => {
+            let subject = facts
+                .existing
+                .map_or(Subject::Site, |device| Subject::Device(device.id));
+            let entry = Entry::new(
+                subject,
+                Action::RequestRefused,
+                facts.actor.clone(),
+                facts.now,
+            )
+            .with("device", id)
+            .with("key", facts.key_spki_sha256);
+            Outcome::refuse(refusal, &[], entry)
+        }
+    }
+}
+
+fn try_provision(
+    facts: &ProvisionFacts<'_>,
+    id: DeviceId,
+) -> Result<Outcome<ProvisionPermit>, Refusal> {
+    check_serial(facts.serial)?;
+    if facts.key_holder.is_some_and(|holder| holder != id) {
+        return Err(Refusal::KeyOfAnotherDevice);
+    }
+    if let Some(existing) = facts.existing {
+        let same_key = existing.idevid_spki_sha256 == Some(facts.key_spki_sha256);
+        return match &existing.idevid_der {
+            Some(der) if same_key => Ok(Outcome::replay(StoredAnswer {
+                media_type: String::new(),
+                body: der.clone(),
+            })),
+            _ => Err(Refusal::SerialTaken),
+        };
+    }
+    let edge =
+        transition(None, Event::Provision, facts.actor.kind).map_err(|_| Refusal::WrongState)?;
+    let device = Device {
+        model: facts.model.map(str::to_owned),
+        state: edge.to,
+        idevid_spki_sha256: Some(facts.key_spki_sha256),
+        mud_url: facts.mud_url.map(str::to_owned),
+        key_origin: facts.key_origin,
+        ..new_device(id, facts.manufacturer, facts.serial, facts.now)
+    };
+    let permit = ProvisionPermit {
+        device,
+        actor: facts.actor.clone(),
+    };
+    Ok(Outcome::accept(permit, Commit::default()))
+}
+
+impl ProvisionPermit {
+    /// The device that gets its identity.
+    #[must_use]
+    pub const fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Step 2: the birth certificate exists; store the record before it leaves.
+    pub fn issue(self, idevid_der: Vec<u8>) -> Outcome<Device> {
+        let mut device = self.device;
+        let sha256 = Digest::of(&idevid_der);
+        device.idevid_sha256 = Some(sha256);
+        device.idevid_der = Some(idevid_der);
+        let mut commit = Commit::default();
+        commit.guards.push(Guard::DeviceAbsent { id: device.id });
+        if let Some(spki_sha256) = device.idevid_spki_sha256 {
+            commit.guards.push(Guard::KeyUnused {
+                spki_sha256,
+                device: device.id,
+            });
+        }
+        commit
+            .changes
+            .push(Change::PutDevice(Box::new(device.clone())));
+        commit.entries.push(
+            device_entry(&device, Action::Provisioned, &self.actor, device.created_at)
+                .on(Evidence::new("idevid", sha256))
+                .with("serial", &device.serial)
+                .with("key-origin", device.key_origin),
+        );
+        Outcome::accept(device, commit)
+    }
+}
+
+/// A device and its buyer, or its owner who gives it back.
+#[derive(Debug, Clone, Copy)]
+pub struct SellFacts<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// Who records it.
+    pub actor: &'a Actor,
+    /// The device.
+    pub device: &'a Device,
+    /// The owner.
+    pub owner: &'a Owner,
+    /// The ownership that has not ended, if there is one.
+    pub current: Option<&'a Ownership>,
+}
+
+/// Step 3: records a sale. The same sale twice changes nothing.
+pub fn sell(facts: &SellFacts<'_>) -> Outcome<Device> {
+    match try_transfer(facts, OwnershipBasis::Sale) {
+        Ok((device, commit)) => Outcome::accept(device, commit),
+        Err(refusal) => {
+            let entry = device_entry(facts.device, Action::RequestRefused, facts.actor, facts.now)
+                .with("owner", facts.owner.id);
+            Outcome::refuse(refusal, &[], entry)
+        }
+    }
+}
+
+pub(super) fn try_transfer(
+    facts: &SellFacts<'_>,
+    basis: OwnershipBasis,
+) -> Result<(Device, Commit), Refusal> {
+    let mut commit = Commit::default();
+    if let Some(current) = facts.current {
+        return if current.owner == facts.owner.id {
+            Ok((facts.device.clone(), commit))
+        } else {
+            Err(Refusal::AlreadySold)
+        };
+    }
+    if facts.owner.blocked.is_some() {
+        return Err(Refusal::OwnerBlocked);
+    }
+    let (mut device, action) = advance(facts.device, Event::Transfer, facts.actor, facts.now)?;
+    device.owner = Some(facts.owner.id);
+    commit.guards.push(Guard::CurrentOwner {
+        device: device.id,
+        expected: None,
+    });
+    put_device(&mut commit, facts.device, device.clone());
+    commit.changes.push(Change::PutOwnership(Ownership {
+        device: device.id,
+        owner: facts.owner.id,
+        basis,
+        since: facts.now,
+        until: None,
+    }));
+    commit.entries.push(
+        device_entry(&device, action, facts.actor, facts.now)
+            .with("owner", facts.owner.id)
+            .with("owner-name", &facts.owner.name)
+            .with("basis", basis),
+    );
+    Ok((device, commit))
+}
+
+/// Step 3: the owner gives the device up, so that it can be sold again.
+pub fn release_ownership(facts: &SellFacts<'_>) -> Outcome<Device> {
+    let refuse = |refusal| {
+        let entry = device_entry(facts.device, Action::RequestRefused, facts.actor, facts.now)
+            .with("owner", facts.owner.id);
+        Outcome::refuse(refusal, &[], entry)
+    };
+    let Some(current) = facts.current else {
+        return refuse(Refusal::NotSold);
+    };
+    if current.owner != facts.owner.id {
+        return refuse(Refusal::OtherOwner);
+    }
+    let (mut device, action) = match advance(facts.device, Event::Release, facts.actor, facts.now) {
+        Ok(advanced) => advanced,
+        Err(refusal) => return refuse(refusal),
+    };
+    device.owner = None;
+    let mut commit = Commit::default();
+    commit.guards.push(Guard::CurrentOwner {
+        device: device.id,
+        expected: Some(current.owner),
+    });
+    put_device(&mut commit, facts.device, device.clone());
+    commit.changes.push(Change::PutOwnership(Ownership {
+        until: Some(facts.now),
+        ..current.clone()
+    }));
+    commit
+        .entries
+        .push(device_entry(&device, action, facts.actor, facts.now).with("owner", facts.owner.id));
+    Outcome::accept(device, commit)
+}
+
+/// Whether the device may still get vouchers.
+pub(super) const fn in_service(device: &Device) -> Result<(), Refusal> {
+    match device.state {
+        State::Retired => Err(Refusal::DeviceRetired),
+        _ => Ok(()),
+    }
+}
+
+/// The owner that a registrar's chain names, when the MASA has no record of it.
+pub(super) fn new_owner(id: OwnerId, name: &str, now: Timestamp) -> Owner {
+    Owner {
+        id,
+        name: name.chars().take(128).collect(),
+        domain_ca_der: None,
+        blocked: None,
+        created_at: now,
+        updated_at: now,
+    }
+}

@@ -1,0 +1,159 @@
+//! What people, and policy, do to devices that are in the inventory.
+
+use jiff::Timestamp;
+
+use super::{Outcome, advance, device_entry, put_device};
+use crate::commit::{Change, Commit, Guard};
+use crate::credential::{Credential, CredentialStatus, RevocationReason};
+use crate::device::Device;
+use crate::journal::{Action, Actor, Evidence, Reason};
+use crate::lifecycle::Event;
+use crate::owner::Ownership;
+use crate::refusal::Refusal;
+
+/// A device, and what somebody wants done to it.
+#[derive(Debug, Clone, Copy)]
+pub struct OperateFacts<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// Who wants it.
+    pub actor: &'a Actor,
+    /// The device.
+    pub device: &'a Device,
+    /// Its credentials that are not revoked.
+    pub credentials: &'a [Credential],
+    /// Its ownership that has not ended, if there is one.
+    pub ownership: Option<&'a Ownership>,
+    /// Why.
+    pub reasons: &'a [Reason],
+    /// On which evidence.
+    pub evidence: &'a [Evidence],
+}
+
+/// Cuts the device off; its credentials stay, so that it can be restored.
+pub fn quarantine(facts: &OperateFacts<'_>) -> Outcome<Device> {
+    operate(facts, Event::Quarantine, None)
+}
+
+/// Lets the device in again.
+pub fn restore(facts: &OperateFacts<'_>) -> Outcome<Device> {
+    operate(facts, Event::Restore, None)
+}
+
+/// Gives the device up: its credentials are revoked, and its ownership ends.
+pub fn release(facts: &OperateFacts<'_>) -> Outcome<Device> {
+    operate(
+        facts,
+        Event::Release,
+        Some(RevocationReason::AffiliationChanged),
+    )
+}
+
+/// Takes the device out of service for good: its credentials are revoked, its ownership ends.
+pub fn retire(facts: &OperateFacts<'_>) -> Outcome<Device> {
+    operate(
+        facts,
+        Event::Retire,
+        Some(RevocationReason::CessationOfOperation),
+    )
+}
+
+/// Revokes one credential, without a word about the device.
+pub fn revoke(
+    facts: &OperateFacts<'_>,
+    credential: &Credential,
+    reason: RevocationReason,
+) -> Outcome<Credential> {
+    let refusal = if credential.device != facts.device.id {
+        Some(Refusal::CredentialOfAnother)
+    } else if matches!(credential.status, CredentialStatus::Revoked { .. }) {
+        Some(Refusal::CredentialNotActive)
+    } else {
+        None
+    };
+    if let Some(refusal) = refusal {
+        let entry = device_entry(facts.device, Action::RequestRefused, facts.actor, facts.now)
+            .with("credential", &credential.id);
+        return Outcome::refuse(refusal, &[], entry);
+    }
+    let mut commit = Commit::default();
+    if credential.status == CredentialStatus::Active {
+        commit.guards.push(Guard::CredentialActive {
+            id: credential.id.clone(),
+        });
+    }
+    let revoked = revoke_into(&mut commit, facts, credential, reason);
+    Outcome::accept(revoked, commit)
+}
+
+fn operate(
+    facts: &OperateFacts<'_>,
+    event: Event,
+    revocation: Option<RevocationReason>,
+) -> Outcome<Device> {
+    let (mut next, action) = match advance(facts.device, event, facts.actor, facts.now) {
+        Ok(advanced) => advanced,
+        Err(refusal) => {
+            let entry = device_entry(facts.device, Action::RequestRefused, facts.actor, facts.now)
+                .with("asked", event);
+            return Outcome::refuse(refusal, &[], entry);
+        }
+    };
+    let mut commit = Commit::default();
+    next.reason = match event {
+        Event::Restore => None,
+        _ => facts.reasons.first().map(|reason| reason.text.clone()),
+    };
+    if revocation.is_some() {
+        next.owner = None;
+        next.segment = None;
+    }
+    put_device(&mut commit, facts.device, next.clone());
+    let mut entry = device_entry(facts.device, action, facts.actor, facts.now);
+    entry.reasons = facts.reasons.to_vec();
+    entry.evidence = facts.evidence.to_vec();
+    commit.entries.push(entry);
+    if let Some(reason) = revocation {
+        for credential in facts.credentials {
+            revoke_into(&mut commit, facts, credential, reason);
+        }
+        if let Some(ownership) = facts.ownership {
+            commit.changes.push(Change::PutOwnership(Ownership {
+                until: Some(facts.now),
+                ..ownership.clone()
+            }));
+        }
+    }
+    Outcome::accept(next, commit)
+}
+
+fn revoke_into(
+    commit: &mut Commit,
+    facts: &OperateFacts<'_>,
+    credential: &Credential,
+    reason: RevocationReason,
+) -> Credential {
+    let status = CredentialStatus::Revoked {
+        reason,
+        at: facts.now,
+    };
+    commit.changes.push(Change::SetCredentialStatus {
+        id: credential.id.clone(),
+        status,
+    });
+    let mut entry = device_entry(
+        facts.device,
+        Action::CredentialRevoked,
+        facts.actor,
+        facts.now,
+    )
+    .with("credential", &credential.id)
+    .with("revocation-reason", reason);
+    entry.reasons = facts.reasons.to_vec();
+    entry.evidence = facts.evidence.to_vec();
+    commit.entries.push(entry);
+    Credential {
+        status,
+        ..credential.clone()
+    }
+}

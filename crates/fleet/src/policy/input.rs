@@ -1,0 +1,134 @@
+//! What a policy gets to see.
+
+use jiff::Timestamp;
+use regorus::Value;
+
+use crate::claim::Claim;
+use crate::device::Device;
+use crate::manufacturer::Manufacturer;
+use crate::text::text_enum;
+
+text_enum! {
+    /// What the device wants.
+    pub enum RequestKind {
+        /// To join, by a voucher.
+        Voucher = "voucher",
+        /// A first credential.
+        Enrol = "enrol",
+        /// A newer credential.
+        Renew = "renew",
+        /// Nothing: its standing is looked at again.
+        Review = "review",
+    }
+}
+
+/// The facts a policy judges. In Rego, times are whole seconds since 1970:
+///
+/// ```json
+/// {"now": 1767225600, "request": {"kind": "voucher"},
+///  "device": {"id": "…", "serial": "…", "model": "…", "state": "claimed", "segment": null,
+///             "key_origin": "device", "mud_url": null, "birth_key_known": true},
+///  "manufacturer": {"id": "…", "name": "…", "trust": "voucher-required"},
+///  "claims": [{"issuer": "…", "subject": "device", "kind": "…", "value": true,
+///              "issued_at": 1767225600, "expires_at": null}]}
+/// ```
+///
+/// `device` and `manufacturer` are null when unknown. Claims that have run out are not shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// What the device wants.
+    pub request: RequestKind,
+    /// The device.
+    pub device: Option<&'a Device>,
+    /// Its manufacturer.
+    pub manufacturer: Option<&'a Manufacturer>,
+    /// What is claimed about it, its model, its manufacturer and its owner.
+    pub claims: &'a [Claim],
+}
+
+impl Input<'_> {
+    /// A device of which nothing is known.
+    pub(super) const NOTHING: Self = Self {
+        now: Timestamp::UNIX_EPOCH,
+        request: RequestKind::Review,
+        device: None,
+        manufacturer: None,
+        claims: &[],
+    };
+
+    pub(super) fn to_value(self) -> Value {
+        let claims: Vec<Value> = self
+            .claims
+            .iter()
+            .filter(|claim| claim.is_current(self.now))
+            .map(claim_value)
+            .collect();
+        object([
+            ("now", Value::from(self.now.as_second())),
+            (
+                "request",
+                object([("kind", Value::from(self.request.as_str()))]),
+            ),
+            ("device", self.device.map_or(Value::Null, device_value)),
+            (
+                "manufacturer",
+                self.manufacturer.map_or(Value::Null, manufacturer_value),
+            ),
+            ("claims", Value::from(claims)),
+        ])
+    }
+}
+
+fn device_value(device: &Device) -> Value {
+    object([
+        ("id", Value::from(device.id.to_string())),
+        ("serial", Value::from(device.serial.as_str())),
+        ("model", optional(device.model.as_deref())),
+        ("state", Value::from(device.state.as_str())),
+        ("segment", optional(device.segment.as_deref())),
+        ("key_origin", Value::from(device.key_origin.as_str())),
+        ("mud_url", optional(device.mud_url.as_deref())),
+        (
+            "birth_key_known",
+            Value::from(device.idevid_spki_sha256.is_some()),
+        ),
+    ])
+}
+
+fn manufacturer_value(manufacturer: &Manufacturer) -> Value {
+    object([
+        ("id", Value::from(manufacturer.id.to_string())),
+        ("name", Value::from(manufacturer.name.as_str())),
+        ("trust", Value::from(manufacturer.trust.as_str())),
+    ])
+}
+
+fn claim_value(claim: &Claim) -> Value {
+    object([
+        ("issuer", Value::from(claim.issuer.as_str())),
+        ("subject", Value::from(claim.subject.kind().as_str())),
+        ("kind", Value::from(claim.kind.as_str())),
+        ("value", Value::from(claim.value.clone())),
+        ("issued_at", Value::from(claim.issued_at.as_second())),
+        (
+            "expires_at",
+            claim
+                .expires_at
+                .map_or(Value::Null, |end| Value::from(end.as_second())),
+        ),
+    ])
+}
+
+fn optional(text: Option<&str>) -> Value {
+    text.map_or(Value::Null, Value::from)
+}
+
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    fields
+        .into_iter()
+        .map(|(name, value)| (Value::from(name), value))
+        .collect::<std::collections::BTreeMap<_, _>>()
+        .into()
+}

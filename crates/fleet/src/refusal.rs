@@ -1,0 +1,343 @@
+//! Why something is refused: a stable code, a sentence for people, the rule it rests on.
+
+use crate::journal::Reason;
+use crate::text::text_enum;
+
+text_enum! {
+    /// Every reason for which a decision can be no. The codes are stable: they stand in
+    /// journals, in the API and in telemetry.
+    pub enum Refusal {
+        /// The birth certificate leads to no manufacturer known here.
+        UnknownManufacturer = "unknown-manufacturer",
+        /// The manufacturer is known, but nobody has trusted it yet.
+        ManufacturerNotTrusted = "manufacturer-not-trusted",
+        /// The manufacturer is blocked.
+        ManufacturerBlocked = "manufacturer-blocked",
+        /// No MASA of this manufacturer is trusted, so none is asked.
+        MasaNotTrusted = "masa-not-trusted",
+        /// The device is in no inventory here.
+        UnknownDevice = "unknown-device",
+        /// The device belongs to somebody else.
+        OtherOwner = "other-owner",
+        /// The device is known, but nobody claimed it.
+        NotClaimed = "not-claimed",
+        /// Its owner gave the device up.
+        DeviceReleased = "device-released",
+        /// The device left service.
+        DeviceRetired = "device-retired",
+        /// The device is cut off.
+        DeviceQuarantined = "device-quarantined",
+        /// The life cycle has no such step from where the device is.
+        WrongState = "wrong-state",
+        /// The device shows another birth key than before.
+        IdevidKeyDiffers = "idevid-key-differs",
+        /// Policy says no.
+        PolicyDenied = "policy-denied",
+        /// A person said no.
+        ApprovalDenied = "approval-denied",
+        /// The request was answered before, too long ago to answer it alike.
+        Replayed = "replayed",
+        /// The nonce was used in another request.
+        NonceReused = "nonce-reused",
+        /// The request waited for approval for more than four days.
+        PendingTooLong = "pending-too-long",
+        /// The MASA refused.
+        MasaRefused = "masa-refused",
+        /// The MASA's audit log shows what the owner's policy does not accept.
+        AuditLogUnacceptable = "audit-log-unacceptable",
+        /// Nothing is waiting for an answer.
+        NothingPending = "nothing-pending",
+        /// The device has no voucher yet.
+        NoVoucherYet = "no-voucher-yet",
+        /// The device itself refused its voucher.
+        VoucherRejected = "voucher-rejected",
+        /// The key belongs to another device.
+        KeyOfAnotherDevice = "key-of-another-device",
+        /// The credential was revoked.
+        CredentialRevoked = "credential-revoked",
+        /// The credential was replaced by one that works.
+        CredentialSuperseded = "credential-superseded",
+        /// The credential has run out.
+        CredentialExpired = "credential-expired",
+        /// The credential belongs to another device.
+        CredentialOfAnother = "credential-of-another",
+        /// The birth certificate may not be used for a further credential.
+        IdevidReenrolForbidden = "idevid-reenrol-forbidden",
+        /// The credential is not active.
+        CredentialNotActive = "credential-not-active",
+        /// The device is in the inventory already.
+        AlreadyClaimed = "already-claimed",
+        /// The record names another owner.
+        NotOurs = "not-ours",
+        /// The journal that came with the device does not verify.
+        JournalBroken = "journal-broken",
+        /// The journal that came with the device is not about its sale.
+        JournalIncomplete = "journal-incomplete",
+        /// No serial number, or one that is too long or not printable.
+        BadSerial = "bad-serial",
+        /// The serial number has an identity already, with another key.
+        SerialTaken = "serial-taken",
+        /// The device was sold to somebody else.
+        AlreadySold = "already-sold",
+        /// The device has no owner.
+        NotSold = "not-sold",
+        /// The MASA does not know the requester as an owner.
+        OwnerUnknown = "owner-unknown",
+        /// The MASA serves this owner no longer.
+        OwnerBlocked = "owner-blocked",
+        /// The registrar's certificate was revoked.
+        RegistrarRevoked = "registrar-revoked",
+        /// A voucher without nonce is not issued here.
+        NoncelessForbidden = "nonceless-forbidden",
+        /// A voucher request without the device's own signed request is not accepted here.
+        PriorRequestMissing = "prior-request-missing",
+        /// Whoever asks for the audit log never owned the device.
+        NeverOwner = "never-owner",
+        /// The policy cannot be read.
+        PolicyUnreadable = "policy-unreadable",
+        /// The token is revoked already.
+        TokenRevoked = "token-revoked",
+    }
+}
+
+text_enum! {
+    /// What sort of no it is. The edge maps it to a status.
+    pub enum RefusalKind {
+        /// The device, owner or record is not known (404).
+        Unknown = "unknown",
+        /// Known, but not allowed; an administrator could change that (403).
+        Forbidden = "forbidden",
+        /// What is asked for cannot be given in this form or to this device (406).
+        NotAcceptable = "not-acceptable",
+        /// It contradicts what is stored (409).
+        Conflict = "conflict",
+        /// The request itself is wrong (400).
+        Malformed = "malformed",
+    }
+}
+
+impl Refusal {
+    /// The stable kebab-case code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        self.as_str()
+    }
+
+    /// What sort of no it is.
+    #[must_use]
+    pub const fn kind(self) -> RefusalKind {
+        match self {
+            Self::UnknownManufacturer
+            | Self::UnknownDevice
+            | Self::NothingPending
+            | Self::NeverOwner
+            | Self::OwnerUnknown => RefusalKind::Unknown,
+            Self::ManufacturerNotTrusted
+            | Self::ManufacturerBlocked
+            | Self::MasaNotTrusted
+            | Self::OtherOwner
+            | Self::NotClaimed
+            | Self::DeviceReleased
+            | Self::DeviceRetired
+            | Self::DeviceQuarantined
+            | Self::IdevidKeyDiffers
+            | Self::PolicyDenied
+            | Self::ApprovalDenied
+            | Self::Replayed
+            | Self::NonceReused
+            | Self::PendingTooLong
+            | Self::NoVoucherYet
+            | Self::VoucherRejected
+            | Self::CredentialRevoked
+            | Self::CredentialSuperseded
+            | Self::CredentialExpired
+            | Self::CredentialOfAnother
+            | Self::IdevidReenrolForbidden
+            | Self::OwnerBlocked
+            | Self::RegistrarRevoked
+            | Self::NotOurs => RefusalKind::Forbidden,
+            Self::MasaRefused
+            | Self::AuditLogUnacceptable
+            | Self::NoncelessForbidden
+            | Self::PriorRequestMissing => RefusalKind::NotAcceptable,
+            Self::WrongState
+            | Self::KeyOfAnotherDevice
+            | Self::CredentialNotActive
+            | Self::AlreadyClaimed
+            | Self::SerialTaken
+            | Self::AlreadySold
+            | Self::NotSold
+            | Self::TokenRevoked => RefusalKind::Conflict,
+            Self::JournalBroken
+            | Self::JournalIncomplete
+            | Self::BadSerial
+            | Self::PolicyUnreadable => RefusalKind::Malformed,
+        }
+    }
+
+    /// One sentence for people.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        self.text_and_section().0
+    }
+
+    /// The rule it rests on.
+    #[must_use]
+    pub const fn section(self) -> &'static str {
+        self.text_and_section().1
+    }
+
+    /// Code, sentence and section for the journal.
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        Reason::new(self.code(), self.sentence(), self.section())
+    }
+
+    const fn text_and_section(self) -> (&'static str, &'static str) {
+        match self {
+            Self::UnknownManufacturer => (
+                "No trusted manufacturer stands behind this birth certificate.",
+                "RFC 8995 §5.3",
+            ),
+            Self::ManufacturerNotTrusted => (
+                "This manufacturer was seen, but an administrator has not decided to trust it.",
+                "RFC 8995 §5.3",
+            ),
+            Self::ManufacturerBlocked => (
+                "An administrator has blocked this manufacturer.",
+                "owner policy",
+            ),
+            Self::MasaNotTrusted => (
+                "No MASA of this manufacturer is trusted, so none is asked for a voucher.",
+                "RFC 8995 §5.4",
+            ),
+            Self::UnknownDevice => ("No such device is in the inventory.", "RFC 8995 §5.3"),
+            Self::OtherOwner => ("The device belongs to another owner.", "RFC 8995 §5.5.4"),
+            Self::NotClaimed => (
+                "The device is known, but nobody has claimed it for this network.",
+                "RFC 8995 §5.3",
+            ),
+            Self::DeviceReleased => (
+                "The device was released and no longer belongs to this network.",
+                "owner policy",
+            ),
+            Self::DeviceRetired => ("The device was retired for good.", "owner policy"),
+            Self::DeviceQuarantined => (
+                "The device is in quarantine and stays out until it is restored.",
+                "owner policy",
+            ),
+            Self::WrongState => (
+                "The device's life cycle has no such step from where it is.",
+                "device life cycle",
+            ),
+            Self::IdevidKeyDiffers => (
+                "The device shows another birth key than the one it is known by.",
+                "RFC 8995 §2.3",
+            ),
+            Self::PolicyDenied => ("The owner's policy refuses this device.", "owner policy"),
+            Self::ApprovalDenied => ("A person has refused this device.", "owner policy"),
+            Self::Replayed => ("This very request was answered before.", "RFC 8995 §5.2"),
+            Self::NonceReused => (
+                "The nonce was already used in another request of this device.",
+                "RFC 8995 §5.2",
+            ),
+            Self::PendingTooLong => (
+                "The request has waited for approval for more than four days.",
+                "RFC 8995 §5.6",
+            ),
+            Self::MasaRefused => (
+                "The manufacturer's MASA refused to issue a voucher.",
+                "RFC 8995 §5.6",
+            ),
+            Self::AuditLogUnacceptable => (
+                "The MASA's audit log shows what this owner does not accept.",
+                "RFC 8995 §5.8.3",
+            ),
+            Self::NothingPending => (
+                "No request of this device is waiting for an answer.",
+                "owner policy",
+            ),
+            Self::NoVoucherYet => (
+                "The device has no voucher for this network yet.",
+                "RFC 8995 §5.9",
+            ),
+            Self::VoucherRejected => ("The device has refused its voucher.", "RFC 8995 §5.7"),
+            Self::KeyOfAnotherDevice => (
+                "The key in the request belongs to another device.",
+                "unique credential per device",
+            ),
+            Self::CredentialRevoked => ("The credential was revoked.", "RFC 7030 §3.3.2"),
+            Self::CredentialSuperseded => (
+                "The credential was replaced, and its successor works.",
+                "owner policy",
+            ),
+            Self::CredentialExpired => ("The credential has run out.", "RFC 5280 §4.1.2.5"),
+            Self::CredentialOfAnother => (
+                "The credential belongs to another device.",
+                "RFC 7030 §4.2.2",
+            ),
+            Self::IdevidReenrolForbidden => (
+                "A further credential needs the present one; the birth certificate is not enough.",
+                "owner policy",
+            ),
+            Self::CredentialNotActive => {
+                ("The credential is not active any more.", "RFC 5280 §5.3")
+            }
+            Self::AlreadyClaimed => (
+                "The device is in the inventory already.",
+                "device life cycle",
+            ),
+            Self::NotOurs => (
+                "The manufacturer's record names another owner.",
+                "owner policy",
+            ),
+            Self::JournalBroken => (
+                "The journal that came with the device does not verify.",
+                "journal",
+            ),
+            Self::JournalIncomplete => (
+                "The journal that came with the device does not record its sale to this owner.",
+                "journal",
+            ),
+            Self::BadSerial => (
+                "A serial number has 1 to 64 printable characters.",
+                "RFC 8995 §2.3.1",
+            ),
+            Self::SerialTaken => (
+                "This serial number already has an identity with another key.",
+                "unique credential per device",
+            ),
+            Self::AlreadySold => (
+                "The device belongs to another owner, who has not released it.",
+                "manufacturer policy",
+            ),
+            Self::NotSold => ("The device has no owner.", "manufacturer policy"),
+            Self::OwnerUnknown => (
+                "The manufacturer does not know this registrar's owner.",
+                "RFC 8995 §5.5.4",
+            ),
+            Self::OwnerBlocked => (
+                "The manufacturer serves this owner no longer.",
+                "RFC 8995 §5.5.4",
+            ),
+            Self::RegistrarRevoked => (
+                "The registrar's certificate was revoked.",
+                "RFC 8995 §5.5.3",
+            ),
+            Self::NoncelessForbidden => (
+                "This MASA issues no voucher without a nonce to this requester.",
+                "RFC 8995 §5.5.1",
+            ),
+            Self::PriorRequestMissing => (
+                "This MASA wants to see the device's own signed request.",
+                "RFC 8995 §5.5.5",
+            ),
+            Self::NeverOwner => (
+                "Only current and former owners may read a device's audit log.",
+                "RFC 8995 §5.8",
+            ),
+            Self::PolicyUnreadable => ("The policy cannot be read.", "owner policy"),
+            Self::TokenRevoked => ("The token was revoked already.", "owner policy"),
+        }
+    }
+}

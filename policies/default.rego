@@ -1,0 +1,93 @@
+# The policy in force when an owner has set none.
+#
+# A device that is in the inventory, of a manufacturer that is trusted, may join. Claims change
+# that: `deny` keeps a device out, `approval-required` asks a person first, `segment` says where
+# it belongs. A claim about the device weighs more than one about its model, and that more than
+# one about its manufacturer or owner.
+package vouchsafe
+
+import rego.v1
+
+default verdict := {
+	"answer": "deny",
+	"reasons": [{"code": "no-rule", "text": "No rule lets this device in."}],
+}
+
+verdict := {"answer": "deny", "reasons": denials} if count(denials) > 0
+
+verdict := {
+	"answer": "wait",
+	"retry_after": 30,
+	"reasons": [{"code": "approval-required", "text": "A person must approve this device."}],
+} if {
+	count(denials) == 0
+	approval_required
+}
+
+verdict := {
+	"answer": "allow",
+	"segment": segment,
+	"ask_again_at": ask_again_at,
+	"reasons": [{"code": "in-inventory", "text": "The device is in the inventory and its manufacturer is trusted."}],
+} if {
+	count(denials) == 0
+	not approval_required
+}
+
+# Why not.
+
+denials contains {"code": "unknown-device", "text": "The device is in no inventory."} if {
+	is_null(input.device)
+}
+
+denials contains {"code": "unknown-manufacturer", "text": "The manufacturer is not known."} if {
+	is_null(input.manufacturer)
+}
+
+denials contains {"code": "manufacturer-not-trusted", "text": "The manufacturer is not trusted."} if {
+	not is_null(input.manufacturer)
+	not input.manufacturer.trust in {"voucher-required", "plain-est"}
+}
+
+denials contains {"code": "not-in-service", "text": "The device is not claimed, or cut off, or out of service."} if {
+	not is_null(input.device)
+	not input.device.state in {"claimed", "onboarding", "onboarded"}
+}
+
+denials contains {"code": "denied-by-claim", "text": sprintf("%v says that the device must stay out.", [claim.issuer])} if {
+	some claim in input.claims
+	claim.kind == "deny"
+	claim.value != false
+}
+
+# Whether a person must say yes first. That is asked when a device joins, not at each renewal.
+
+approval_required if {
+	input.request.kind in {"voucher", "enrol"}
+	effective("approval-required") != false
+}
+
+# Where it belongs.
+
+default segment := "devices"
+
+segment := effective("segment")
+
+# The claim of a kind that counts: the one nearest to the device, and of those the latest.
+
+nearness := {"device": 3, "model": 2, "manufacturer": 1, "owner": 0}
+
+effective(kind) := max([
+[nearness[claim.subject], claim.issued_at, claim.value] |
+	some claim in input.claims
+	claim.kind == kind
+])[2]
+
+# The answer holds until the first claim it may rest on runs out.
+
+default ask_again_at := null
+
+ask_again_at := min([claim.expires_at |
+	some claim in input.claims
+	not is_null(claim.expires_at)
+])
