@@ -31,7 +31,7 @@ use crate::identity::{Presents, ReloadableIdentity};
 use crate::origin::Origin;
 use crate::stream::{Meter, Metered, WireBytes};
 use crate::tls::{self, HandshakeFailure, TlsVersions};
-use crate::verify::{KnownServer, ProvisionalServer};
+use crate::verify::{KnownServer, ProvisionalServer, RegistrationAuthority};
 
 /// How long a failed connection may take to say why it failed.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -45,6 +45,9 @@ pub enum ServerTrust {
     /// One whose chain leads to these anchors by the strict rules, under the name that was called
     /// (DNS name or IP address of its subjectAltName).
     Anchors(Anchors),
+    /// Like `Anchors`, but a registration authority (extKeyUsage `id-kp-cmcRA`) is accepted under
+    /// any name, because a device finds it by discovery (RFC 7030 §3.6.1).
+    RegistrationAuthority(Anchors),
 }
 
 /// How to connect.
@@ -112,27 +115,27 @@ struct Inner {
 }
 
 impl Connector {
-    /// # Errors
-    ///
-    /// The anchors cannot be used in TLS.
-    pub fn new(options: ConnectorOptions) -> Result<Self, ClientError> {
+    /// Connects as `options` say.
+    pub fn new(options: ConnectorOptions) -> Self {
         let provider = tls::provider();
         let verifier: Arc<dyn ServerCertVerifier> = match &options.trust {
             ServerTrust::Provisional => ProvisionalServer::new(&provider),
-            ServerTrust::Anchors(anchors) => KnownServer::new(anchors, &provider)
-                .map_err(|error| ClientError::Misuse(error.to_string()))?,
+            ServerTrust::Anchors(anchors) => KnownServer::new(anchors.clone(), &provider),
+            ServerTrust::RegistrationAuthority(anchors) => {
+                RegistrationAuthority::new(anchors.clone(), &provider)
+            }
         };
         let sessions = if options.resumption {
             Resumption::default()
         } else {
             Resumption::disabled()
         };
-        Ok(Self(Arc::new(Inner {
+        Self(Arc::new(Inner {
             options,
             provider,
             verifier,
             sessions,
-        })))
+        }))
     }
 
     /// Finds the origin's addresses and connects to the first that answers.
@@ -191,7 +194,7 @@ impl Connector {
         let finished = if blocking {
             tls::off_reactor(handshake)
                 .await
-                .map_err(|error| ClientError::Connect(error))?
+                .map_err(ClientError::Connect)?
         } else {
             handshake.await
         };

@@ -47,17 +47,17 @@ impl Configurations {
         versions: TlsVersions,
         resumption: bool,
         clock: Clock,
-    ) -> Result<Self, rustls::Error> {
+    ) -> Self {
         let provider = provider();
         let verifier: Arc<dyn ClientCertVerifier> = match client_auth {
             ClientAuth::None => Arc::new(NoClientAuth),
             ClientAuth::Optional => AnyClient::new(&provider),
-            ClientAuth::Required(anchors) => KnownClient::new(anchors, &provider)?,
+            ClientAuth::Required(anchors) => KnownClient::new(anchors.clone(), &provider),
         };
         // A resumed session skips the client's proof of its key, so it is for clients without one.
         let resumption = resumption && matches!(client_auth, ClientAuth::None);
         let current = Mutex::new(None);
-        Ok(Self {
+        Self {
             identity,
             verifier,
             provider,
@@ -65,7 +65,7 @@ impl Configurations {
             resumption,
             clock,
             current,
-        })
+        }
     }
 
     /// The identity for a connection that begins now, and the configuration that presents it.

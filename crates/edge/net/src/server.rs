@@ -96,7 +96,7 @@ pub enum BindError {
         #[source]
         source: io::Error,
     },
-    /// The identity or the anchors do not work in TLS.
+    /// The identity does not work in TLS.
     #[error("the TLS configuration does not work: {0}")]
     Tls(String),
 }
@@ -106,7 +106,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The address is taken or not ours, or the identity or anchors cannot be used.
+    /// The address is taken or not ours, or the identity cannot be used.
     pub async fn bind(addr: SocketAddr, options: ServerOptions) -> Result<Self, BindError> {
         let configurations = Configurations::new(
             options.identity.clone(),
@@ -114,9 +114,11 @@ impl Server {
             options.versions,
             options.resumption,
             options.clock.clone(),
-        )
-        .and_then(|configurations| configurations.current().map(|_| configurations))
-        .map_err(|error| BindError::Tls(error.to_string()))?;
+        );
+        // A configuration that cannot be made is found now and not by the first client.
+        configurations
+            .current()
+            .map_err(|error| BindError::Tls(error.to_string()))?;
         let (listener, addr) = listen(addr).map_err(|source| BindError::Listen { addr, source })?;
         let stats = Stats::new(options.name);
         Ok(Self {

@@ -6,7 +6,7 @@
 //! | [`KnownClient`] | our anchors, strict | – | checked |
 //! | [`ProvisionalServer`] | the voucher, later (RFC 8995 §5.1) | – | checked |
 //! | [`KnownServer`] | our anchors, strict | checked | checked |
-//! | [`RegistrationAuthority`] | our anchors, strict | or `id-kp-cmcRA` (RFC 7030 §3.6.1) | checked |
+//! | [`RegistrationAuthority`] | our anchors, strict | checked, or `id-kp-cmcRA` (RFC 7030 §3.6.1) | checked |
 //!
 //! The handshake signature is always checked, and always against the raw key of the leaf: the
 //! helper that takes a certificate refuses X.509 v1 and unknown critical extensions, which devices
@@ -14,16 +14,16 @@
 
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
+use jiff::Timestamp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
-use vouchsafe_trust::Anchors;
+use vouchsafe_trust::{Anchors, Certificate, PathError, PathRules, Usage, verify_path};
 
 use crate::tls::{MAX_CHAIN, malformed, read_certificate};
 
@@ -144,23 +144,16 @@ impl ClientCertVerifier for AnyClient {
 /// A client certificate is required and must lead to our anchors.
 #[derive(Debug)]
 pub(crate) struct KnownClient {
-    path: Arc<dyn ClientCertVerifier>,
+    anchors: Anchors,
     signatures: HandshakeSignatures,
 }
 
 impl KnownClient {
-    pub(crate) fn new(
-        anchors: &Anchors,
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Arc<Self>, rustls::Error> {
-        let path = WebPkiClientVerifier::builder_with_provider(roots(anchors)?, provider.clone())
-            .clear_root_hint_subjects()
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
-        Ok(Arc::new(Self {
-            path,
+    pub(crate) fn new(anchors: Anchors, provider: &CryptoProvider) -> Arc<Self> {
+        Arc::new(Self {
+            anchors,
             signatures: signatures(provider),
-        }))
+        })
     }
 }
 
@@ -175,8 +168,9 @@ impl ClientCertVerifier for KnownClient {
         others: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        readable(leaf, others)?;
-        self.path.verify_client_cert(leaf, others, now)
+        let chain = readable(leaf, others)?;
+        strict(&chain, &self.anchors, now, Usage::TlsClient)?;
+        Ok(ClientCertVerified::assertion())
     }
 
     checks_handshake_signatures!();
@@ -215,22 +209,16 @@ impl ServerCertVerifier for ProvisionalServer {
 /// A server that our anchors vouch for, under the name that was called.
 #[derive(Debug)]
 pub(crate) struct KnownServer {
-    path: Arc<WebPkiServerVerifier>,
+    anchors: Anchors,
     signatures: HandshakeSignatures,
 }
 
 impl KnownServer {
-    pub(crate) fn new(
-        anchors: &Anchors,
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Arc<Self>, rustls::Error> {
-        let path = WebPkiServerVerifier::builder_with_provider(roots(anchors)?, provider.clone())
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
-        Ok(Arc::new(Self {
-            path,
+    pub(crate) fn new(anchors: Anchors, provider: &CryptoProvider) -> Arc<Self> {
+        Arc::new(Self {
+            anchors,
             signatures: signatures(provider),
-        }))
+        })
     }
 }
 
@@ -240,11 +228,51 @@ impl ServerCertVerifier for KnownServer {
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         name: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let chain = readable(leaf, others)?;
+        strict(&chain, &self.anchors, now, Usage::TlsServer)?;
+        rustls::client::verify_server_name(&ParsedCertificate::try_from(leaf)?, name)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    checks_handshake_signatures!();
+}
+
+/// A server that our anchors vouch for as registration authority, under whatever name it was
+/// found; or one that they vouch for under the name that was called.
+#[derive(Debug)]
+pub(crate) struct RegistrationAuthority {
+    known: Arc<KnownServer>,
+    signatures: HandshakeSignatures,
+}
+
+impl RegistrationAuthority {
+    pub(crate) fn new(anchors: Anchors, provider: &CryptoProvider) -> Arc<Self> {
+        let known = KnownServer::new(anchors, provider);
+        Arc::new(Self {
+            known,
+            signatures: signatures(provider),
+        })
+    }
+}
+
+impl ServerCertVerifier for RegistrationAuthority {
+    /// RFC 7030 §3.6.1: the name that was called, or `id-kp-cmcRA` under an explicit anchor.
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        readable(leaf, others)?;
-        self.path.verify_server_cert(leaf, others, name, ocsp, now)
+        let chain = readable(leaf, others)?;
+        match strict(&chain, &self.known.anchors, now, Usage::Registrar) {
+            Ok(()) => Ok(ServerCertVerified::assertion()),
+            Err(_) => self.known.verify_server_cert(leaf, others, name, ocsp, now),
+        }
     }
 
     checks_handshake_signatures!();
@@ -254,21 +282,46 @@ fn signatures(provider: &CryptoProvider) -> HandshakeSignatures {
     HandshakeSignatures(provider.signature_verification_algorithms)
 }
 
-fn roots(anchors: &Anchors) -> Result<Arc<RootCertStore>, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    for anchor in anchors.certificates() {
-        roots.add(CertificateDer::from(anchor.der().to_vec()))?;
-    }
-    Ok(Arc::new(roots))
-}
-
-/// The chain is short enough and each certificate of it can be read.
-fn readable(leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
+/// The chain, leaf first, if it is short enough and each certificate of it can be read.
+fn readable(
+    leaf: &CertificateDer<'_>,
+    others: &[CertificateDer<'_>],
+) -> Result<Vec<Certificate>, rustls::Error> {
     if others.len() >= MAX_CHAIN {
         return Err(malformed());
     }
-    for each in std::iter::once(leaf).chain(others) {
-        read_certificate(each)?;
-    }
+    std::iter::once(leaf)
+        .chain(others)
+        .map(read_certificate)
+        .collect()
+}
+
+fn strict(
+    chain: &[Certificate],
+    anchors: &Anchors,
+    now: UnixTime,
+    usage: Usage,
+) -> Result<(), rustls::Error> {
+    let at = i64::try_from(now.as_secs())
+        .ok()
+        .and_then(|now| Timestamp::from_second(now).ok());
+    let at = at.ok_or(rustls::Error::FailedToGetCurrentTime)?;
+    let (leaf, others) = chain
+        .split_first()
+        .ok_or(rustls::Error::NoCertificatesPresented)?;
+    verify_path(leaf, others, anchors, &PathRules::strict(at, usage)).map_err(refused)?;
     Ok(())
+}
+
+fn refused(error: PathError) -> CertificateError {
+    match error {
+        PathError::UnknownIssuer { .. } => CertificateError::UnknownIssuer,
+        PathError::Expired { .. } => CertificateError::Expired,
+        PathError::NotYetValid { .. } => CertificateError::NotValidYet,
+        PathError::Signature { .. } => CertificateError::BadSignature,
+        PathError::ExtendedKeyUsage { .. } => CertificateError::InvalidPurpose,
+        PathError::UnknownCriticalExtension { .. } => CertificateError::UnhandledCriticalExtension,
+        PathError::Revoked { .. } => CertificateError::Revoked,
+        error => CertificateError::Other(OtherError(Arc::new(error))),
+    }
 }
