@@ -10,13 +10,13 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::route::{self, APPLICATION_CMS, Route, TEXT_CSV};
+use crate::route::{self, Route, TEXT_CSV};
 use crate::{
     AddManufacturer, AddOwner, Approve, CheckPolicy, Checkpoint, Claim, CreateToken, CreatedToken,
     Credential, CredentialFilter, Device, DeviceFilter, DryRun, DryRunPolicy, ImportDevices,
-    ImportResult, JournalPage, JournalQuery, Manufacturer, Owner, Page, PageQuery, Policy,
-    PolicyCheck, Problem, PutPolicy, Reasoned, Release, Revoke, SetTrust, Site, Status, Token,
-    Verification, Version,
+    ImportManifest, ImportResult, JournalPage, JournalQuery, Manufacturer, Owner, Page, PageQuery,
+    Policy, PolicyCheck, Problem, PutPolicy, Reasoned, Release, Released, Revoke, SetTrust, Site,
+    Status, Token, Verification, Version,
 };
 
 /// Carries one request to the controller and its response back.
@@ -133,8 +133,8 @@ impl<T: Transport> Client<T> {
     }
 
     /// Imports devices from a manufacturer's signed manifest.
-    pub async fn import_manifest(&self, manifest: Bytes) -> Answer<ImportResult, T> {
-        self.call(Call::new(route::IMPORT_DEVICES).body(APPLICATION_CMS, manifest))
+    pub async fn import_manifest(&self, manifest: &ImportManifest) -> Answer<ImportResult, T> {
+        self.call(Call::new(route::IMPORT_MANIFEST).json(manifest))
             .await
     }
 
@@ -229,7 +229,7 @@ impl<T: Transport> Client<T> {
         id: &str,
         release: &Release,
         version: Option<Version>,
-    ) -> Answer<Device, T> {
+    ) -> Answer<Released, T> {
         self.call(
             Call::new(route::RELEASE_DEVICE)
                 .id(id)
@@ -386,6 +386,11 @@ impl<T: Transport> Client<T> {
         self.exchange(Call::new(route::REVOKE_TOKEN).id(id))
             .await
             .map(drop)
+    }
+
+    /// Fetches the revocation list of this domain, DER.
+    pub async fn show_crl(&self) -> Answer<Bytes, T> {
+        Ok(self.exchange(Call::new(route::SHOW_CRL)).await?.into_body())
     }
 
     /// Says how the controller is doing.

@@ -96,7 +96,7 @@ pub struct DeviceFilter {
 pub struct Claim {
     /// The manufacturer's id; 32 hexadecimal digits.
     pub manufacturer: String,
-    /// The serial number; 1 to 128 characters.
+    /// The serial number; 1 to 64 bytes.
     pub serial: String,
     /// The manufacturer's name of the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,13 +109,31 @@ pub struct Claim {
     pub reason: Option<String>,
 }
 
-/// Many devices at once, as JSON. The same columns make the CSV form; the signed manifest of a
-/// manufacturer is posted as it is (`application/cms`).
+/// Many devices at once, as JSON. The same columns make the CSV form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImportDevices {
     /// The devices; at most 100,000.
     pub devices: Vec<ImportDevice>,
+    /// Only says what the import would do.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// A manufacturer's signed manifest with what it takes to believe it. The bare manifest
+/// (`application/cms`) does too, where the manufacturer is known already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImportManifest {
+    /// The manifest as it came: CMS SignedData (DER), in base64.
+    pub manifest: String,
+    /// The manufacturer's trust anchors, PEM, obtained apart from the manifest. They make a
+    /// manufacturer known that was not, which only the role admin may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchors_pem: Option<String>,
+    /// Only says what the import would do.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// One line of an import.
@@ -124,7 +142,7 @@ pub struct ImportDevices {
 pub struct ImportDevice {
     /// The manufacturer's id; 32 hexadecimal digits.
     pub manufacturer: String,
-    /// The serial number; 1 to 128 characters.
+    /// The serial number; 1 to 64 bytes.
     pub serial: String,
     /// The manufacturer's name of the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -213,4 +231,14 @@ pub struct Release {
     /// The next owner's id, when it is known; goes into the journal that travels with the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_owner: Option<String>,
+}
+
+/// A device that was given up, and the proof for its manufacturer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Released {
+    /// The device as it stands now.
+    pub device: Device,
+    /// The statement that this owner gives it up, signed by the registrar: CMS SignedData (DER),
+    /// in base64. `vouchsafe manufacturer release` reads it.
+    pub statement: String,
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// One entry, sealed into its device's hash chain.
+/// One entry, sealed into the hash chain of its subject.
 ///
 /// `text` is the canonical JSON that was hashed, as it is stored: `hash` is SHA-256 over the 32
 /// bytes of `previous` and these bytes, so anybody can recompute the chain.
@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 pub struct JournalEntry {
     /// Place among all entries of this controller, from 1; grows, may skip.
     pub position: i64,
-    /// The chain: a device's id, or the id of what else has a journal (owner, manufacturer).
-    pub device: String,
+    /// The chain: `device:ID`, `manufacturer:ID` or `site`.
+    pub subject: String,
     /// Place in the chain, from 1.
     pub seq: i64,
     /// When it happened.
@@ -75,8 +75,8 @@ impl Verification {
 /// One place where the journal is not what it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JournalFault {
-    /// The chain.
-    pub device: String,
+    /// The chain: `device:ID`, `manufacturer:ID` or `site`.
+    pub subject: String,
     /// The place in it.
     pub seq: i64,
     /// What is wrong: `altered`, `missing`, `reordered`, `head-differs` or `checkpoint-differs`.

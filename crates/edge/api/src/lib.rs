@@ -35,8 +35,8 @@ mod version;
 pub use client::{BearerToken, Client, ClientError, Tagged, Transport};
 pub use credential::{Credential, CredentialFilter, CredentialState, RevocationReason, Revoke};
 pub use device::{
-    Approve, Claim, Device, DeviceFilter, DeviceState, ImportDevice, ImportDevices, ImportResult,
-    Reasoned, RefusedLine, Release, Warning,
+    Approve, Claim, Device, DeviceFilter, DeviceState, ImportDevice, ImportDevices, ImportManifest,
+    ImportResult, Reasoned, RefusedLine, Release, Released, Warning,
 };
 pub use journal::{
     Checkpoint, JournalEntry, JournalFault, JournalPage, JournalQuery, Verification,

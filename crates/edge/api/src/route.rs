@@ -110,6 +110,14 @@ pub const IMPORT_LIMIT: usize = 64 << 20;
 pub const TEXT_CSV: &str = "text/csv";
 /// Media type of a manufacturer's signed manifest (RFC 7193).
 pub const APPLICATION_CMS: &str = "application/cms";
+/// Largest OCSP request: 16 KiB.
+pub const OCSP_LIMIT: usize = 16 << 10;
+/// Media type of a revocation list (RFC 5280 §4.2.1.13).
+pub const PKIX_CRL: &str = "application/pkix-crl";
+/// Media type of an OCSP request (RFC 6960 appendix C).
+pub const OCSP_REQUEST: &str = "application/ocsp-request";
+/// Media type of an OCSP response (RFC 6960 appendix C).
+pub const OCSP_RESPONSE: &str = "application/ocsp-response";
 /// Media type of the event stream.
 pub const EVENT_STREAM: &str = "text/event-stream";
 
@@ -198,10 +206,12 @@ routes! {
     /// Claims one device.
     CLAIM_DEVICE = "claim_device", post("/api/v1/devices", "devices", BRINGS_DEVICES)
         .reads(&[json("Claim")]).status(201).replies("Device");
-    /// Imports devices: JSON, CSV, or a manufacturer's signed manifest.
-    IMPORT_DEVICES = "import_devices", post("/api/v1/devices/import", "devices", BRINGS_DEVICES)
-        .reads(&[json("ImportDevices"), bytes(TEXT_CSV), bytes(APPLICATION_CMS)])
-        .limit(IMPORT_LIMIT).replies("ImportResult");
+    /// Imports devices from a list: JSON or CSV.
+    IMPORT_DEVICES = "import_devices", post("/api/v1/imports/devices", "devices", BRINGS_DEVICES)
+        .reads(&[json("ImportDevices"), bytes(TEXT_CSV)]).limit(IMPORT_LIMIT).replies("ImportResult");
+    /// Imports devices from a manufacturer's signed manifest; an anchor in it needs the role admin.
+    IMPORT_MANIFEST = "import_manifest", post("/api/v1/imports/manifest", "devices", BRINGS_DEVICES)
+        .reads(&[json("ImportManifest"), bytes(APPLICATION_CMS)]).limit(IMPORT_LIMIT).replies("ImportResult");
     /// Shows one device.
     SHOW_DEVICE = "show_device", get("/api/v1/devices/{id}", "devices",
         Roles(&[Admin, Operator, Installer, Auditor, DeviceLine])).replies("Device");
@@ -222,7 +232,7 @@ routes! {
         .reads(&[json("Reasoned")]).if_match(IfMatchRule::Optional).replies("Device");
     /// Gives a device up for another owner.
     RELEASE_DEVICE = "release_device", post("/api/v1/devices/{id}/release", "devices", RUNS_DEVICES)
-        .reads(&[json("Release")]).if_match(IfMatchRule::Optional).replies("Device");
+        .reads(&[json("Release")]).if_match(IfMatchRule::Optional).replies("Released");
     /// Ends a device's life.
     RETIRE_DEVICE = "retire_device", post("/api/v1/devices/{id}/retire", "devices", RUNS_DEVICES)
         .reads(&[json("Reasoned")]).if_match(IfMatchRule::Optional).replies("Device");
@@ -299,6 +309,15 @@ routes! {
         .reads(&[json("CreateToken")]).status(201).replies("CreatedToken");
     /// Revokes a token.
     REVOKE_TOKEN = "revoke_token", delete("/api/v1/tokens/{id}", "tokens", ADMIN_ONLY);
+
+    /// The certificate revocation list of this domain (RFC 5280 §5), DER.
+    SHOW_CRL = "show_crl", get("/pki/domain.crl", "pki", Open).replies_as(bytes(PKIX_CRL));
+    /// Answers an OCSP request (RFC 6960 appendix A).
+    ASK_OCSP = "ask_ocsp", post("/pki/ocsp", "pki", Open)
+        .reads(&[bytes(OCSP_REQUEST)]).limit(OCSP_LIMIT).replies_as(bytes(OCSP_RESPONSE));
+    /// Answers an OCSP request in the path: base64, percent-encoded (RFC 6960 appendix A).
+    ASK_OCSP_BY_PATH = "ask_ocsp_by_path", get("/pki/ocsp/{request}", "pki", Open)
+        .replies_as(bytes(OCSP_RESPONSE));
 
     /// Says how the controller is doing.
     SHOW_STATUS = "show_status", get("/api/v1/status", "status", AnyToken).replies("Status");

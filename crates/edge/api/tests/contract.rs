@@ -57,13 +57,21 @@ fn every_route_is_in_the_document_once() {
 }
 
 #[test]
-fn only_probes_and_the_document_are_open() {
+fn only_probes_revocation_and_the_document_are_open() {
     let open: Vec<&str> = ROUTES
         .iter()
         .filter(|route| route.access == Access::Open)
         .map(|route| route.id)
         .collect();
-    assert_eq!(open, ["show_openapi", "healthz", "readyz"]);
+    let expected = [
+        "show_crl",
+        "ask_ocsp",
+        "ask_ocsp_by_path",
+        "show_openapi",
+        "healthz",
+        "readyz",
+    ];
+    assert_eq!(open, expected);
 }
 
 #[test]
