@@ -6,6 +6,7 @@ mod certificate;
 mod error;
 mod key;
 mod name;
+mod ocsp;
 mod path;
 mod profile;
 mod request;
@@ -27,6 +28,10 @@ pub use error::{
 };
 pub use key::{DigestAlgorithm, KeyType, MIN_RSA_BITS, PublicKey, SignatureAlgorithm};
 pub use name::Name;
+pub use ocsp::{
+    CertificateId, CertificateStatus, MAX_OCSP_LENGTH, MAX_OCSP_NONCE_LENGTH, MAX_OCSP_QUESTIONS,
+    OcspContent, OcspRefusal, OcspRequest, OcspResponse,
+};
 pub use oid::Oid;
 pub use path::{
     Anchors, IdevidRules, MAX_INTERMEDIATES, MAX_PATH_LENGTH, Mode, Path, PathRules,
