@@ -120,22 +120,42 @@ impl<T: Transport> Client<T> {
         self.call(Call::new(route::CLAIM_DEVICE).json(claim)).await
     }
 
-    /// Imports devices from a list.
-    pub async fn import_devices(&self, devices: &ImportDevices) -> Answer<ImportResult, T> {
-        self.call(Call::new(route::IMPORT_DEVICES).json(devices))
-            .await
+    /// Imports devices from a list; with `dry_run` only says what that would do.
+    pub async fn import_devices(
+        &self,
+        devices: &ImportDevices,
+        dry_run: bool,
+    ) -> Answer<ImportResult, T> {
+        self.call(
+            Call::new(route::IMPORT_DEVICES)
+                .json(devices)
+                .dry_run(dry_run),
+        )
+        .await
     }
 
     /// Imports devices from comma-separated text with a header line.
-    pub async fn import_csv(&self, csv: Bytes) -> Answer<ImportResult, T> {
-        self.call(Call::new(route::IMPORT_DEVICES).body(TEXT_CSV, csv))
-            .await
+    pub async fn import_csv(&self, csv: Bytes, dry_run: bool) -> Answer<ImportResult, T> {
+        self.call(
+            Call::new(route::IMPORT_DEVICES)
+                .body(TEXT_CSV, csv)
+                .dry_run(dry_run),
+        )
+        .await
     }
 
     /// Imports devices from a manufacturer's signed manifest.
-    pub async fn import_manifest(&self, manifest: &ImportManifest) -> Answer<ImportResult, T> {
-        self.call(Call::new(route::IMPORT_MANIFEST).json(manifest))
-            .await
+    pub async fn import_manifest(
+        &self,
+        manifest: &ImportManifest,
+        dry_run: bool,
+    ) -> Answer<ImportResult, T> {
+        self.call(
+            Call::new(route::IMPORT_MANIFEST)
+                .json(manifest)
+                .dry_run(dry_run),
+        )
+        .await
     }
 
     /// Shows one device.
@@ -481,6 +501,13 @@ impl Call {
             self.query.push_str(&name);
             self.query.push('=');
             self.query.push_str(&escape(&text));
+        }
+        self
+    }
+
+    fn dry_run(mut self, dry_run: bool) -> Self {
+        if dry_run {
+            self.query.push_str("?dry_run=true");
         }
         self
     }

@@ -115,9 +115,6 @@ pub struct Claim {
 pub struct ImportDevices {
     /// The devices; at most 100,000.
     pub devices: Vec<ImportDevice>,
-    /// Only says what the import would do.
-    #[serde(default)]
-    pub dry_run: bool,
 }
 
 /// A manufacturer's signed manifest with what it takes to believe it. The bare manifest
@@ -131,9 +128,6 @@ pub struct ImportManifest {
     /// manufacturer known that was not, which only the role admin may do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchors_pem: Option<String>,
-    /// Only says what the import would do.
-    #[serde(default)]
-    pub dry_run: bool,
 }
 
 /// One line of an import.

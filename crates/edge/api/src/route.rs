@@ -143,6 +143,11 @@ const SINCE: Query = Query {
     kind: "integer",
     description: "Entries after this position; by default 0, the beginning.",
 };
+const DRY_RUN: Query = Query {
+    name: "dry_run",
+    kind: "boolean",
+    description: "Only say what it would do; change nothing.",
+};
 const DEVICE_QUERY: &[Query] = &[
     LIMIT,
     AFTER,
@@ -208,10 +213,10 @@ routes! {
         .reads(&[json("Claim")]).status(201).replies("Device");
     /// Imports devices from a list: JSON or CSV.
     IMPORT_DEVICES = "import_devices", post("/api/v1/imports/devices", "devices", BRINGS_DEVICES)
-        .reads(&[json("ImportDevices"), bytes(TEXT_CSV)]).limit(IMPORT_LIMIT).replies("ImportResult");
+        .reads(&[json("ImportDevices"), bytes(TEXT_CSV)]).query(&[DRY_RUN]).limit(IMPORT_LIMIT).replies("ImportResult");
     /// Imports devices from a manufacturer's signed manifest; an anchor in it needs the role admin.
     IMPORT_MANIFEST = "import_manifest", post("/api/v1/imports/manifest", "devices", BRINGS_DEVICES)
-        .reads(&[json("ImportManifest"), bytes(APPLICATION_CMS)]).limit(IMPORT_LIMIT).replies("ImportResult");
+        .reads(&[json("ImportManifest"), bytes(APPLICATION_CMS)]).query(&[DRY_RUN]).limit(IMPORT_LIMIT).replies("ImportResult");
     /// Shows one device.
     SHOW_DEVICE = "show_device", get("/api/v1/devices/{id}", "devices",
         Roles(&[Admin, Operator, Installer, Auditor, DeviceLine])).replies("Device");
