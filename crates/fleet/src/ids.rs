@@ -234,3 +234,42 @@ const fn nibble(digit: u8) -> Option<u8> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sides_compute_the_same_device_name() {
+        let manufacturer = ManufacturerId::of_anchor(b"key");
+        assert_eq!(manufacturer.to_string(), "2c70e12b7a0646f92279f427c7b38e73");
+        // SHA-256 over the documented bytes, computed by another program.
+        assert_eq!(
+            DeviceId::new(manufacturer, "A-1").to_string(),
+            "30687e8062bc3fd6303c2aaace364ff3"
+        );
+    }
+
+    #[test]
+    fn a_serial_number_cannot_reach_into_another_manufacturer() {
+        let one = ManufacturerId([1; 16]);
+        let two = ManufacturerId([2; 16]);
+        assert_ne!(DeviceId::new(one, "A-1"), DeviceId::new(two, "A-1"));
+        assert_ne!(DeviceId::new(one, "A-1"), DeviceId::new(one, "A-10"));
+    }
+
+    #[test]
+    fn a_name_has_one_spelling() {
+        let id = DeviceId([0xab; 16]);
+        let text = id.to_string();
+        assert_eq!(DeviceId::parse(&text), Ok(id));
+        for wrong in [&text.to_uppercase(), &text[1..], &format!("{text}0"), "é"] {
+            assert!(DeviceId::parse(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(serde_json::to_string(&id).unwrap(), format!("\"{text}\""));
+        assert_eq!(
+            serde_json::from_str::<DeviceId>(&format!("\"{text}\"")).unwrap(),
+            id
+        );
+    }
+}

@@ -10,7 +10,11 @@
 //! 4. Now and then a Merkle root over all heads is signed ([`Checkpoint`]).
 
 mod chain;
+mod checkpoint;
 mod entry;
+mod merkle;
 
 pub use chain::{ChainHead, JournalError, MAX_ENTRY_TEXT, Sealed, verify_chain};
+pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use entry::{Action, Actor, ActorKind, Entry, Evidence, Reason, Subject};
+pub use merkle::{InclusionProof, MAX_PROOF, leaf, merkle_root};

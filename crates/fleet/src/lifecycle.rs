@@ -368,3 +368,74 @@ pub const TABLE: &[Edge] = &[
         Action::Retired,
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_table() {
+        let table: Vec<String> = TABLE
+            .iter()
+            .map(|edge| {
+                let by: Vec<&str> = edge.by.iter().map(|by| by.as_str()).collect();
+                format!(
+                    "{:<12} {:<11} {:<12} {:<21} {}",
+                    edge.from.map_or("-", State::as_str),
+                    edge.event,
+                    edge.to,
+                    edge.writes,
+                    by.join(", ")
+                )
+            })
+            .collect();
+        insta::assert_snapshot!(table.join("\n"));
+    }
+
+    #[test]
+    fn there_is_one_edge_for_each_state_and_event() {
+        for (index, edge) in TABLE.iter().enumerate() {
+            let twin = TABLE
+                .iter()
+                .skip(index + 1)
+                .find(|other| other.from == edge.from && other.event == edge.event);
+            assert_eq!(twin, None);
+        }
+    }
+
+    #[test]
+    fn what_stands_in_no_row_is_refused() {
+        let states = State::ALL.iter().copied().map(Some).chain([None]);
+        for from in states {
+            for event in Event::ALL {
+                for by in ActorKind::ALL {
+                    let edge = TABLE
+                        .iter()
+                        .find(|edge| edge.from == from && edge.event == *event);
+                    let expected = match edge {
+                        None => Err(LifecycleError::NoSuchEdge {
+                            from,
+                            event: *event,
+                        }),
+                        Some(edge) if edge.by.contains(by) => Ok(edge),
+                        Some(_) => Err(LifecycleError::NotAllowed {
+                            from,
+                            event: *event,
+                            by: *by,
+                        }),
+                    };
+                    assert_eq!(transition(from, *event, *by), expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_leads_out_of_retirement_and_everything_into_it() {
+        assert!(TABLE.iter().all(|edge| edge.from != Some(State::Retired)));
+        for state in State::ALL.iter().filter(|state| **state != State::Retired) {
+            let edge = transition(Some(*state), Event::Retire, ActorKind::Person).unwrap();
+            assert_eq!(edge.to, State::Retired);
+        }
+    }
+}

@@ -341,3 +341,32 @@ impl Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_a_code_a_sentence_and_a_rule() {
+        let table: Vec<String> = Refusal::ALL
+            .iter()
+            .map(|refusal| {
+                assert!(
+                    refusal
+                        .code()
+                        .bytes()
+                        .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+                );
+                assert!(refusal.sentence().ends_with('.'));
+                format!(
+                    "{:<26} {:<15} {:<28} {}",
+                    refusal.code(),
+                    refusal.kind(),
+                    refusal.section(),
+                    refusal.sentence()
+                )
+            })
+            .collect();
+        insta::assert_snapshot!(table.join("\n"));
+    }
+}

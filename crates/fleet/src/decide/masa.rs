@@ -69,6 +69,8 @@ pub struct MasaVoucherFacts<'a> {
     pub device: Option<&'a Device>,
     /// Its ownership that has not ended.
     pub current: Option<&'a Ownership>,
+    /// Whether this owner has or had an ownership of it.
+    pub owned_once: bool,
     /// SHA-256 of the request as received.
     pub request_sha256: Digest,
     /// Its media type.
@@ -229,6 +231,7 @@ fn ownership(facts: &MasaVoucherFacts<'_>, device: &Device) -> Result<Commit, Re
     let current = facts.current.map(|current| current.owner);
     let requester = &facts.requester;
     match (facts.policy, current) {
+        (OwnershipPolicy::AuditOnly, _) if facts.owned_once => {}
         (OwnershipPolicy::AuditOnly, _) => {
             // Whoever got a voucher may later read the log (§5.8).
             commit.changes.push(Change::PutOwnership(Ownership {
