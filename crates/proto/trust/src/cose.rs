@@ -217,7 +217,7 @@ impl Unverified {
                 self.check(only.public_key())?;
                 only
             }
-            _ => self
+            (_, carried) => self
                 .claimed_signer()
                 .or_else(|| {
                     anchors
@@ -225,7 +225,11 @@ impl Unverified {
                         .iter()
                         .find(|anchor| self.check(anchor.public_key()).is_ok())
                 })
-                .ok_or(NotTrusted::SignerUnknown)?,
+                .ok_or(if carried.is_empty() {
+                    NotTrusted::SignerUnknown
+                } else {
+                    NotTrusted::Signature(SignatureError::Invalid)
+                })?,
         };
         let path = verify_path(signer, &self.certificates, anchors, rules)?;
         Signed::on(&path, self.content, None, self.certificates)
@@ -314,6 +318,9 @@ impl Headers {
         })
     }
 }
+
+/// How deep a message may nest; a bag of certificates is five deep.
+const MAX_DEPTH: usize = 16;
 
 /// The most headers in both maps together.
 const MAX_HEADERS: usize = 16;
@@ -428,9 +435,10 @@ fn decode_header(protected: &[u8]) -> Result<Option<Value>, Malformed> {
     }
 }
 
-/// One value and nothing behind it. Nesting is bounded by the decoder.
+/// One value and nothing behind it.
 fn decode(mut bytes: &[u8]) -> Result<Value, Malformed> {
-    let value = ciborium::from_reader(&mut bytes).map_err(|_| Malformed::Cbor)?;
+    let value = ciborium::de::from_reader_with_recursion_limit(&mut bytes, MAX_DEPTH)
+        .map_err(|_| Malformed::Cbor)?;
     if bytes.is_empty() {
         Ok(value)
     } else {

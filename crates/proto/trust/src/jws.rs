@@ -10,11 +10,14 @@
 //! The compact serialization is not read: vouchers do not use it.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::certificate::Certificate;
 use crate::envelope::{
@@ -121,7 +124,7 @@ pub fn parse(message: &[u8]) -> Result<Unverified, EnvelopeError> {
     let message = Message::read(message)?;
     match message.signatures.as_slice() {
         [] => Err(Forbidden::Unsigned.into()),
-        [signature] => Unverified::read(&message.payload, signature),
+        [Object(signature)] => Unverified::read(&message.payload, signature),
         _ => Err(Forbidden::SeveralSigners.into()),
     }
 }
@@ -139,7 +142,7 @@ pub fn parse_each(message: &[u8]) -> Result<Vec<Unverified>, EnvelopeError> {
         1..=MAX_SIGNATURES => message
             .signatures
             .iter()
-            .map(|signature| Unverified::read(&message.payload, signature))
+            .map(|Object(signature)| Unverified::read(&message.payload, signature))
             .collect(),
         _ => Err(Forbidden::SeveralSigners.into()),
     }
@@ -222,7 +225,7 @@ impl Unverified {
             .protected
             .as_deref()
             .ok_or(Forbidden::AlgorithmUnprotected)?;
-        if let Some(header) = &signature.header {
+        if let Some(Object(header)) = &signature.header {
             if header.alg.is_some() {
                 return Err(Forbidden::AlgorithmUnprotected.into());
             }
@@ -232,7 +235,7 @@ impl Unverified {
             }
         }
         let header_json = decode_url(protected)?;
-        let header: ProtectedHeader<'_> =
+        let Object(header): Object<ProtectedHeader<'_>> =
             serde_json::from_slice(&header_json).map_err(|_| Malformed::Json)?;
         if header.crit.is_some() {
             return Err(Unsupported::CriticalHeader.into());
@@ -262,19 +265,42 @@ impl Unverified {
     }
 }
 
+/// A JSON object: structures would take a list of their members as well.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
+}
+
 /// One text for general and flattened (RFC 7515 §7.2); members it does not know are ignored.
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow)]
     payload: Cow<'a, str>,
     #[serde(borrow, default)]
-    signatures: Vec<Signature<'a>>,
+    signatures: Vec<Object<Signature<'a>>>,
     #[serde(borrow, default)]
     signature: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     protected: Option<Cow<'a, str>>,
     #[serde(default)]
-    header: Option<UnprotectedHeader>,
+    header: Option<Object<UnprotectedHeader>>,
 }
 
 #[derive(Deserialize)]
@@ -282,7 +308,7 @@ struct Signature<'a> {
     #[serde(borrow, default)]
     protected: Option<Cow<'a, str>>,
     #[serde(default)]
-    header: Option<UnprotectedHeader>,
+    header: Option<Object<UnprotectedHeader>>,
     #[serde(borrow)]
     signature: Cow<'a, str>,
 }
@@ -314,7 +340,8 @@ impl<'a> Message<'a> {
                 limit: MAX_ENVELOPE_LEN,
             });
         }
-        let mut message: Self = serde_json::from_slice(text).map_err(|_| Malformed::Json)?;
+        let Object(mut message): Object<Self> =
+            serde_json::from_slice(text).map_err(|_| Malformed::Json)?;
         let flattened = (
             message.signature.take(),
             message.protected.take(),
@@ -324,11 +351,11 @@ impl<'a> Message<'a> {
             (None, None, None) => {}
             // RFC 7515 §7.2.2: the members of one form are absent in the other.
             (Some(signature), protected, header) if message.signatures.is_empty() => {
-                message.signatures.push(Signature {
+                message.signatures.push(Object(Signature {
                     protected,
                     header,
                     signature,
-                });
+                }));
             }
             _ => return Err(Malformed::Json.into()),
         }
