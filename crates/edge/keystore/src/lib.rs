@@ -41,6 +41,7 @@ mod ecdsa;
 mod error;
 mod file_store;
 mod files;
+mod key_folder;
 mod label;
 mod pkcs11;
 mod sealer;

@@ -171,7 +171,7 @@ impl Sealer {
         aead_key(&self.derive, &[purpose, salt])
     }
 
-    fn try_unseal(&self, label: &str, sealed: &[u8]) -> Result<Secret, SealedProblem> {
+    pub(crate) fn try_unseal(&self, label: &str, sealed: &[u8]) -> Result<Secret, SealedProblem> {
         let mut rest = Fields {
             all: sealed,
             position: 0,

@@ -9,7 +9,7 @@ use crate::file_store::FileStore;
 use crate::pkcs11::TokenStore;
 #[cfg(feature = "tpm")]
 use crate::tpm::TpmStore;
-use crate::{Algorithm, Error, StoreUri, UriProblem, label};
+use crate::{Algorithm, Error, StoreUri, label};
 
 /// A set of private keys, each under a label of 1 to 100 characters (`A-Z a-z 0-9 . _ -`).
 ///
@@ -76,7 +76,7 @@ impl KeyStore {
             #[cfg(feature = "tpm")]
             StoreUri::Tpm { tcti, keys } => Place::Tpm(TpmStore::open(tcti, keys)?),
             #[cfg(not(feature = "tpm"))]
-            StoreUri::Tpm { .. } => return Err(UriProblem::NoTpm.into()),
+            StoreUri::Tpm { .. } => return Err(crate::UriProblem::NoTpm.into()),
         };
         Ok(Self { place })
     }

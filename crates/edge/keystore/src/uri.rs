@@ -50,7 +50,7 @@ const TPM_FORM: &str = "tpm:TCTI?keys=DIR";
 impl StoreUri {
     /// Takes relative paths from `folder`, so that a data folder can be moved with its keys.
     pub fn resolve_from(&mut self, folder: &std::path::Path) {
-        let mut resolve = |path: &mut PathBuf| *path = folder.join(&*path);
+        let resolve = |path: &mut PathBuf| *path = folder.join(&*path);
         match self {
             Self::File {
                 folder,
