@@ -82,10 +82,10 @@ pub enum EnvelopeError {
     #[error("the signed message is not trusted: {0}")]
     NotTrusted(NotTrusted),
     /// The signer's certificate does not lead to an anchor.
-    #[error("the signer of the message is not trusted: {0}")]
+    #[error(transparent)]
     Path(#[from] PathError),
     /// The key that should sign could not.
-    #[error("signing failed: {0}")]
+    #[error(transparent)]
     Sign(#[from] SignError),
     /// The caller asked for a message that would contradict itself.
     #[error("the message cannot be made: {0}")]
@@ -98,7 +98,7 @@ pub enum EnvelopeError {
 pub enum Malformed {
     /// The ASN.1 is not DER, and not indefinite-length BER that can be rewritten to it.
     #[error("not DER, {0} (RFC 5652 §5.1)")]
-    Asn1(#[from] ParseError),
+    Asn1(ParseError),
     /// The JSON is not a JWS (RFC 7515 §7.2).
     #[error("not a JWS in JSON serialization (RFC 7515 §7.2)")]
     Json,
@@ -194,7 +194,7 @@ pub enum NotTrusted {
     OtherSigner,
     /// The signature is not that of the claimed signer over these bytes, or of a kind that proves nothing.
     #[error("{0}")]
-    Signature(#[from] SignatureError),
+    Signature(SignatureError),
 }
 
 /// How a caller of `sign` contradicted itself.

@@ -19,7 +19,8 @@ pub(super) fn is_indefinite(message: &[u8]) -> bool {
     message.get(1) == Some(&INDEFINITE)
 }
 
-/// The same message with definite lengths; never longer than `message` by more than six bytes a nesting.
+/// The same message with definite lengths. Four bytes of frame become at most six, so the result is
+/// hardly larger than `message`.
 pub(super) fn to_definite(message: &[u8]) -> Result<Vec<u8>, ParseError> {
     let mut out = Vec::with_capacity(message.len());
     let rest = rewrite(message, 0, &mut out)?;

@@ -12,6 +12,7 @@ mod cms;
 mod cose;
 mod forge;
 mod jws;
+mod malformed;
 mod openssl;
 mod vectors;
 mod world;
