@@ -48,7 +48,11 @@ impl KeyFolder {
         if files::write_atomically(&self.file(label), contents, Existing::Keep)? {
             Ok(())
         } else {
-            Err(self.label_exists(label))
+            let place = self.path.display().to_string();
+            Err(Error::LabelExists {
+                label: label.to_owned(),
+                place,
+            })
         }
     }
 
@@ -72,10 +76,6 @@ impl KeyFolder {
         }
     }
 
-    pub(crate) fn contains(&self, label: &str) -> bool {
-        self.file(label).exists()
-    }
-
     pub(crate) fn labels(&self) -> Result<Vec<String>, Error> {
         let names = self.names()?;
         let labels = names
@@ -92,13 +92,6 @@ impl KeyFolder {
     /// An error that names the file of this label.
     pub(crate) fn problem(&self, label: &str, problem: SealedProblem) -> Error {
         sealer::problem(&self.file(label).display().to_string(), problem)
-    }
-
-    pub(crate) fn label_exists(&self, label: &str) -> Error {
-        Error::LabelExists {
-            label: label.to_owned(),
-            place: self.path.display().to_string(),
-        }
     }
 
     fn not_found(&self, label: &str) -> Error {

@@ -46,10 +46,6 @@ impl TpmStore {
                 store: StoreKind::Tpm,
             });
         }
-        // Known early, because making a key takes the TPM a while; decided by the write.
-        if self.folder.contains(label) {
-            return Err(self.folder.label_exists(label));
-        }
         let blob = self.device.create(label, algorithm)?;
         let signer = self.signer(label, blob.clone())?;
         self.folder.create(label, &blob.encode(label))?;
