@@ -9,17 +9,16 @@
 use std::collections::HashMap;
 
 use sqlx::AnyConnection;
-use vouchsafe_fleet::commit::Guard;
-use vouchsafe_fleet::credential::CredentialStatus;
 use vouchsafe_fleet::journal::{ChainHead, Entry, Sealed, Subject};
 use vouchsafe_fleet::{Commit, Device, DeviceId, VoucherRecord};
 
 use crate::Committed;
 use crate::config::Engine;
-use crate::error::{CommitError, Conflict, Failure, ReadError};
+use crate::error::{Conflict, Failure};
 use crate::plan::Plan;
 use crate::row::{Columns, millis, name, stored_count};
 use crate::statement::{Insert, Inserts, Values, fetch_optional, run};
+use crate::stop::Stop;
 use crate::table::{audit, credential, device, ownership, register, voucher};
 
 const JOURNAL: Insert = Insert {
@@ -35,86 +34,6 @@ const CHAIN: Insert = Insert {
 /// How often a device's head is read anew when somebody else's entry keeps coming between.
 const HEAD_ATTEMPTS: usize = 3;
 
-/// Why a commit stops.
-pub(crate) enum Stop {
-    /// This commit alone fails. `touched`: some of its statements may already have had an effect.
-    Refused { error: CommitError, touched: bool },
-    /// The engine fails, and with it the whole batch.
-    Engine(Failure),
-}
-
-impl Stop {
-    fn conflict(conflict: Conflict) -> Self {
-        Self::Refused {
-            error: CommitError::Conflict(conflict),
-            touched: false,
-        }
-    }
-
-    fn invalid(reason: &str) -> Self {
-        Self::Refused {
-            error: CommitError::Invalid(reason.to_owned()),
-            touched: false,
-        }
-    }
-
-    fn touched(self) -> Self {
-        match self {
-            Self::Refused { error, .. } => Self::Refused {
-                error,
-                touched: true,
-            },
-            engine @ Self::Engine(_) => engine,
-        }
-    }
-}
-
-impl From<CommitError> for Stop {
-    fn from(error: CommitError) -> Self {
-        Self::Refused {
-            error,
-            touched: false,
-        }
-    }
-}
-
-impl From<sqlx::Error> for Stop {
-    fn from(error: sqlx::Error) -> Self {
-        use sqlx::error::ErrorKind;
-        let refused = |error| Self::Refused {
-            error,
-            touched: true,
-        };
-        match &error {
-            sqlx::Error::Encode(reason) => refused(CommitError::Invalid(reason.to_string())),
-            sqlx::Error::Database(reason) => match reason.kind() {
-                ErrorKind::UniqueViolation => {
-                    refused(CommitError::Conflict(Conflict::Exists("a unique key")))
-                }
-                ErrorKind::NotNullViolation
-                | ErrorKind::CheckViolation
-                | ErrorKind::ForeignKeyViolation
-                | ErrorKind::ExclusionViolation => refused(CommitError::Invalid(error.to_string())),
-                // PostgreSQL class 22: a value that the column cannot hold, such as a NUL in a text.
-                _ if reason
-                    .code()
-                    .is_some_and(|code| code.len() == 5 && code.starts_with("22")) =>
-                {
-                    refused(CommitError::Invalid(error.to_string()))
-                }
-                _ => Self::Engine(Failure::from(error)),
-            },
-            _ => Self::Engine(Failure::from(error)),
-        }
-    }
-}
-
-impl From<ReadError> for Stop {
-    fn from(error: ReadError) -> Self {
-        Self::Engine(Failure::Unavailable(error.to_string()))
-    }
-}
-
 /// A place in the journal that a commit asked for.
 enum Line<'c> {
     /// A device's entry, or one that came with an adopted chain.
@@ -129,7 +48,7 @@ enum Line<'c> {
 
 /// A transaction under construction.
 pub(crate) struct Batch<'t, 'c> {
-    connection: &'t mut AnyConnection,
+    pub(crate) connection: &'t mut AnyConnection,
     inserts: &'t mut Inserts,
     engine: Engine,
     /// Heads that this transaction read or wrote: nobody else can change them now.
@@ -195,6 +114,10 @@ impl<'t, 'c> Batch<'t, 'c> {
         commit: &'c Commit,
         work: &mut Work<'c>,
     ) -> Result<(), Stop> {
+        if plan.keys_collide() {
+            return Err(Stop::conflict(Conflict::KeyUsed));
+        }
+        self.ask_for_keys(&plan.keys).await?;
         for question in &plan.questions {
             self.ask(question, work).await?;
         }
@@ -227,113 +150,8 @@ impl<'t, 'c> Batch<'t, 'c> {
         self.write_registers(plan, work).await
     }
 
-    async fn ask(&mut self, question: &Guard, work: &mut Work<'c>) -> Result<(), Stop> {
-        match question {
-            Guard::DeviceAbsent { id } => {
-                if self.head_of(*id, work).await?.is_some() {
-                    return Err(Stop::conflict(Conflict::DeviceExists(name(id.as_bytes()))));
-                }
-            }
-            Guard::DeviceVersion { id, expected } => {
-                let found = self.head_of(*id, work).await?;
-                if found.map(|(version, _)| version) != Some(*expected) {
-                    return Err(Stop::conflict(Conflict::DeviceVersion(name(id.as_bytes()))));
-                }
-            }
-            Guard::VoucherAbsent { id } => {
-                if self.voucher_version(id.as_bytes()).await?.is_some() {
-                    return Err(Stop::conflict(Conflict::Exists("the voucher request")));
-                }
-            }
-            Guard::VoucherVersion { id, expected } => {
-                if self.voucher_version(id.as_bytes()).await? != Some(*expected) {
-                    return Err(Stop::conflict(Conflict::Changed("the voucher request")));
-                }
-            }
-            Guard::NonceUnused { device, nonce } => {
-                const SQL: &str = "SELECT id FROM voucher WHERE device = $1 AND nonce = $2";
-                let values = Values::new()
-                    .text(name(device.as_bytes()))
-                    .text(nonce.as_str());
-                if self.exists(SQL, values).await? {
-                    return Err(Stop::conflict(Conflict::NonceUsed));
-                }
-            }
-            Guard::KeyUnused {
-                spki_sha256,
-                device,
-            } => {
-                const SQL: &str = "SELECT id FROM credential WHERE spki_sha256 = $1 AND device <> $2 \
-                     UNION ALL SELECT id FROM device WHERE idevid_spki_sha256 = $1 AND id <> $2 LIMIT 1";
-                let mut values = Values::new();
-                values.push_digest(*spki_sha256);
-                if self
-                    .exists(SQL, values.text(name(device.as_bytes())))
-                    .await?
-                {
-                    return Err(Stop::conflict(Conflict::KeyUsed));
-                }
-            }
-            Guard::RequestUnanswered {
-                device,
-                request_sha256,
-            } => {
-                const SQL: &str =
-                    "SELECT id FROM credential WHERE device = $1 AND request_sha256 = $2";
-                let mut values = Values::new().text(name(device.as_bytes()));
-                values.push_digest(*request_sha256);
-                if self.exists(SQL, values).await? {
-                    return Err(Stop::conflict(Conflict::Exists(
-                        "a credential for this request",
-                    )));
-                }
-            }
-            Guard::CredentialActive { id } => {
-                const SQL: &str = "SELECT id FROM credential WHERE id = $1 AND status = $2";
-                let values = Values::new()
-                    .text(id.as_str())
-                    .text(CredentialStatus::Active.as_str());
-                if !self.exists(SQL, values).await? {
-                    return Err(Stop::conflict(Conflict::Changed("the credential")));
-                }
-            }
-            Guard::CurrentOwner { device, expected } => {
-                let values = Values::new().text(name(device.as_bytes()));
-                let row = fetch_optional(&mut *self.connection, ownership::SELECT_CURRENT, values)
-                    .await?;
-                let found = row
-                    .map(|row| Columns::of(&row, "ownership").parsed("owner"))
-                    .transpose()?;
-                if found != *expected {
-                    return Err(Stop::conflict(Conflict::Changed("the device's owner")));
-                }
-            }
-            Guard::ManufacturerVersion { id, expected } => {
-                let values = Values::new().text(name(id.as_bytes()));
-                let sql = register::SELECT_MANUFACTURER_VERSION;
-                let row = fetch_optional(&mut *self.connection, sql, values).await?;
-                let found = row
-                    .map(|row| Columns::of(&row, "manufacturer").count("version"))
-                    .transpose()?;
-                if found.unwrap_or(0) != *expected {
-                    return Err(Stop::conflict(Conflict::Changed("the manufacturer")));
-                }
-            }
-            Guard::JournalHead { subject, expected } => {
-                let found = match subject {
-                    Subject::Device(id) => self.head_of(*id, work).await?.map(|(_, head)| head),
-                    Subject::Manufacturer(_) | Subject::Site => self.chain_head(*subject).await?,
-                };
-                if found.unwrap_or(ChainHead::EMPTY) != *expected {
-                    return Err(Stop::conflict(Conflict::Changed("the journal")));
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Version and head of a device as they stand in this transaction.
-    async fn head_of(
+    pub(crate) async fn head_of(
         &mut self,
         id: DeviceId,
         work: &mut Work<'c>,
@@ -347,29 +165,6 @@ impl<'t, 'c> Batch<'t, 'c> {
         let head = row.head("journal_seq", "journal_head")?;
         work.heads.insert(id, head);
         Ok(Some((row.count("version")?, head)))
-    }
-
-    async fn chain_head(&mut self, subject: Subject) -> Result<Option<ChainHead>, Stop> {
-        const SQL: &str = "SELECT seq, head FROM chain WHERE subject = $1";
-        let values = Values::new().text(subject.to_string());
-        let row = fetch_optional(&mut *self.connection, SQL, values).await?;
-        Ok(row
-            .map(|row| Columns::of(&row, "chain").head("seq", "head"))
-            .transpose()?)
-    }
-
-    async fn voucher_version(&mut self, id: &[u8; 16]) -> Result<Option<u64>, Stop> {
-        let values = Values::new().text(name(id));
-        let row = fetch_optional(&mut *self.connection, voucher::SELECT_VERSION, values).await?;
-        Ok(row
-            .map(|row| Columns::of(&row, "voucher").count("version"))
-            .transpose()?)
-    }
-
-    async fn exists(&mut self, sql: &'static str, values: Values) -> Result<bool, Stop> {
-        Ok(fetch_optional(&mut *self.connection, sql, values)
-            .await?
-            .is_some())
     }
 
     async fn change_device(
@@ -820,8 +615,8 @@ const NOTIFY: &str = "NOTIFY vouchsafe_journal";
 pub(crate) const CHANNEL: &str = "vouchsafe_journal";
 
 /// What one commit has come to so far.
-struct Work<'c> {
-    heads: HashMap<DeviceId, ChainHead>,
+pub(crate) struct Work<'c> {
+    pub(crate) heads: HashMap<DeviceId, ChainHead>,
     /// Adopted entries; the commit's own follow.
     lines: Vec<Line<'c>>,
     /// The commit's own entries, as far as they are sealed.

@@ -16,23 +16,31 @@ use sqlx::AnyPool;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use vouchsafe_fleet::{Commit, Sealed, Subject};
 
+mod ask;
 mod batch;
 mod config;
 mod connect;
 mod error;
 mod journal;
 mod locks;
+mod maintenance;
+mod notice;
 mod plan;
 mod read;
 mod row;
 mod shared;
 mod statement;
+mod stop;
 mod table;
 mod writer;
 
 pub use config::{Engine, StoreConfig};
 pub use error::{CommitError, Conflict, OpenError, ReadError};
+pub use journal::{JournalReport, StoredCheckpoint};
+pub use maintenance::BackupError;
+pub use read::{DeviceFilter, DeviceKey};
 
+use row::Columns;
 use shared::Shared;
 use statement::Inserts;
 use writer::{Order, Writer};
@@ -88,6 +96,9 @@ impl Store {
             lock,
         };
         tokio::spawn(writer.run(orders));
+        if config.engine == Engine::Postgres {
+            tokio::spawn(notice::watch(config.clone(), Arc::downgrade(&shared)));
+        }
         Ok(Self {
             config: Arc::new(config),
             shared,
@@ -108,6 +119,18 @@ impl Store {
             commit: Box::new(commit),
             reply,
         };
+        self.queue.send(order).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Keeps a checkpoint; one of the same position is replaced.
+    ///
+    /// # Errors
+    /// [`CommitError`]; then it is not kept.
+    pub async fn put_checkpoint(&self, checkpoint: StoredCheckpoint) -> Result<(), CommitError> {
+        let closed = || CommitError::Unavailable("the store is closed".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let order = Order::Checkpoint { checkpoint, reply };
         self.queue.send(order).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }

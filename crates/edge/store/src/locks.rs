@@ -10,8 +10,9 @@ use sqlx::{AssertSqlSafe, Executor};
 use vouchsafe_fleet::commit::{Change, Guard};
 use vouchsafe_fleet::{Commit, Subject};
 
-use crate::batch::{Batch, Stop};
+use crate::batch::Batch;
 use crate::config::Engine;
+use crate::stop::Stop;
 
 /// Subjects share this many locks: a server's lock table is small, and two subjects that meet in
 /// one lock only wait for each other.

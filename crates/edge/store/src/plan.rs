@@ -8,8 +8,9 @@ use std::hash::Hash;
 
 use vouchsafe_fleet::commit::{Change, Guard, PolicyRecord, Sighting};
 use vouchsafe_fleet::credential::CredentialStatus;
+use vouchsafe_fleet::journal::ChainHead;
 use vouchsafe_fleet::{
-    AuditEvent, AuditTruncation, Claim, Commit, Credential, CredentialId, Device, DeviceId,
+    AuditEvent, AuditTruncation, Claim, Commit, Credential, CredentialId, Device, DeviceId, Digest,
     Manufacturer, ManufacturerId, Owner, Ownership, Sealed, Subject, Token, VoucherId,
     VoucherRecord,
 };
@@ -22,6 +23,8 @@ use crate::error::CommitError;
 pub(crate) struct Plan<'c> {
     /// Guards that are not part of a write.
     pub(crate) questions: Vec<&'c Guard>,
+    /// Keys that must belong to nobody but the device beside them.
+    pub(crate) keys: Vec<(Digest, DeviceId)>,
     pub(crate) new_devices: Vec<&'c Device>,
     pub(crate) changed_devices: Vec<(&'c Device, Option<u64>)>,
     /// Devices that only get journal entries, in order of appearance.
@@ -88,6 +91,15 @@ impl<'c> Plan<'c> {
                 Guard::NonceUnused { device, nonce } => {
                     conditions.nonces.insert((*device, nonce), guard);
                 }
+                Guard::KeyUnused {
+                    spki_sha256,
+                    device,
+                } => self.keys.push((*spki_sha256, *device)),
+                // A device that is inserted has no journal: the insert finds out.
+                Guard::JournalHead {
+                    subject: Subject::Device(id),
+                    expected: ChainHead::EMPTY,
+                } if conditions.devices.get(id) == Some(&None) => {}
                 _ => self.questions.push(guard),
             }
         }
@@ -169,6 +181,26 @@ impl<'c> Plan<'c> {
             let of_device = self.entries.entry(id).or_default();
             of_device.extend(index);
         }
+    }
+
+    /// Whether two devices of this very commit have one key that should be unused.
+    pub(crate) fn keys_collide(&self) -> bool {
+        if self.keys.is_empty() {
+            return false;
+        }
+        let owners: HashMap<Digest, DeviceId> = self.keys.iter().copied().collect();
+        let put = self.new_devices.iter().copied();
+        let put = put.chain(self.changed_devices.iter().map(|(device, _)| *device));
+        let births = put.filter_map(|device| Some((device.idevid_spki_sha256?, device.id)));
+        let issued = self
+            .credentials
+            .iter()
+            .map(|credential| (credential.spki_sha256, credential.device));
+        let asked = self.keys.iter().copied();
+        births
+            .chain(issued)
+            .chain(asked)
+            .any(|(key, device)| owners.get(&key).is_some_and(|owner| *owner != device))
     }
 
     /// The chain that comes with this subject, or nothing.

@@ -128,6 +128,17 @@ pub(crate) async fn fetch_all<'c>(
         .await
 }
 
+/// As [`fetch_all`], with a text that was put together.
+pub(crate) async fn fetch_all_text<'c>(
+    executor: impl Executor<'c, Database = sqlx::Any>,
+    sql: AssertSqlSafe<String>,
+    values: Values,
+) -> Result<Vec<AnyRow>, sqlx::Error> {
+    sqlx::query_with(sql, values.finish()?)
+        .fetch_all(executor)
+        .await
+}
+
 /// A table that takes many rows at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Insert {
@@ -217,7 +228,8 @@ fn text(engine: Engine, insert: Insert, rows: usize) -> String {
     sql
 }
 
-fn largest_power_of_two(limit: usize) -> usize {
+/// How many of `limit` rows go into one statement.
+pub(crate) fn largest_power_of_two(limit: usize) -> usize {
     1 << limit.max(1).ilog2()
 }
 

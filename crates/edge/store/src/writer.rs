@@ -14,12 +14,15 @@ use tokio::sync::{mpsc, oneshot};
 use vouchsafe_fleet::Commit;
 
 use crate::Committed;
-use crate::batch::{Batch, Stop};
+use crate::batch::Batch;
 use crate::config::{Engine, StoreConfig};
 use crate::connect::{self, FileLock};
 use crate::error::{CommitError, Failure};
+use crate::journal::StoredCheckpoint;
+use crate::row::{millis, stored_count};
 use crate::shared::Shared;
-use crate::statement::Inserts;
+use crate::statement::{Inserts, Values, run};
+use crate::stop::Stop;
 
 /// Most commits of one transaction.
 const MOST_COMMITS: usize = 256;
@@ -33,6 +36,10 @@ pub(crate) enum Order {
     Commit {
         commit: Box<Commit>,
         reply: oneshot::Sender<Result<Committed, CommitError>>,
+    },
+    Checkpoint {
+        checkpoint: StoredCheckpoint,
+        reply: oneshot::Sender<Result<(), CommitError>>,
     },
     /// Finish what was queued before, close the connection, let go of the file.
     Close { reply: oneshot::Sender<()> },
@@ -79,6 +86,10 @@ impl Writer {
                             self.serve(std::mem::take(&mut waiting)).await;
                         }
                     }
+                    Order::Checkpoint { checkpoint, reply } => {
+                        self.serve(std::mem::take(&mut waiting)).await;
+                        let _gone = reply.send(self.keep(&checkpoint).await);
+                    }
                     Order::Close { reply } => {
                         queue.close();
                         self.serve(std::mem::take(&mut waiting)).await;
@@ -99,6 +110,27 @@ impl Writer {
             connect::close(connection, &self.config).await;
         }
         self.lock = None;
+    }
+
+    async fn keep(&mut self, checkpoint: &StoredCheckpoint) -> Result<(), CommitError> {
+        const SQL: &str = "INSERT INTO checkpoint (position, at, document) VALUES ($1, $2, $3) \
+             ON CONFLICT (position) DO UPDATE SET at = excluded.at, document = excluded.document";
+        let values = Values::new()
+            .number(stored_count(checkpoint.position))
+            .number(millis(checkpoint.at))
+            .text(checkpoint.document.as_str());
+        let kept = match self.usable_connection().await {
+            Ok(mut connection) => match run(&mut connection, SQL, values).await {
+                Ok(_) => {
+                    self.connection = Some(connection);
+                    return Ok(());
+                }
+                Err(error) => error.into(),
+            },
+            Err(Interrupted::Failed(failure)) => failure,
+            Err(Interrupted::Careful) => Failure::Unavailable("interrupted".to_owned()),
+        };
+        Err(error_of(kept))
     }
 
     /// Applies a batch and answers everybody in it.
@@ -137,12 +169,7 @@ impl Writer {
                 connect::close(connection, &self.config).await;
             }
             metrics::counter!("vouchsafe_store_failures_total").increment(1);
-            let error = match failure {
-                Failure::Full => CommitError::Full,
-                Failure::Retry(reason) | Failure::Unavailable(reason) => {
-                    CommitError::Unavailable(reason)
-                }
-            };
+            let error = error_of(failure);
             tracing::warn!(%error, commits = batch.len(), "a batch was not stored");
             return batch.iter().map(|_| Err(error.clone())).collect();
         }
@@ -289,6 +316,13 @@ impl Writer {
             ))),
             _ => Ok(()),
         }
+    }
+}
+
+fn error_of(failure: Failure) -> CommitError {
+    match failure {
+        Failure::Full => CommitError::Full,
+        Failure::Retry(reason) | Failure::Unavailable(reason) => CommitError::Unavailable(reason),
     }
 }
 

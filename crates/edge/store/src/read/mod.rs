@@ -1,3 +1,13 @@
-//! Reading facts. Every look-up goes by an indexed key; every list has a limit.
+//! Reading facts. Every look-up goes by an indexed key; every list has a limit, and a long one is
+//! paged by the last key seen, never by counting rows.
 
+mod credential;
 mod device;
+mod manufacturer_side;
+mod register;
+mod voucher;
+
+pub use device::{DeviceFilter, DeviceKey};
+
+/// Most rows of a list that is read whole: a device's credentials, its ownerships and the like.
+const MOST_OF_A_DEVICE: i64 = 1024;

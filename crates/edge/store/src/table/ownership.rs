@@ -16,7 +16,7 @@ pub(crate) const PUT: Insert = Insert {
 };
 
 /// The owner whose ownership has not ended; the latest, should there be several.
-pub(crate) const SELECT_CURRENT: &str = "SELECT owner FROM ownership \
+pub(crate) const SELECT_CURRENT: &str = "SELECT * FROM ownership \
      WHERE device = $1 AND until IS NULL ORDER BY since DESC LIMIT 1";
 
 pub(crate) fn bind(row: &&Ownership, values: &mut Values) {

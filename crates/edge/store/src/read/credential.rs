@@ -1,0 +1,122 @@
+//! Credentials, by device, number, key and request, and the revoked ones for the CRL.
+
+use vouchsafe_fleet::credential::CredentialStatus;
+use vouchsafe_fleet::{Credential, CredentialId, DeviceId, Digest};
+
+use super::MOST_OF_A_DEVICE;
+use crate::Store;
+use crate::error::ReadError;
+use crate::row::name;
+use crate::statement::{Values, fetch_all, fetch_optional};
+use crate::table::credential;
+
+impl Store {
+    /// A device's credentials, oldest first.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the engine does not answer or a row is damaged.
+    pub async fn credentials(&self, device: DeviceId) -> Result<Vec<Credential>, ReadError> {
+        const SQL: &str =
+            "SELECT * FROM credential WHERE device = $1 ORDER BY issued_at, id LIMIT $2";
+        let values = Values::new()
+            .text(name(device.as_bytes()))
+            .number(MOST_OF_A_DEVICE);
+        self.read_credentials(SQL, values).await
+    }
+
+    /// A device's credentials that count, oldest first.
+    ///
+    /// # Errors
+    /// As [`Store::credentials`].
+    pub async fn active_credentials(&self, device: DeviceId) -> Result<Vec<Credential>, ReadError> {
+        const SQL: &str = "SELECT * FROM credential WHERE device = $1 AND status = $2 \
+             ORDER BY issued_at, id LIMIT $3";
+        let values = Values::new()
+            .text(name(device.as_bytes()))
+            .text(CredentialStatus::Active.as_str())
+            .number(MOST_OF_A_DEVICE);
+        self.read_credentials(SQL, values).await
+    }
+
+    /// The credential with this certificate serial number.
+    ///
+    /// # Errors
+    /// As [`Store::credentials`].
+    pub async fn credential(&self, id: &CredentialId) -> Result<Option<Credential>, ReadError> {
+        const SQL: &str = "SELECT * FROM credential WHERE id = $1";
+        self.read_credential(SQL, Values::new().text(id.as_str()))
+            .await
+    }
+
+    /// The latest credential for this key.
+    ///
+    /// # Errors
+    /// As [`Store::credentials`].
+    pub async fn credential_by_spki(
+        &self,
+        spki_sha256: Digest,
+    ) -> Result<Option<Credential>, ReadError> {
+        const SQL: &str =
+            "SELECT * FROM credential WHERE spki_sha256 = $1 ORDER BY issued_at DESC LIMIT 1";
+        self.read_credential(SQL, Values::new().digest(spki_sha256))
+            .await
+    }
+
+    /// The credential that answers this certificate request of a device.
+    ///
+    /// # Errors
+    /// As [`Store::credentials`].
+    pub async fn credential_by_request(
+        &self,
+        device: DeviceId,
+        request_sha256: Digest,
+    ) -> Result<Option<Credential>, ReadError> {
+        const SQL: &str = "SELECT * FROM credential WHERE device = $1 AND request_sha256 = $2 \
+             ORDER BY issued_at LIMIT 1";
+        let values = Values::new()
+            .text(name(device.as_bytes()))
+            .digest(request_sha256);
+        self.read_credential(SQL, values).await
+    }
+
+    /// Revoked credentials in the order of their revocation, for the CRL: behind `after`, at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// As [`Store::credentials`].
+    pub async fn revoked_credentials(
+        &self,
+        after: Option<&Credential>,
+        limit: u32,
+    ) -> Result<Vec<Credential>, ReadError> {
+        const SQL: &str = "SELECT * FROM credential WHERE (revoked_at, id) > ($1, $2) \
+             ORDER BY revoked_at, id LIMIT $3";
+        let revoked_at = |credential: &Credential| match credential.status {
+            CredentialStatus::Revoked { at, .. } => at.as_millisecond(),
+            CredentialStatus::Active | CredentialStatus::Superseded => i64::MIN,
+        };
+        let values = Values::new()
+            .number(after.map_or(i64::MIN, revoked_at))
+            .text(after.map_or("", |credential| credential.id.as_str()))
+            .number(i64::from(limit));
+        self.read_credentials(SQL, values).await
+    }
+
+    async fn read_credential(
+        &self,
+        sql: &'static str,
+        values: Values,
+    ) -> Result<Option<Credential>, ReadError> {
+        let row = fetch_optional(&self.readers(), sql, values).await?;
+        row.as_ref().map(credential::read).transpose()
+    }
+
+    async fn read_credentials(
+        &self,
+        sql: &'static str,
+        values: Values,
+    ) -> Result<Vec<Credential>, ReadError> {
+        let rows = fetch_all(&self.readers(), sql, values).await?;
+        rows.iter().map(credential::read).collect()
+    }
+}

@@ -1,0 +1,218 @@
+//! Manufacturers, owners, tokens, claims, policies, strangers.
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use vouchsafe_fleet::claim::ClaimSubject;
+use vouchsafe_fleet::commit::{PolicyRecord, Sighting};
+use vouchsafe_fleet::{
+    Claim, DeviceId, Digest, Manufacturer, ManufacturerId, Owner, OwnerId, Token, TokenId,
+};
+
+use crate::Store;
+use crate::error::ReadError;
+use crate::row::{Columns, millis, name};
+use crate::statement::{Values, fetch_all, fetch_optional};
+use crate::table::register;
+
+impl Store {
+    /// The manufacturer of this name.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the engine does not answer or a row is damaged.
+    pub async fn manufacturer(
+        &self,
+        id: ManufacturerId,
+    ) -> Result<Option<Manufacturer>, ReadError> {
+        const SQL: &str = "SELECT document FROM manufacturer WHERE id = $1";
+        self.document("manufacturer", SQL, Values::new().text(name(id.as_bytes())))
+            .await
+    }
+
+    /// Manufacturers in the order of their names (ids), behind `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Store::manufacturer`].
+    pub async fn manufacturers(
+        &self,
+        after: Option<ManufacturerId>,
+        limit: u32,
+    ) -> Result<Vec<Manufacturer>, ReadError> {
+        const SQL: &str = "SELECT document FROM manufacturer WHERE id > $1 ORDER BY id LIMIT $2";
+        let after = after.map(|id| name(id.as_bytes())).unwrap_or_default();
+        let values = Values::new().text(after).number(i64::from(limit));
+        self.documents("manufacturer", SQL, values).await
+    }
+
+    /// The owner of this name.
+    ///
+    /// # Errors
+    /// As [`Store::manufacturer`].
+    pub async fn owner(&self, id: OwnerId) -> Result<Option<Owner>, ReadError> {
+        const SQL: &str = "SELECT document FROM owner WHERE id = $1";
+        self.document("owner", SQL, Values::new().text(name(id.as_bytes())))
+            .await
+    }
+
+    /// Owners in the order of their names (ids), behind `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Store::manufacturer`].
+    pub async fn owners(
+        &self,
+        after: Option<OwnerId>,
+        limit: u32,
+    ) -> Result<Vec<Owner>, ReadError> {
+        const SQL: &str = "SELECT document FROM owner WHERE id > $1 ORDER BY id LIMIT $2";
+        let after = after.map(|id| name(id.as_bytes())).unwrap_or_default();
+        let values = Values::new().text(after).number(i64::from(limit));
+        self.documents("owner", SQL, values).await
+    }
+
+    /// The token whose secret has this digest, whether it is valid or not.
+    ///
+    /// # Errors
+    /// As [`Store::manufacturer`].
+    pub async fn token_by_secret(&self, secret_sha256: Digest) -> Result<Option<Token>, ReadError> {
+        const SQL: &str = "SELECT document FROM token WHERE secret_sha256 = $1";
+        self.document("token", SQL, Values::new().digest(secret_sha256))
+            .await
+    }
+
+    /// The token of this name.
+    ///
+    /// # Errors
+    /// As [`Store::manufacturer`].
+    pub async fn token(&self, id: TokenId) -> Result<Option<Token>, ReadError> {
+        const SQL: &str = "SELECT document FROM token WHERE id = $1";
+        self.document("token", SQL, Values::new().text(name(id.as_bytes())))
+            .await
+    }
+
+    /// Tokens in the order of their names (ids), behind `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Store::manufacturer`].
+    pub async fn tokens(
+        &self,
+        after: Option<TokenId>,
+        limit: u32,
+    ) -> Result<Vec<Token>, ReadError> {
+        const SQL: &str = "SELECT document FROM token WHERE id > $1 ORDER BY id LIMIT $2";
+        let after = after.map(|id| name(id.as_bytes())).unwrap_or_default();
+        let values = Values::new().text(after).number(i64::from(limit));
+        self.documents("token", SQL, values).await
+    }
+
+    /// What is claimed about a subject, at most `limit`. Expired claims are among them: silence
+    /// is a fact too.
+    ///
+    /// # Errors
+    /// As [`Store::manufacturer`].
+    pub async fn claims(
+        &self,
+        subject: &ClaimSubject,
+        limit: u32,
+    ) -> Result<Vec<Claim>, ReadError> {
+        const SQL: &str = "SELECT document FROM claim WHERE subject_kind = $1 AND subject = $2 \
+             ORDER BY kind, issuer LIMIT $3";
+        let mut values = Values::new();
+        register::bind_subject(subject, &mut values);
+        self.documents("claim", SQL, values.number(i64::from(limit)))
+            .await
+    }
+
+    /// The policy in force: the one that came last.
+    ///
+    /// # Errors
+    /// As [`Store::manufacturer`].
+    pub async fn policy(&self) -> Result<Option<PolicyRecord>, ReadError> {
+        Ok(self.policies(None, 1).await?.pop())
+    }
+
+    /// Policies, the latest first, before `before`, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Store::manufacturer`].
+    pub async fn policies(
+        &self,
+        before: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<PolicyRecord>, ReadError> {
+        const SQL: &str = "SELECT since, id, text FROM policy WHERE since < $1 \
+             ORDER BY since DESC, id LIMIT $2";
+        let values = Values::new()
+            .number(before.map_or(i64::MAX, millis))
+            .number(i64::from(limit));
+        let rows = fetch_all(&self.readers(), SQL, values).await?;
+        rows.iter().map(register::read_policy).collect()
+    }
+
+    /// The stranger of this name, if it is remembered at `now`.
+    ///
+    /// # Errors
+    /// As [`Store::manufacturer`].
+    pub async fn sighting(
+        &self,
+        device: DeviceId,
+        now: Timestamp,
+    ) -> Result<Option<Sighting>, ReadError> {
+        const SQL: &str = "SELECT * FROM sighting WHERE device = $1 AND expires_at > $2";
+        let values = Values::new()
+            .text(name(device.as_bytes()))
+            .number(millis(now));
+        let row = fetch_optional(&self.readers(), SQL, values).await?;
+        row.as_ref().map(register::read_sighting).transpose()
+    }
+
+    /// How many strangers are remembered at `now`, counted up to `most`.
+    ///
+    /// # Errors
+    /// As [`Store::manufacturer`].
+    pub async fn sightings_count(&self, now: Timestamp, most: u32) -> Result<u32, ReadError> {
+        const SQL: &str = "SELECT cast(count(*) as bigint) AS strangers FROM \
+             (SELECT 1 FROM sighting WHERE expires_at > $1 LIMIT $2) AS some";
+        let values = Values::new().number(millis(now)).number(i64::from(most));
+        let row = fetch_optional(&self.readers(), SQL, values).await?;
+        let count = row
+            .map(|row| Columns::of(&row, "sighting").count("strangers"))
+            .transpose()?;
+        Ok(count
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or(0))
+    }
+
+    /// Strangers remembered at `now`, the first to be forgotten first, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Store::manufacturer`].
+    pub async fn sightings(&self, now: Timestamp, limit: u32) -> Result<Vec<Sighting>, ReadError> {
+        const SQL: &str =
+            "SELECT * FROM sighting WHERE expires_at > $1 ORDER BY expires_at LIMIT $2";
+        let values = Values::new().number(millis(now)).number(i64::from(limit));
+        let rows = fetch_all(&self.readers(), SQL, values).await?;
+        rows.iter().map(register::read_sighting).collect()
+    }
+
+    async fn document<T: DeserializeOwned>(
+        &self,
+        table: &'static str,
+        sql: &'static str,
+        values: Values,
+    ) -> Result<Option<T>, ReadError> {
+        let row = fetch_optional(&self.readers(), sql, values).await?;
+        row.map(|row| Columns::of(&row, table).document("document"))
+            .transpose()
+    }
+
+    async fn documents<T: DeserializeOwned>(
+        &self,
+        table: &'static str,
+        sql: &'static str,
+        values: Values,
+    ) -> Result<Vec<T>, ReadError> {
+        let rows = fetch_all(&self.readers(), sql, values).await?;
+        rows.iter()
+            .map(|row| Columns::of(row, table).document("document"))
+            .collect()
+    }
+}

@@ -1,0 +1,105 @@
+//! Voucher requests: by request, by nonce, and those that wait.
+
+use vouchsafe_fleet::{DeviceId, VoucherId, VoucherRecord, VoucherStatus};
+
+use super::MOST_OF_A_DEVICE;
+use crate::Store;
+use crate::error::ReadError;
+use crate::row::{millis, name};
+use crate::statement::{Values, fetch_all, fetch_optional};
+use crate::table::voucher;
+
+impl Store {
+    /// The record of this name; [`VoucherId::new`] computes it from device and request.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the engine does not answer or a row is damaged.
+    pub async fn voucher(&self, id: VoucherId) -> Result<Option<VoucherRecord>, ReadError> {
+        const SQL: &str = "SELECT * FROM voucher WHERE id = $1";
+        self.read_voucher(SQL, Values::new().text(name(id.as_bytes())))
+            .await
+    }
+
+    /// The record of a device's request with this nonce: a nonce is good for one request.
+    ///
+    /// # Errors
+    /// As [`Store::voucher`].
+    pub async fn voucher_by_nonce(
+        &self,
+        device: DeviceId,
+        nonce: &str,
+    ) -> Result<Option<VoucherRecord>, ReadError> {
+        const SQL: &str = "SELECT * FROM voucher WHERE device = $1 AND nonce = $2";
+        self.read_voucher(SQL, Values::new().text(name(device.as_bytes())).text(nonce))
+            .await
+    }
+
+    /// A device's latest record.
+    ///
+    /// # Errors
+    /// As [`Store::voucher`].
+    pub async fn latest_voucher(
+        &self,
+        device: DeviceId,
+    ) -> Result<Option<VoucherRecord>, ReadError> {
+        const SQL: &str = "SELECT * FROM voucher WHERE device = $1 \
+             ORDER BY requested_at DESC, id DESC LIMIT 1";
+        self.read_voucher(SQL, Values::new().text(name(device.as_bytes())))
+            .await
+    }
+
+    /// A device's records, the latest first.
+    ///
+    /// # Errors
+    /// As [`Store::voucher`].
+    pub async fn vouchers(&self, device: DeviceId) -> Result<Vec<VoucherRecord>, ReadError> {
+        const SQL: &str = "SELECT * FROM voucher WHERE device = $1 \
+             ORDER BY requested_at DESC, id DESC LIMIT $2";
+        let values = Values::new()
+            .text(name(device.as_bytes()))
+            .number(MOST_OF_A_DEVICE);
+        self.read_vouchers(SQL, values).await
+    }
+
+    /// Records of all devices with this status, oldest first, behind `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Store::voucher`].
+    pub async fn vouchers_by_status(
+        &self,
+        status: VoucherStatus,
+        after: Option<&VoucherRecord>,
+        limit: u32,
+    ) -> Result<Vec<VoucherRecord>, ReadError> {
+        const SQL: &str = "SELECT * FROM voucher WHERE status = $1 \
+             AND (requested_at, id) > ($2, $3) ORDER BY requested_at, id LIMIT $4";
+        let values = Values::new()
+            .text(status.as_str())
+            .number(after.map_or(i64::MIN, |record| millis(record.requested_at)))
+            .text(
+                after
+                    .map(|record| name(record.id.as_bytes()))
+                    .unwrap_or_default(),
+            )
+            .number(i64::from(limit));
+        self.read_vouchers(SQL, values).await
+    }
+
+    async fn read_voucher(
+        &self,
+        sql: &'static str,
+        values: Values,
+    ) -> Result<Option<VoucherRecord>, ReadError> {
+        let row = fetch_optional(&self.readers(), sql, values).await?;
+        row.as_ref().map(voucher::read).transpose()
+    }
+
+    async fn read_vouchers(
+        &self,
+        sql: &'static str,
+        values: Values,
+    ) -> Result<Vec<VoucherRecord>, ReadError> {
+        let rows = fetch_all(&self.readers(), sql, values).await?;
+        rows.iter().map(voucher::read).collect()
+    }
+}
