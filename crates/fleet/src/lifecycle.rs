@@ -61,6 +61,8 @@ text_enum! {
         Quarantine = "quarantine",
         /// It is let in again.
         Restore = "restore",
+        /// It is let in again, but has no credential: it must onboard.
+        Readmit = "readmit",
         /// Its owner gives it up.
         Release = "release",
         /// It leaves service.
@@ -317,6 +319,13 @@ pub const TABLE: &[Edge] = &[
         State::Retired,
         PERSON,
         Action::Retired,
+    ),
+    edge(
+        Some(State::Quarantined),
+        Event::Readmit,
+        State::Claimed,
+        GUARDIAN,
+        Action::Restored,
     ),
     edge(
         Some(State::Quarantined),

@@ -35,9 +35,18 @@ pub fn quarantine(facts: &OperateFacts<'_>) -> Outcome<Device> {
     operate(facts, Event::Quarantine, None)
 }
 
-/// Lets the device in again.
+/// Lets the device in again. One that was cut off before it had a credential must onboard.
 pub fn restore(facts: &OperateFacts<'_>) -> Outcome<Device> {
-    operate(facts, Event::Restore, None)
+    let has_credential = facts
+        .credentials
+        .iter()
+        .any(|credential| credential.status == CredentialStatus::Active);
+    let event = if has_credential {
+        Event::Restore
+    } else {
+        Event::Readmit
+    };
+    operate(facts, event, None)
 }
 
 /// Gives the device up: its credentials are revoked, and its ownership ends.
@@ -101,7 +110,7 @@ fn operate(
     };
     let mut commit = Commit::default();
     next.reason = match event {
-        Event::Restore => None,
+        Event::Restore | Event::Readmit => None,
         _ => facts.reasons.first().map(|reason| reason.text.clone()),
     };
     if revocation.is_some() {

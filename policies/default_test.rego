@@ -1,0 +1,123 @@
+# Tests of default.rego. Each rule named test_… must be true.
+package vouchsafe_test
+
+import rego.v1
+
+import data.vouchsafe
+
+device := {
+	"id": "30687e8062bc3fd6303c2aaace364ff3", "serial": "A-1", "model": "lamp", "state": "claimed",
+	"segment": null, "key_origin": "device", "mud_url": null, "birth_key_known": true,
+}
+
+manufacturer := {"id": "2c70e12b7a0646f92279f427c7b38e73", "name": "Lamps", "trust": "voucher-required"}
+
+known := {
+	"now": 1000, "request": {"kind": "voucher"}, "device": device,
+	"manufacturer": manufacturer, "claims": [],
+}
+
+claim(subject, kind, value) := {
+	"issuer": "alice", "subject": subject, "kind": kind, "value": value,
+	"issued_at": 500, "expires_at": null,
+}
+
+codes(verdict) := {reason.code | some reason in verdict.reasons}
+
+test_a_known_device_may_join if {
+	verdict := vouchsafe.verdict with input as known
+	verdict.answer == "allow"
+	verdict.segment == "devices"
+	verdict.ask_again_at == null
+}
+
+test_plain_est_is_trusted_too if {
+	plain := object.union(known, {"manufacturer": {"trust": "plain-est"}})
+	verdict := vouchsafe.verdict with input as plain
+	verdict.answer == "allow"
+}
+
+test_an_unknown_device_stays_out if {
+	verdict := vouchsafe.verdict with input as object.union(known, {"device": null})
+	verdict.answer == "deny"
+	codes(verdict) == {"unknown-device"}
+}
+
+test_an_unknown_manufacturer_stays_out if {
+	verdict := vouchsafe.verdict with input as object.union(known, {"manufacturer": null})
+	verdict.answer == "deny"
+	codes(verdict) == {"unknown-manufacturer"}
+}
+
+test_only_two_degrees_of_trust_are_enough if {
+	every trust in ["unknown", "seen", "blocked", "", "Voucher-Required"] {
+		verdict := vouchsafe.verdict with input as object.union(known, {"manufacturer": {"trust": trust}})
+		verdict.answer == "deny"
+		codes(verdict) == {"manufacturer-not-trusted"}
+	}
+}
+
+test_a_device_out_of_service_stays_out if {
+	every state in ["provisioned", "transferred", "quarantined", "released", "retired"] {
+		verdict := vouchsafe.verdict with input as object.union(known, {"device": {"state": state}})
+		verdict.answer == "deny"
+		codes(verdict) == {"not-in-service"}
+	}
+}
+
+test_a_claim_keeps_a_device_out if {
+	verdict := vouchsafe.verdict with input as object.union(known, {"claims": [claim("model", "deny", true)]})
+	verdict.answer == "deny"
+	codes(verdict) == {"denied-by-claim"}
+}
+
+test_a_withdrawn_denial_is_none if {
+	verdict := vouchsafe.verdict with input as object.union(known, {"claims": [claim("device", "deny", false)]})
+	verdict.answer == "allow"
+}
+
+test_approval_can_be_required if {
+	asked := object.union(known, {"claims": [claim("manufacturer", "approval-required", true)]})
+	verdict := vouchsafe.verdict with input as asked
+	verdict.answer == "wait"
+	verdict.retry_after == 30
+}
+
+test_approval_is_not_asked_at_renewal if {
+	renewal := object.union(known, {
+		"request": {"kind": "renew"},
+		"claims": [claim("manufacturer", "approval-required", true)],
+	})
+	verdict := vouchsafe.verdict with input as renewal
+	verdict.answer == "allow"
+}
+
+test_the_nearest_claim_counts if {
+	spared := object.union(known, {"claims": [
+		claim("manufacturer", "approval-required", true),
+		claim("device", "approval-required", false),
+		claim("owner", "segment", "office"),
+		claim("model", "segment", "lamps"),
+	]})
+	verdict := vouchsafe.verdict with input as spared
+	verdict.answer == "allow"
+	verdict.segment == "lamps"
+}
+
+test_denial_weighs_more_than_approval if {
+	both := object.union(known, {"claims": [
+		claim("device", "approval-required", true),
+		claim("device", "deny", true),
+	]})
+	verdict := vouchsafe.verdict with input as both
+	verdict.answer == "deny"
+}
+
+test_the_answer_holds_until_the_first_claim_runs_out if {
+	dated := object.union(known, {"claims": [
+		object.union(claim("device", "segment", "lamps"), {"expires_at": 2000}),
+		object.union(claim("device", "note", "spare"), {"expires_at": 1500}),
+	]})
+	verdict := vouchsafe.verdict with input as dated
+	verdict.ask_again_at == 1500
+}
