@@ -185,15 +185,15 @@ impl Unverified {
         &self.certificates
     }
 
-    /// The certificate of the one who claims to have signed: the first of `x5chain`. A bag has no
-    /// order, so there it is the first whose key made the signature.
+    /// The certificate of the one who claims to have signed: the first of `x5chain`, or the only
+    /// one. A bag of several has no order, so there it is the first whose key made the signature.
     pub fn claimed_signer(&self) -> Option<&Certificate> {
-        if self.chain {
-            return self.certificates.first();
+        match self.certificates.as_slice() {
+            [] => None,
+            [first, ..] if self.chain => Some(first),
+            [only] => Some(only),
+            bag => self.first_that_signed(bag).ok(),
         }
-        self.certificates
-            .iter()
-            .find(|certificate| self.check(certificate.public_key()).is_ok())
     }
 
     /// Accepts the message if its signer leads to one of `anchors` under `rules`. When the message
@@ -207,29 +207,15 @@ impl Unverified {
         anchors: &Anchors,
         rules: &PathRules,
     ) -> Result<Verified<Signed>, EnvelopeError> {
-        let signer = match (self.chain, self.certificates.as_slice()) {
-            (true, [first, ..]) => {
+        let signer = match self.certificates.as_slice() {
+            [] => self
+                .first_that_signed(anchors.certificates())
+                .map_err(|_| NotTrusted::SignerUnknown)?,
+            [first, ..] if self.chain => {
                 self.check(first.public_key())?;
                 first
             }
-            // The usual case of a bag, and the one with the better reason for a refusal.
-            (false, [only]) => {
-                self.check(only.public_key())?;
-                only
-            }
-            (_, carried) => self
-                .claimed_signer()
-                .or_else(|| {
-                    anchors
-                        .certificates()
-                        .iter()
-                        .find(|anchor| self.check(anchor.public_key()).is_ok())
-                })
-                .ok_or(if carried.is_empty() {
-                    NotTrusted::SignerUnknown
-                } else {
-                    NotTrusted::Signature(SignatureError::Invalid)
-                })?,
+            bag => self.first_that_signed(bag)?,
         };
         let path = verify_path(signer, &self.certificates, anchors, rules)?;
         Signed::on(&path, self.content, None, self.certificates)
@@ -256,6 +242,21 @@ impl Unverified {
         }
         self.check(key)?;
         Signed::on(signer, self.content, None, self.certificates)
+    }
+
+    /// The first whose key made the signature; else why the first of all did not.
+    fn first_that_signed<'a>(
+        &self,
+        candidates: &'a [Certificate],
+    ) -> Result<&'a Certificate, EnvelopeError> {
+        let mut refusal = None;
+        for candidate in candidates {
+            match self.check(candidate.public_key()) {
+                Ok(()) => return Ok(candidate),
+                Err(reason) => refusal.get_or_insert(reason),
+            };
+        }
+        Err(refusal.unwrap_or(NotTrusted::SignerUnknown.into()))
     }
 
     fn check(&self, key: &PublicKey) -> Result<(), EnvelopeError> {

@@ -7,7 +7,7 @@
 //! 2. The view shows content, certificates and the claimed signer. They are for looking things up (which
 //!    manufacturer's anchors apply?) and must decide nothing.
 //! 3. `verify` (against anchors) or `verify_by` (against a signer proved before, such as a TLS client)
-//!    consumes the view and returns [`Verified`](crate::Verified)`<`[`Signed`]`>`.
+//!    consumes the view and returns [`Verified`] [`Signed`].
 
 use crate::certificate::Certificate;
 use crate::error::{ParseError, PathError, SignError, SignatureError};
