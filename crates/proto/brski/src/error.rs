@@ -52,8 +52,6 @@ pub enum Artifact {
     Voucher,
     /// The registrar's TLS chain judged by the voucher's pin (RFC 8995 §5.6.2).
     ServerChain,
-    /// A certificate request (RFC 7030 §4.2).
-    CertificateRequest,
 }
 
 impl Artifact {
@@ -65,7 +63,6 @@ impl Artifact {
             Self::RegistrarRequest => "RFC 8995 §5.5.3",
             Self::Voucher => "RFC 8995 §5.6.1",
             Self::ServerChain => "RFC 8995 §5.6.2",
-            Self::CertificateRequest => "RFC 7030 §4.2.1",
         }
     }
 
@@ -75,7 +72,6 @@ impl Artifact {
             Self::RegistrarRequest => "registrar-request-untrusted",
             Self::Voucher => "voucher-untrusted",
             Self::ServerChain => "server-chain-untrusted",
-            Self::CertificateRequest => "certificate-request-untrusted",
         }
     }
 }
@@ -87,7 +83,6 @@ impl std::fmt::Display for Artifact {
             Self::RegistrarRequest => "registrar voucher request",
             Self::Voucher => "voucher",
             Self::ServerChain => "registrar certificate",
-            Self::CertificateRequest => "certificate request",
         })
     }
 }
@@ -277,12 +272,15 @@ reasons! {
         VoucherPinMismatch: "voucher-pin-mismatch", "RFC 8995 §5.6.2", "the registrar on this connection is not of the domain that the voucher pins";
         VoucherPinsDisagree: "voucher-pins-disagree", "RFC 8366bis §8", "the voucher's pins name different keys";
         AuditVersion: "audit-version", "RFC 8995 §5.8.1", "the audit log has a version that is not known";
+        CsrSignature: "csr-signature", "RFC 7030 §4.2.1", "the certificate request is not signed by the key that it names";
+        ReenrollSubject: "reenroll-subject", "RFC 7030 §4.2.2", "a renewal asks for another subject than the certificate has";
+        ReenrollNames: "reenroll-names", "RFC 7030 §4.2.2", "a renewal asks for other alternative names than the certificate has";
+        ChannelBinding: "channel-binding", "RFC 7030 §3.5", "the certificate request is bound to another connection";
+        ChannelBindingMissing: "channel-binding-missing", "RFC 7030 §3.5", "the certificate request is not bound to its connection";
         CsrSubject: "csr-subject", "RFC 9908 §3", "the subject of the certificate request is not as asked";
         CsrExtensionMissing: "csr-extension-missing", "RFC 9908 §3", "the certificate request lacks an extension that was asked for";
         CsrExtensionValue: "csr-extension-value", "RFC 9908 §3", "an extension of the certificate request is not as asked";
-        CsrExtensionUnasked: "csr-extension-unasked", "RFC 9908 §3", "the certificate request has an extension that was not asked for";
         CsrKeyType: "csr-key-type", "RFC 9908 §3", "the key of the certificate request is not of the kind asked for";
-        CsrSignatureAlgorithm: "csr-signature-algorithm", "RFC 9908 §3", "the certificate request is not signed as asked";
         CsrAttributeMissing: "csr-attribute-missing", "RFC 8951 §3.2", "the certificate request lacks an attribute that was asked for";
     }
 }

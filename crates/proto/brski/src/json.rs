@@ -35,7 +35,7 @@ pub(crate) fn write(module: Module, leaves: &[(Leaf, Value<'_>)]) -> Vec<u8> {
     out.into_bytes()
 }
 
-fn value_to_json(value: &Value<'_>) -> serde_json::Value {
+pub(crate) fn value_to_json(value: &Value<'_>) -> serde_json::Value {
     match value {
         Value::Text(text) => (*text).into(),
         Value::Bytes(bytes) => crate::base64::encode(bytes).into(),

@@ -24,12 +24,12 @@ pub mod audit;
 mod base64;
 mod cbor;
 mod compatibility;
-//pub mod csrattrs;
+pub mod csrattrs;
 mod envelope;
 mod error;
-//pub mod est;
+pub mod est;
 pub mod idevid;
-//mod inspect;
+mod inspect;
 mod json;
 mod leaf;
 pub mod masa;
@@ -43,7 +43,7 @@ pub use cbor::{REQUEST_SIDS, SidTable, VOUCHER_SIDS};
 pub use compatibility::Compatibility;
 pub use envelope::MAX_MESSAGE_LEN;
 pub use error::{Artifact, Error, Malformed, Misuse, Refusal, Unsupported};
-//pub use inspect::{InspectedCertificate, Inspection, inspect};
+pub use inspect::{InspectedCertificate, Inspection, inspect};
 pub use voucher::{
     Assertion, Encoding, NONCE_MAX, NONCE_MIN, Nonce, OtherField, Voucher, VoucherRequest,
 };
