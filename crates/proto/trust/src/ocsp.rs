@@ -37,7 +37,7 @@ pub struct CertificateId {
     hash: Oid,
     issuer_name_hash: Vec<u8>,
     issuer_key_hash: Vec<u8>,
-    /// Contents octets of the INTEGER.
+    /// Big-endian, without leading zeros.
     serial: Vec<u8>,
     /// The CertID as it was read, to be repeated in the answer.
     der: Vec<u8>,
@@ -71,7 +71,7 @@ impl CertificateId {
 
     /// The certificate's serial number, big-endian without leading zeros.
     pub fn serial(&self) -> &[u8] {
-        without_leading_zeros(&self.serial)
+        &self.serial
     }
 
     /// Whether `issuer` is the issuer that is meant; false for hashes that we do not know.
@@ -103,7 +103,7 @@ impl CertificateId {
             hash,
             issuer_name_hash,
             issuer_key_hash,
-            serial: serial.to_vec(),
+            serial: without_leading_zeros(serial).to_vec(),
             der: der.to_vec(),
         })
     }
