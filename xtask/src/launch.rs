@@ -1,11 +1,9 @@
 //! Tasks that build something and then become it: the demo, the measurements, the fuzz targets.
 
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 
 use crate::process;
 
@@ -81,27 +79,13 @@ const PROGRAMS: &[&str] = &[
 ];
 
 fn become_simulation(profile: &str, task: &str, arguments: &[String]) -> Result<()> {
-    let program = target_folder()?.join(profile).join("vouchsafe-sim");
+    let program = process::target_folder()?
+        .join(profile)
+        .join("vouchsafe-sim");
     let mut command = Command::new(&program);
     command.arg(task).args(arguments);
     let error = command.exec();
     Err(error).with_context(|| format!("cannot start {}", program.display()))
-}
-
-fn target_folder() -> Result<PathBuf> {
-    let mut command = process::cargo();
-    command.args([
-        "metadata",
-        "--no-deps",
-        "--format-version",
-        "1",
-        "--offline",
-    ]);
-    let metadata: Value = serde_json::from_str(&process::output(&mut command)?)?;
-    let folder = metadata.get("target_directory").and_then(Value::as_str);
-    Ok(PathBuf::from(
-        folder.context("cargo names no target folder")?,
-    ))
 }
 
 fn fuzz_targets() -> Result<Vec<String>> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 /// Runs a program with our input and output and waits for its success.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
@@ -66,6 +67,23 @@ pub(crate) fn cargo() -> Command {
 pub(crate) fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().unwrap_or(manifest).to_path_buf()
+}
+
+/// Where cargo builds.
+pub(crate) fn target_folder() -> Result<PathBuf> {
+    let mut command = cargo();
+    command.args([
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
+        "--offline",
+    ]);
+    let metadata: Value = serde_json::from_str(&output(&mut command)?)?;
+    let folder = metadata.get("target_directory").and_then(Value::as_str);
+    Ok(PathBuf::from(
+        folder.context("cargo names no target folder")?,
+    ))
 }
 
 /// Whether we run in continuous integration, where a skipped step is a failed one.

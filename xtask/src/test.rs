@@ -26,7 +26,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         report.step("prepare", prepare::run);
     }
     if options.filter.is_none() {
-        report.step("format", || passes(&["fmt", "--all", "--check"]));
+        report.step("format", || {
+            passes(&["fmt", "--all", "--check"])?;
+            passes(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])
+        });
         report.step("architecture", || arch::run().map(|()| Outcome::Passed));
         report.step("tidy", || tidy::run(false).map(|()| Outcome::Passed));
     }
@@ -38,6 +41,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             ))
         });
         report.step("tpm feature", tpm);
+        report.step("fuzz targets", fuzz_targets);
     }
     // Tests across processes start the programs themselves, so these must be there first.
     report.step("build programs", || {
@@ -85,6 +89,19 @@ fn tests(filter: Option<&str>, cluster: Option<&Cluster>) -> Result<Outcome> {
         command.env("VOUCHSAFE_PYTHON", python);
     }
     process::run(&mut command)?;
+    Ok(Outcome::Passed)
+}
+
+/// The fuzz targets are no members of the workspace; here they are only kept from rotting.
+fn fuzz_targets() -> Result<Outcome> {
+    let mut command = process::cargo();
+    command.args([
+        "check",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+        "--target-dir",
+    ]);
+    process::run(command.arg(process::target_folder()?))?;
     Ok(Outcome::Passed)
 }
 
