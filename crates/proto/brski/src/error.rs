@@ -2,6 +2,7 @@
 //!
 //! Every reason has a stable code for journals and APIs, the section it rests on, and a text.
 
+use vouchsafe_trust::envelope::{Forbidden, NotTrusted};
 use vouchsafe_trust::{EnvelopeError, PathError, SignError};
 
 /// Anything this crate refuses.
@@ -65,15 +66,6 @@ impl Artifact {
             Self::ServerChain => "RFC 8995 §5.6.2",
         }
     }
-
-    fn code(self) -> &'static str {
-        match self {
-            Self::PledgeRequest => "pledge-request-untrusted",
-            Self::RegistrarRequest => "registrar-request-untrusted",
-            Self::Voucher => "voucher-untrusted",
-            Self::ServerChain => "server-chain-untrusted",
-        }
-    }
 }
 
 impl std::fmt::Display for Artifact {
@@ -107,7 +99,8 @@ impl Error {
         match self {
             Self::Malformed(reason) => reason.code(),
             Self::Unsupported(reason) => reason.code(),
-            Self::Signature { artifact, .. } | Self::Chain { artifact, .. } => artifact.code(),
+            Self::Signature { source, .. } => envelope_code(source),
+            Self::Chain { source, .. } => path_code(source),
             Self::Refused(reason) => reason.code(),
             Self::Signer(_) => "signer-failed",
             Self::Misuse(reason) => reason.code(),
@@ -150,6 +143,42 @@ impl From<Refusal> for Error {
 impl From<Misuse> for Error {
     fn from(reason: Misuse) -> Self {
         Self::Misuse(reason)
+    }
+}
+
+fn envelope_code(error: &EnvelopeError) -> &'static str {
+    match error {
+        EnvelopeError::TooLarge { .. } => Malformed::TooLarge.code(),
+        EnvelopeError::Malformed(_) => "envelope-malformed",
+        EnvelopeError::Unsupported(_) => "envelope-unsupported",
+        EnvelopeError::Forbidden(Forbidden::Unsigned) => "unsigned",
+        EnvelopeError::Forbidden(Forbidden::SeveralSigners) => "several-signers",
+        EnvelopeError::Forbidden(Forbidden::SignedAttributesMissing) => "signed-attributes-missing",
+        EnvelopeError::Forbidden(
+            Forbidden::MessageDigestMissing | Forbidden::MessageDigestMismatch,
+        ) => "content-altered",
+        EnvelopeError::Forbidden(_) => "envelope-forbidden",
+        EnvelopeError::NotTrusted(NotTrusted::SignerUnknown) => "signer-unknown",
+        EnvelopeError::NotTrusted(NotTrusted::OtherSigner) => "other-signer",
+        EnvelopeError::NotTrusted(_) => "signature-invalid",
+        EnvelopeError::Path(error) => path_code(error),
+        EnvelopeError::Sign(_) | EnvelopeError::Misuse(_) => "signer-failed",
+        _ => "envelope-refused",
+    }
+}
+
+fn path_code(error: &PathError) -> &'static str {
+    match error {
+        PathError::UnknownIssuer { .. } => "unknown-issuer",
+        PathError::Expired { .. } => "certificate-expired",
+        PathError::NotYetValid { .. } => "certificate-not-yet-valid",
+        PathError::Revoked { .. } => "certificate-revoked",
+        PathError::RevocationUnknown { .. } => "revocation-unknown",
+        PathError::Signature { .. } => "certificate-signature-invalid",
+        PathError::Key { .. } => "certificate-key-refused",
+        PathError::ExtendedKeyUsage { .. } | PathError::KeyUsage { .. } => "certificate-usage",
+        PathError::UnknownCriticalExtension { .. } => "unknown-critical-extension",
+        _ => "certificate-path-refused",
     }
 }
 

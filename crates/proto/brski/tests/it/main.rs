@@ -12,6 +12,6 @@
 mod pair;
 //mod refusals_masa;
 //mod refusals_pledge;
-//mod refusals_registrar;
+mod refusals_registrar;
 //mod vectors;
 mod world;

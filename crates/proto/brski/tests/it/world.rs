@@ -16,7 +16,7 @@ use vouchsafe_brski::registrar::{
 use vouchsafe_brski::{Compatibility, Encoding, Error, Nonce, Voucher, idevid};
 use vouchsafe_trust::{
     Anchors, Authority, Certificate, IdevidRules, Name, Path, Profile, Revocation, Signer,
-    SoftwareSigner, Validity, Verified, oid,
+    SoftwareSigner, Validity, Verified, cms, cose, jws, oid,
 };
 
 pub const SERIAL: &str = "JADA-0001";
@@ -298,4 +298,87 @@ pub fn device(manufacturer: &Authority, serial: &str) -> Identity {
     let mut identity = issue(manufacturer, &profile, Validity::without_end(before));
     identity.chain.truncate(1);
     identity
+}
+
+/// The JSON content of a signed message, edited and signed again by `identity`.
+pub fn forge(
+    bytes: &[u8],
+    encoding: Encoding,
+    identity: &Identity,
+    edit: impl FnOnce(&mut serde_json::Map<String, serde_json::Value>),
+) -> Vec<u8> {
+    let mut content: serde_json::Value = serde_json::from_slice(&content(bytes, encoding)).unwrap();
+    let fields = content
+        .as_object_mut()
+        .unwrap()
+        .values_mut()
+        .next()
+        .unwrap();
+    edit(fields.as_object_mut().unwrap());
+    sign(
+        content.to_string().as_bytes(),
+        encoding,
+        &identity.chain,
+        &*identity.signer,
+    )
+}
+
+/// The same for CBOR, where fields are known by their deltas.
+pub fn forge_cbor(
+    bytes: &[u8],
+    identity: &Identity,
+    edit: impl FnOnce(&mut Vec<(ciborium::Value, ciborium::Value)>),
+) -> Vec<u8> {
+    let mut content: ciborium::Value =
+        ciborium::from_reader(&content(bytes, Encoding::CoseCbor)[..]).unwrap();
+    edit(content.as_map_mut().unwrap()[0].1.as_map_mut().unwrap());
+    let mut out = Vec::new();
+    ciborium::into_writer(&content, &mut out).unwrap();
+    sign(&out, Encoding::CoseCbor, &identity.chain, &*identity.signer)
+}
+
+pub fn content(bytes: &[u8], encoding: Encoding) -> Vec<u8> {
+    match encoding {
+        Encoding::CmsJson => cms::parse(bytes).unwrap().content().to_vec(),
+        Encoding::JwsJson => jws::parse(bytes).unwrap().content().to_vec(),
+        Encoding::CoseCbor => cose::parse(bytes).unwrap().content().to_vec(),
+    }
+}
+
+pub fn sign(
+    content: &[u8],
+    encoding: Encoding,
+    certificates: &[Certificate],
+    signer: &dyn Signer,
+) -> Vec<u8> {
+    match encoding {
+        Encoding::CmsJson => cms::sign(
+            content,
+            &cms::SignOptions {
+                content_type: cms::ID_CT_ANIMA_JSON_VOUCHER,
+                certificates,
+                signing_time: None,
+            },
+            signer,
+        ),
+        Encoding::JwsJson => jws::sign(
+            content,
+            &jws::SignOptions {
+                typ: None,
+                certificates,
+                form: jws::Form::General,
+            },
+            signer,
+        ),
+        Encoding::CoseCbor => cose::sign(
+            content,
+            &cose::SignOptions {
+                certificates,
+                header: cose::CertificateHeader::Bag,
+                placement: cose::Placement::Unprotected,
+            },
+            signer,
+        ),
+    }
+    .unwrap()
 }
