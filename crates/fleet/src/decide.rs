@@ -118,6 +118,18 @@ impl<D> Outcome<D> {
         }
     }
 
+    /// Refuses somebody of whom there is no row to write to. Nothing is stored.
+    #[must_use]
+    pub fn nobody(refusal: Refusal) -> Self {
+        Self {
+            decision: Decision::Refuse {
+                refusal,
+                reasons: vec![refusal.reason()],
+            },
+            commit: Commit::default(),
+        }
+    }
+
     const fn accept(accepted: D, commit: Commit) -> Self {
         Self {
             decision: Decision::Accept(accepted),

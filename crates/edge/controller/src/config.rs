@@ -136,7 +136,9 @@ pub struct StoreConfig {
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { url: "sqlite:store.db".to_owned() }
+        Self {
+            url: "sqlite:store.db".to_owned(),
+        }
     }
 }
 
@@ -150,7 +152,9 @@ pub struct KeysConfig {
 
 impl Default for KeysConfig {
     fn default() -> Self {
-        Self { store: "file:keys".to_owned() }
+        Self {
+            store: "file:keys".to_owned(),
+        }
     }
 }
 
@@ -190,7 +194,6 @@ pub struct EstConfig {
     pub refuse_idevid_renewal: bool,
 }
 
-
 /// `[masa]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -205,7 +208,11 @@ pub struct MasaConfig {
 
 impl Default for MasaConfig {
     fn default() -> Self {
-        Self { connections: 16, timeout: Period::from_secs(15), check_audit_log: false }
+        Self {
+            connections: 16,
+            timeout: Period::from_secs(15),
+            check_audit_log: false,
+        }
     }
 }
 
@@ -251,7 +258,10 @@ impl Period {
             "d" => 86_400,
             _ => return Err(wrong()),
         };
-        number.checked_mul(scale).map(Self::from_secs).ok_or_else(wrong)
+        number
+            .checked_mul(scale)
+            .map(Self::from_secs)
+            .ok_or_else(wrong)
     }
 }
 
@@ -286,8 +296,10 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], which names the line or the key.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         let config: Self = toml::from_str(&text).map_err(|error| ConfigError::Syntax {
             path: path.to_owned(),
             message: error.to_string(),
@@ -302,16 +314,25 @@ impl Config {
     /// [`ConfigError::Value`] for the first value that is out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
         let value = |key, message: &str| {
-            Err(ConfigError::Value { key, message: message.to_owned() })
+            Err(ConfigError::Value {
+                key,
+                message: message.to_owned(),
+            })
         };
         if self.name.is_empty() || self.name.chars().count() > 64 {
             return value("name", "must have 1 to 64 characters");
         }
         if !(64..=1_000_000).contains(&self.registrar.max_connections) {
-            return value("registrar.max_connections", "must lie between 64 and 1000000");
+            return value(
+                "registrar.max_connections",
+                "must lie between 64 and 1000000",
+            );
         }
         if self.registrar.names.is_empty() {
-            return value("registrar.names", "needs a name: devices look for one in the certificate");
+            return value(
+                "registrar.names",
+                "needs a name: devices look for one in the certificate",
+            );
         }
         if self.api.names.is_empty() {
             return value("api.names", "needs a name: clients check it");
@@ -369,6 +390,12 @@ mod tests {
     fn values_out_of_range_are_named() {
         let mut config = Config::default();
         config.ldevid.lifetime = Period::from_secs(1);
-        assert!(config.check().unwrap_err().to_string().starts_with("ldevid.lifetime"));
+        assert!(
+            config
+                .check()
+                .unwrap_err()
+                .to_string()
+                .starts_with("ldevid.lifetime")
+        );
     }
 }

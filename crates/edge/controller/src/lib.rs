@@ -1,1 +1,34 @@
 //! The network owner's side: registrar, EST, decisions, API.
+//!
+//! Bytes come in at the listeners ([`serve`]), are parsed and verified by `vouchsafe-brski`, decided
+//! by `vouchsafe-fleet`, committed by `vouchsafe-store`, and only then answered: [`registrar`] says
+//! it step by step.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `config`, `home` | the data folder and its `config.toml` |
+//! | `controller` | what every handler works with |
+//! | `catalogue` | the manufacturers, parsed once |
+//! | `registrar` | `/.well-known/brski` for devices, and the way to the MASA |
+//! | `est` | `/.well-known/est` |
+//! | `serve` | listeners, reload, shutdown |
+
+mod catalogue;
+pub mod config;
+mod controller;
+mod est;
+mod home;
+mod random;
+mod registrar;
+mod serve;
+
+pub use catalogue::{Catalogue, KnownManufacturer, Manufacturers};
+pub use controller::{Controller, Fault};
+pub use est::Requirements;
+pub use home::{Home, HomeError, init};
+pub use serve::{Ready, ServeError, serve};
+
+/// Everything that devices reach.
+pub(crate) fn device_routes() -> axum::Router<Controller> {
+    registrar::routes().merge(est::routes())
+}

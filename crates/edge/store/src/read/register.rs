@@ -121,6 +121,30 @@ impl Store {
             .await
     }
 
+    /// What is claimed about any of up to four subjects, at most `limit`: all that bears on one
+    /// device in one query. More subjects than four are not looked at.
+    ///
+    /// # Errors
+    /// As [`Store::manufacturer`].
+    pub async fn claims_about(
+        &self,
+        subjects: &[ClaimSubject],
+        limit: u32,
+    ) -> Result<Vec<Claim>, ReadError> {
+        const SQL: &str = "SELECT document FROM claim WHERE (subject_kind = $1 AND subject = $2) \
+             OR (subject_kind = $3 AND subject = $4) OR (subject_kind = $5 AND subject = $6) \
+             OR (subject_kind = $7 AND subject = $8) ORDER BY kind, issuer LIMIT $9";
+        let Some(last) = subjects.last() else {
+            return Ok(Vec::new());
+        };
+        let mut values = Values::new();
+        for subject in subjects.iter().chain(std::iter::repeat(last)).take(4) {
+            register::bind_subject(subject, &mut values);
+        }
+        self.documents("claim", SQL, values.number(i64::from(limit)))
+            .await
+    }
+
     /// The policy in force: the one that came last.
     ///
     /// # Errors

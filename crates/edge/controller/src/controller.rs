@@ -1,0 +1,267 @@
+//! What every handler works with: the store, the clock, the authority, the policy.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use jiff::{SignedDuration, Timestamp};
+use vouchsafe_brski::Compatibility;
+use vouchsafe_fleet::decide::{MAX_STRANGERS, Outcome, Strangers};
+use vouchsafe_fleet::policy::{Input, Policy, RequestKind, Verdict};
+use vouchsafe_fleet::{Claim, ClaimSubject, Commit, Device, DeviceId, Manufacturer, OwnerId};
+use vouchsafe_net::{Clock, ReloadableIdentity};
+use vouchsafe_store::{CommitError, ReadError, Store};
+use vouchsafe_trust::{Anchors, Authority};
+
+use crate::catalogue::Manufacturers;
+use crate::config::Config;
+use crate::est::Requirements;
+use crate::home::{Home, HomeError};
+
+/// How often a decision is made anew when others were faster.
+const MAX_ATTEMPTS: usize = 8;
+
+/// Manufacturers read at once.
+const PAGE: u32 = 500;
+
+/// Claims about one device that policy gets to see.
+const MAX_CLAIMS: u32 = 1000;
+
+/// The network owner's side. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Controller(Arc<Inner>);
+
+/// The parts, all of which may be used from many tasks.
+#[derive(Debug)]
+pub struct Inner {
+    /// State and journal.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// The configuration it was started with.
+    pub config: Config,
+    /// Who this owner is.
+    pub owner: OwnerId,
+    /// The domain CA.
+    pub authority: Authority,
+    /// The domain CA as the anchor of this owner's own certificates.
+    pub domain: Anchors,
+    /// What the registrar shows to devices and MASAs.
+    pub registrar: ReloadableIdentity,
+    /// Who made the devices.
+    pub manufacturers: Manufacturers,
+    /// What a certificate request must hold (RFC 7030 §4.5).
+    pub requirements: Requirements,
+    /// Which variants of BRSKI are spoken.
+    pub compatibility: Compatibility,
+    policy: RwLock<Arc<Policy>>,
+    /// What the configuration itself claims about every device.
+    standing_claims: Vec<Claim>,
+}
+
+/// Why the controller cannot do what was asked, for reasons of its own.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// State could not be read.
+    #[error("state cannot be read: {0}")]
+    Read(#[from] ReadError),
+    /// State could not be written.
+    #[error("state cannot be written: {0}")]
+    Commit(CommitError),
+    /// Others were faster, again and again.
+    #[error("too many changes at once; try again")]
+    Contended,
+    /// The data folder or the configuration is at fault.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// A policy cannot be used.
+    #[error("policy: {0}")]
+    Policy(#[from] vouchsafe_fleet::policy::PolicyError),
+    /// The registrar's or the CA's key failed.
+    #[error("signing failed: {0}")]
+    Sign(String),
+}
+
+impl std::ops::Deref for Controller {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Controller {
+    /// Puts the parts together and loads what is kept in memory: manufacturers and policy.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn new(home: &Home, store: Store, clock: Clock) -> Result<Self, Fault> {
+        let now = clock.now();
+        let config = home.config.clone();
+        let policy = match store.policy().await? {
+            Some(record) => Policy::load(&record.text)?,
+            None => match &config.policy.file {
+                Some(file) => {
+                    let path = home.dir.join(file);
+                    let text = std::fs::read_to_string(&path)
+                        .map_err(|source| HomeError::Read { path, source })?;
+                    Policy::load(&text)?
+                }
+                None => Policy::load(vouchsafe_fleet::policy::DEFAULT_POLICY)?,
+            },
+        };
+        let controller = Self(Arc::new(Inner {
+            owner: home.owner,
+            authority: home.authority.clone(),
+            domain: Anchors::one(home.authority.certificate().clone()),
+            registrar: ReloadableIdentity::new(home.registrar_identity()?),
+            manufacturers: Manufacturers::default(),
+            requirements: Requirements::new(&config)
+                .map_err(|error| Fault::Sign(error.to_string()))?,
+            compatibility: Compatibility::default(),
+            policy: RwLock::new(Arc::new(policy)),
+            standing_claims: standing_claims(&config, home.owner, now),
+            config,
+            store,
+            clock,
+        }));
+        controller.reload_manufacturers().await?;
+        Ok(controller)
+    }
+
+    /// Takes the manufacturers from the store anew.
+    ///
+    /// # Errors
+    /// [`Fault::Read`].
+    pub async fn reload_manufacturers(&self) -> Result<(), Fault> {
+        let mut records = Vec::new();
+        while records.len() % PAGE as usize == 0 {
+            let after = records.last().map(|record: &Manufacturer| record.id);
+            let page = self.store.manufacturers(after, PAGE).await?;
+            if page.is_empty() {
+                break;
+            }
+            records.extend(page);
+        }
+        self.manufacturers
+            .replace(records, &self.registrar, &self.config.masa);
+        Ok(())
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another policy in force in this process; storing it is the caller's business.
+    pub fn set_policy(&self, policy: Policy) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+    }
+
+    /// What policy says of a device now, on all claims about it.
+    ///
+    /// # Errors
+    /// [`Fault::Read`].
+    pub async fn verdict(
+        &self,
+        request: RequestKind,
+        device: Option<&Device>,
+        manufacturer: &Manufacturer,
+    ) -> Result<Verdict, Fault> {
+        let Some(device) = device else {
+            // Strangers are refused before policy is asked.
+            return Ok(Verdict::failed("the device is in no inventory"));
+        };
+        let mut claims = self
+            .store
+            .claims_about(&subjects(device, self.owner), MAX_CLAIMS)
+            .await?;
+        claims.extend_from_slice(&self.standing_claims);
+        Ok(self.policy().evaluate(&Input {
+            now: self.clock.now(),
+            request,
+            device: Some(device),
+            manufacturer: Some(manufacturer),
+            claims: &claims,
+        }))
+    }
+
+    /// What is remembered of a stranger of this name, and of strangers in all.
+    ///
+    /// # Errors
+    /// [`Fault::Read`].
+    pub async fn strangers(&self, id: DeviceId, now: Timestamp) -> Result<Strangers, Fault> {
+        Ok(Strangers {
+            seen: self.store.sighting(id, now).await?.is_some(),
+            remembered: self.store.sightings_count(now, MAX_STRANGERS).await?,
+        })
+    }
+
+    /// Loads facts, decides, and commits; when somebody else was faster, begins anew. What
+    /// comes back is durable.
+    ///
+    /// # Errors
+    /// [`Fault`] of the store, or [`Fault::Contended`].
+    pub async fn settle<D, F, A>(&self, mut attempt: A) -> Result<Outcome<D>, Fault>
+    where
+        A: FnMut() -> F,
+        F: Future<Output = Result<Outcome<D>, Fault>>,
+    {
+        for _ in 0..MAX_ATTEMPTS {
+            let mut outcome = attempt().await?;
+            match self.commit(std::mem::take(&mut outcome.commit)).await {
+                Ok(()) => return Ok(outcome),
+                Err(CommitError::Conflict(conflict)) => {
+                    tracing::debug!(?conflict, "decided anew");
+                }
+                Err(error) => return Err(Fault::Commit(error)),
+            }
+        }
+        Err(Fault::Contended)
+    }
+
+    /// Makes a commit durable; an empty one costs nothing.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        if commit.is_empty() {
+            return Ok(());
+        }
+        self.store.commit(commit).await.map(|_| ())
+    }
+}
+
+/// All that a claim about a device can be about.
+fn subjects(device: &Device, owner: OwnerId) -> Vec<ClaimSubject> {
+    let manufacturer = device.manufacturer;
+    let model = device.model.clone().map(|model| ClaimSubject::Model {
+        manufacturer,
+        model,
+    });
+    [
+        ClaimSubject::Device { id: device.id },
+        ClaimSubject::Manufacturer { id: manufacturer },
+        ClaimSubject::Owner { id: owner },
+    ]
+    .into_iter()
+    .chain(model)
+    .collect()
+}
+
+fn standing_claims(config: &Config, owner: OwnerId, now: Timestamp) -> Vec<Claim> {
+    if !config.policy.ask_a_person {
+        return Vec::new();
+    }
+    vec![Claim {
+        issuer: "configuration".to_owned(),
+        subject: ClaimSubject::Owner { id: owner },
+        kind: "approval-required".to_owned(),
+        value: serde_json::Value::Bool(true),
+        issued_at: now
+            .saturating_sub(SignedDuration::from_hours(1))
+            .unwrap_or(now),
+        expires_at: None,
+        evidence: None,
+        signature: None,
+    }]
+}

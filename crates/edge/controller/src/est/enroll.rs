@@ -1,0 +1,376 @@
+//! `simpleenroll`, `simplereenroll` and `serverkeygen` (RFC 7030 §4.2, §4.4; RFC 8995 §5.9).
+//!
+//! 1. Who asks; the request proves its key, holds what `csrattrs` asked for, and belongs to
+//!    this connection.
+//! 2. The device, its credentials, its voucher, who else has the key.
+//! 3. Decide: a permit for one key, or the stored answer, or no.
+//! 4. The CA signs under the permit; credential, device and journal are committed together.
+//! 5. The certificate leaves.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::SignedDuration;
+use vouchsafe_brski::est::{
+    self, MEDIA_TYPE_CERTS_ONLY, MEDIA_TYPE_REQUEST, MEDIA_TYPE_SERVER_KEY, ServerKey,
+};
+use vouchsafe_brski::{Error, Refusal as Rule, Unsupported};
+use vouchsafe_fleet::decide::{
+    self, Decision, EnrolFacts, EnrolIdentity, EnrolPermit, IssuedCertificate, Outcome, Strangers,
+};
+use vouchsafe_fleet::policy::RequestKind;
+use vouchsafe_fleet::{
+    Actor, ActorKind, Credential, CredentialId, Device, Digest, Evidence, Manufacturer, Refusal,
+};
+use vouchsafe_keystore::{Algorithm, generate_pkcs8};
+use vouchsafe_net::Peer;
+use vouchsafe_trust::{
+    Certificate, CertificateRequest, Name, Profile, PublicKey, Signer, SoftwareSigner,
+    SubjectAltName, Verified, oid,
+};
+
+use crate::controller::{Controller, Fault};
+use crate::home::validity;
+use crate::random;
+use crate::registrar::{Answer, Proved, prove};
+
+/// Which operation was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Enroll,
+    Reenroll,
+    ServerKeyGen,
+}
+
+/// The handler of `simpleenroll`.
+pub(super) async fn simple_enroll(
+    State(controller): State<Controller>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    certificate(enroll(&controller, &peer, &headers, &body, Operation::Enroll).await)
+}
+
+/// The handler of `simplereenroll`.
+pub(super) async fn simple_reenroll(
+    State(controller): State<Controller>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    certificate(enroll(&controller, &peer, &headers, &body, Operation::Reenroll).await)
+}
+
+/// The handler of `serverkeygen`: the request's own key only proves that its sender can sign.
+pub(super) async fn server_key_gen(
+    State(controller): State<Controller>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if !controller.config.est.server_key_generation {
+        let said = "keys are not made here (est.server_key_generation): make one on the device\n";
+        return (StatusCode::NOT_IMPLEMENTED, said).into_response();
+    }
+    match enroll(&controller, &peer, &headers, &body, Operation::ServerKeyGen).await {
+        Ok(Issued {
+            certificate,
+            key: Some(key),
+        }) => {
+            let body = ServerKey {
+                private_key: key,
+                certificates: vec![certificate],
+            }
+            .body();
+            let kind = [(header::CONTENT_TYPE, MEDIA_TYPE_SERVER_KEY)];
+            (kind, body.expose().to_vec()).into_response()
+        }
+        other => certificate(other),
+    }
+}
+
+/// A certificate, and for `serverkeygen` its private key.
+struct Issued {
+    certificate: Certificate,
+    key: Option<vouchsafe_trust::Secret>,
+}
+
+fn certificate(issued: Result<Issued, Answer>) -> Response {
+    let result = if issued.is_ok() { "issued" } else { "refused" };
+    metrics::counter!("vouchsafe_enrolments_total", "result" => result).increment(1);
+    match issued {
+        Ok(issued) => {
+            let kind = [(header::CONTENT_TYPE, MEDIA_TYPE_CERTS_ONLY)];
+            (kind, est::certs_only_body(&[issued.certificate])).into_response()
+        }
+        Err(answer) => answer.into_response(),
+    }
+}
+
+async fn enroll(
+    controller: &Controller,
+    peer: &Peer,
+    headers: &HeaderMap,
+    body: &[u8],
+    operation: Operation,
+) -> Result<Issued, Answer> {
+    let now = controller.clock.now();
+    // 1
+    let unknown = || {
+        Answer::refused(
+            Refusal::UnknownDevice,
+            vec![Refusal::UnknownDevice.reason()],
+        )
+    };
+    let proved = prove(controller, peer, now).await?.ok_or_else(unknown)?;
+    let request = match request(controller, peer, headers, body, operation) {
+        Ok(request) => request,
+        Err(error) => {
+            note(controller, &proved, body, &error).await?;
+            return Err(error.into());
+        }
+    };
+    let (key, made_here) = match operation {
+        Operation::Enroll | Operation::Reenroll => (request.public_key().clone(), None),
+        Operation::ServerKeyGen => {
+            let made = generate_pkcs8(Algorithm::EcdsaP256)
+                .map_err(|error| Fault::Sign(error.to_string()))?;
+            let signer = SoftwareSigner::from_pkcs8_der(made.expose())
+                .map_err(|error| Fault::Sign(error.to_string()))?;
+            (signer.public_key().clone(), Some(made))
+        }
+    };
+    let question = Question {
+        controller,
+        proved: &proved,
+        operation,
+        request_sha256: Digest::of(request.der()),
+        key_spki_sha256: Digest(key.sha256()),
+        key: &key,
+    };
+    // 2 to 4
+    let outcome = controller.settle(|| question.settle()).await?;
+    // 5
+    match outcome.decision {
+        Decision::Accept(credential) => Ok(Issued {
+            certificate: read_back(&credential.certificate_der)?,
+            key: made_here,
+        }),
+        Decision::Replay(stored) => Ok(Issued {
+            certificate: read_back(&stored.body)?,
+            key: None,
+        }),
+        Decision::Wait {
+            retry_after,
+            reasons,
+        } => Err(Answer::Wait {
+            retry_after,
+            reasons,
+        }),
+        Decision::Refuse { refusal, reasons } => Err(Answer::refused(refusal, reasons)),
+    }
+}
+
+fn read_back(der: &[u8]) -> Result<Certificate, Fault> {
+    Certificate::from_der(der).map_err(|error| Fault::Sign(error.to_string()))
+}
+
+/// RFC 7030 §4.2.1, RFC 8995 §5.9.2.
+fn request(
+    controller: &Controller,
+    peer: &Peer,
+    headers: &HeaderMap,
+    body: &[u8],
+    operation: Operation,
+) -> Result<Verified<CertificateRequest>, Error> {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = kind
+        .and_then(|kind| kind.split(';').next())
+        .unwrap_or_default()
+        .trim();
+    if !essence.eq_ignore_ascii_case(MEDIA_TYPE_REQUEST) {
+        return Err(Error::Unsupported(Unsupported::MediaType));
+    }
+    let request = est::parse_request(body)?;
+    let required = controller.config.est.require_channel_binding;
+    est::check_channel_binding(&request, &peer.exporter, required)?;
+    let leaf = peer.certificate().ok_or(Rule::NoTlsClientCertificate)?;
+    let with_credential = leaf.issuer().der() == controller.authority.certificate().subject().der();
+    if operation == Operation::Reenroll && with_credential {
+        est::check_reenroll(&request, leaf)?;
+    } else {
+        controller.requirements.check(&request)?;
+        // The serial number asked for is the device's own.
+        let asked = request.subject().attribute(&oid::SERIAL_NUMBER);
+        if asked != leaf.subject_serial_number() {
+            return Err(Rule::CsrSubject.into());
+        }
+    }
+    Ok(request)
+}
+
+/// What stays the same while a request is decided.
+struct Question<'a> {
+    controller: &'a Controller,
+    proved: &'a Proved,
+    operation: Operation,
+    request_sha256: Digest,
+    key_spki_sha256: Digest,
+    key: &'a PublicKey,
+}
+
+impl Question<'_> {
+    /// Steps 2 to 4, up to the commit.
+    async fn settle(&self) -> Result<Outcome<Credential>, Fault> {
+        let outcome = self.decide().await?;
+        let Outcome { decision, commit } = outcome;
+        match decision {
+            Decision::Accept(permit) => {
+                let issued = self.sign(&permit).await?;
+                Ok(permit.issue(issued))
+            }
+            Decision::Wait {
+                retry_after,
+                reasons,
+            } => Ok(Outcome {
+                decision: Decision::Wait {
+                    retry_after,
+                    reasons,
+                },
+                commit,
+            }),
+            Decision::Replay(stored) => Ok(Outcome {
+                decision: Decision::Replay(stored),
+                commit,
+            }),
+            Decision::Refuse { refusal, reasons } => Ok(Outcome {
+                decision: Decision::Refuse { refusal, reasons },
+                commit,
+            }),
+        }
+    }
+
+    async fn decide(&self) -> Result<Outcome<EnrolPermit>, Fault> {
+        let store = &self.controller.store;
+        let id = self.proved.device();
+        let Some(device) = store.device(id).await? else {
+            return Ok(Outcome::nobody(Refusal::UnknownDevice));
+        };
+        let catalogue = self.controller.manufacturers.current();
+        let known = match self.proved {
+            Proved::Birth { manufacturer, .. } => Some(Arc::clone(manufacturer)),
+            Proved::Domain { .. } => catalogue.manufacturer(device.manufacturer).cloned(),
+        };
+        let Some(manufacturer) = known else {
+            return Ok(Outcome::nobody(Refusal::UnknownManufacturer));
+        };
+        let identity = match self.proved {
+            Proved::Birth { certificate, .. } => EnrolIdentity::Idevid {
+                spki_sha256: Digest(certificate.public_key().sha256()),
+            },
+            Proved::Domain { credential } => EnrolIdentity::Credential(credential),
+        };
+        let kind = match self.operation {
+            Operation::Reenroll => RequestKind::Renew,
+            Operation::Enroll | Operation::ServerKeyGen => RequestKind::Enrol,
+        };
+        let record: &Manufacturer = &manufacturer.record;
+        let verdict = self.controller.verdict(kind, Some(&device), record).await?;
+        let active = store.active_credentials(id).await?;
+        let answered = store.credential_by_request(id, self.request_sha256).await?;
+        let voucher = store.latest_voucher(id).await?;
+        Ok(decide::enrol(&EnrolFacts {
+            now: self.controller.clock.now(),
+            owner: self.controller.owner,
+            manufacturer: record,
+            device: &device,
+            identity,
+            request_sha256: self.request_sha256,
+            key_spki_sha256: self.key_spki_sha256,
+            key_holder: store.key_holder(self.key_spki_sha256).await?,
+            answered: answered.as_ref(),
+            active: &active,
+            voucher: voucher.as_ref(),
+            verdict: &verdict,
+            idevid_reenrol: !self.controller.config.est.refuse_idevid_renewal,
+        }))
+    }
+
+    /// Step 4: the CA signs, for the permit's key and no other.
+    async fn sign(&self, permit: &EnrolPermit) -> Result<IssuedCertificate, Fault> {
+        let controller = self.controller;
+        let fault = |error: String| Fault::Sign(error);
+        let profile = profile(controller, permit.device()).map_err(fault)?;
+        let now = controller.clock.now();
+        let lifetime = SignedDuration::try_from(controller.config.ldevid.lifetime.duration())
+            .unwrap_or(SignedDuration::MAX);
+        let validity = validity(now, lifetime);
+        let authority = controller.authority.clone();
+        let key = self.key.clone();
+        let serial = random::serial();
+        let certificate = if authority.signer().may_block() {
+            tokio::task::spawn_blocking(move || authority.issue(&profile, &key, &serial, validity))
+                .await
+                .map_err(|error| Fault::Sign(error.to_string()))?
+        } else {
+            authority.issue(&profile, &key, &serial, validity)
+        }
+        .map_err(|error| Fault::Sign(error.to_string()))?;
+        Ok(IssuedCertificate {
+            id: CredentialId(certificate.serial_hex()),
+            der: certificate.der().to_vec(),
+            not_before: certificate.not_before(),
+            not_after: certificate.not_after(),
+        })
+    }
+}
+
+/// The LDevID as configuration describes it.
+fn profile(controller: &Controller, device: &Device) -> Result<Profile, String> {
+    let config = &controller.config.ldevid;
+    let mut subject = Vec::with_capacity(2);
+    if !config.organization.is_empty() {
+        subject.push((oid::ORGANIZATION, config.organization.as_str()));
+    }
+    subject.push((oid::SERIAL_NUMBER, device.serial.as_str()));
+    let subject = Name::new(&subject).map_err(|error| error.to_string())?;
+    let mut names = Vec::new();
+    if !config.domain.is_empty() {
+        names.push(SubjectAltName::Email(format!(
+            "{}@{}",
+            device.serial, config.domain
+        )));
+    }
+    Ok(Profile::ldevid(subject, names))
+}
+
+/// Journals a request that broke a rule, before its sender is told.
+async fn note(
+    controller: &Controller,
+    proved: &Proved,
+    body: &[u8],
+    error: &Error,
+) -> Result<(), Answer> {
+    let Some(device) = controller.store.device(proved.device()).await? else {
+        return Ok(());
+    };
+    let commit = decide::refused_request(
+        controller.clock.now(),
+        Actor::new(ActorKind::Device, &device.serial),
+        Some(&device),
+        Strangers::default(),
+        crate::registrar::reason(error),
+        vec![Evidence::new("csr", Digest::of(body))],
+    );
+    controller
+        .commit(commit)
+        .await
+        .map_err(|error| Fault::Commit(error).into())
+}

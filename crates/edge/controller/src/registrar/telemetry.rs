@@ -1,0 +1,122 @@
+//! `voucher_status` and `enrollstatus` (RFC 8995 §5.7, §5.9.4): what the device thinks of it all.
+//!
+//! 1. Who reports: a birth certificate, or for a success of enrolment the new credential.
+//! 2. The device, its latest voucher, its credential.
+//! 3. Decide; the same report twice changes nothing.
+//! 4. Commit.
+//! 5. 200; the device ignores the answer.
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use vouchsafe_brski::telemetry::StatusReport;
+use vouchsafe_fleet::decide::{self, Decision, EnrolStatusFacts, Outcome, VoucherStatusFacts};
+use vouchsafe_fleet::{Digest, Refusal};
+use vouchsafe_net::Peer;
+
+use super::{Answer, Proved, prove};
+use crate::controller::{Controller, Fault};
+
+/// What is reported about.
+#[derive(Debug, Clone, Copy)]
+enum About {
+    Voucher,
+    Enrolment,
+}
+
+/// The handler of `voucher_status`.
+pub(super) async fn voucher_status(
+    State(controller): State<Controller>,
+    Extension(peer): Extension<Peer>,
+    body: Bytes,
+) -> Response {
+    respond(report(&controller, &peer, &body, About::Voucher).await)
+}
+
+/// The handler of `enrollstatus`.
+pub(super) async fn enroll_status(
+    State(controller): State<Controller>,
+    Extension(peer): Extension<Peer>,
+    body: Bytes,
+) -> Response {
+    respond(report(&controller, &peer, &body, About::Enrolment).await)
+}
+
+async fn report(
+    controller: &Controller,
+    peer: &Peer,
+    body: &[u8],
+    about: About,
+) -> Result<(), Answer> {
+    // 1
+    let report = StatusReport::from_json(body)?;
+    let unknown = || {
+        Answer::refused(
+            Refusal::UnknownDevice,
+            vec![Refusal::UnknownDevice.reason()],
+        )
+    };
+    let proved = prove(controller, peer, controller.clock.now())
+        .await?
+        .ok_or_else(unknown)?;
+    if !report.other.is_empty() {
+        tracing::info!(device = %proved.device(), fields = ?report.other.keys(), "unknown fields");
+    }
+    // 2 to 4
+    let digest = Digest::of(body);
+    let outcome = controller
+        .settle(|| decide(controller, &proved, &report, digest, about))
+        .await?;
+    // 5
+    match outcome.decision {
+        Decision::Refuse { refusal, reasons } => Err(Answer::refused(refusal, reasons)),
+        Decision::Accept(()) | Decision::Wait { .. } | Decision::Replay(_) => Ok(()),
+    }
+}
+
+async fn decide(
+    controller: &Controller,
+    proved: &Proved,
+    report: &StatusReport,
+    message_sha256: Digest,
+    about: About,
+) -> Result<Outcome<()>, Fault> {
+    let now = controller.clock.now();
+    let Some(device) = controller.store.device(proved.device()).await? else {
+        return Ok(Outcome::nobody(Refusal::UnknownDevice));
+    };
+    let (device, reason) = (&device, report.reason.as_deref());
+    Ok(match about {
+        About::Voucher => {
+            let record = controller.store.latest_voucher(device.id).await?;
+            decide::voucher_status(&VoucherStatusFacts {
+                now,
+                device,
+                record: record.as_ref(),
+                accepted: report.status,
+                reason,
+                message_sha256,
+            })
+        }
+        About::Enrolment => decide::enrol_status(&EnrolStatusFacts {
+            now,
+            device,
+            shown: match proved {
+                Proved::Domain { credential } => Some(&**credential),
+                Proved::Birth { .. } => None,
+            },
+            success: report.status,
+            reason,
+            message_sha256,
+        }),
+    })
+}
+
+fn respond(answered: Result<(), Answer>) -> Response {
+    match answered {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(answer) => answer.into_response(),
+    }
+}

@@ -1,0 +1,165 @@
+//! Listeners, certificate renewal and shutdown.
+//!
+//! 1. [`serve`] opens the store, puts the [`Controller`] together and binds both listeners.
+//! 2. The caller is told where they really listen ([`Ready`]).
+//! 3. Every minute the certificates are looked at: what has lived two thirds of its life, or was
+//!    replaced on disk, is taken into use without a restart; and with PostgreSQL, what other replicas
+//!    changed about manufacturers.
+//! 4. When told to stop, no connection is accepted, requests in flight finish, the store closes.
+
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use serde::Serialize;
+use tokio::sync::watch;
+use vouchsafe_net::{BindError, ClientAuth, Clock, Limits, Server, ServerOptions};
+use vouchsafe_store::{OpenError, Store, StoreConfig};
+
+use crate::controller::{Controller, Fault};
+use crate::home::{Home, HomeError};
+
+/// How often certificates are looked at.
+const RENEWAL_CHECK: Duration = Duration::from_secs(60);
+
+/// Largest body a device may send, in bytes (RFC 8995 sets no limit).
+pub(crate) const DEVICE_BODY_BYTES: usize = 128 * 1024;
+
+/// Where the controller listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ready {
+    /// Always `controller`.
+    pub ready: &'static str,
+    /// The registrar's address for devices.
+    pub registrar: String,
+    /// The API's address.
+    pub api: String,
+}
+
+/// Why the controller did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// A listener cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// What is stored cannot be used.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Serves until `stop` is ready. `ready` is called once both listeners are bound.
+///
+/// # Errors
+/// [`ServeError`], before anything was served.
+pub async fn serve(
+    dir: &Path,
+    clock: Clock,
+    ready: impl FnOnce(&Ready),
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    vouchsafe_net::raise_open_files_limit();
+    // 1
+    let home = Home::open(dir, &clock)?;
+    let store = Store::open(StoreConfig::from_url(&home.store_url())?).await?;
+    let controller = Controller::new(&home, store, clock.clone()).await?;
+
+    let mut devices = ServerOptions::new(
+        "registrar",
+        controller.registrar.clone(),
+        ClientAuth::Optional,
+    );
+    devices.limits = Limits {
+        connections: home.config.registrar.max_connections,
+        body_bytes: DEVICE_BODY_BYTES,
+        ..Limits::default()
+    };
+    devices.clock = clock.clone();
+    let devices = Server::bind(home.config.registrar.listen, devices).await?;
+
+    let api_identity = vouchsafe_net::ReloadableIdentity::new(home.api_identity()?);
+    let mut api = ServerOptions::new("api", api_identity.clone(), ClientAuth::None);
+    api.clock = clock;
+    let api = Server::bind(home.config.api.listen, api).await?;
+    // 2
+    ready(&Ready {
+        ready: "controller",
+        registrar: format!("https://{}", devices.local_addr()),
+        api: format!("https://{}", api.local_addr()),
+    });
+
+    let (stopping, stopped) = watch::channel(false);
+    let wait = |mut stopped: watch::Receiver<bool>| async move {
+        // An error means that the sender is gone, which is a reason to stop as well.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    let renewal = tokio::spawn(renew(
+        home,
+        controller.clone(),
+        api_identity,
+        stopped.clone(),
+    ));
+    let device_router = crate::device_routes().with_state(controller.clone());
+    let api_router = Router::new().with_state(controller.clone());
+    let serving = async {
+        tokio::join!(
+            devices.serve(device_router, wait(stopped.clone())),
+            api.serve(api_router, wait(stopped.clone())),
+        )
+    };
+    let stop = async {
+        stop.await;
+        let _ = stopping.send(true);
+    };
+    // 4
+    let ((cut, cut_api), ()) = tokio::join!(serving, stop);
+    if cut + cut_api > 0 {
+        tracing::warn!(connections = cut + cut_api, "cut at shutdown");
+    }
+    renewal.abort();
+    controller.store.close().await;
+    Ok(())
+}
+
+/// Step 3.
+async fn renew(
+    home: Home,
+    controller: Controller,
+    api: vouchsafe_net::ReloadableIdentity,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let home = std::sync::Arc::new(home);
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(RENEWAL_CHECK) => {}
+            _ = stopped.changed() => return,
+        }
+        let home = std::sync::Arc::clone(&home);
+        let looked = tokio::task::spawn_blocking(move || {
+            Ok::<_, HomeError>((home.registrar_identity()?, home.api_identity()?))
+        })
+        .await;
+        match looked {
+            Ok(Ok((registrar, served))) => {
+                // The listeners make a new TLS configuration only for another certificate.
+                if registrar.chain() != controller.registrar.current().chain() {
+                    controller.registrar.replace(registrar);
+                }
+                if served.chain() != api.current().chain() {
+                    api.replace(served);
+                }
+            }
+            Ok(Err(error)) => tracing::error!(%error, "certificates cannot be renewed"),
+            Err(error) => tracing::error!(%error, "the look at certificates ended"),
+        }
+        if let Err(error) = controller.reload_manufacturers().await {
+            tracing::error!(%error, "manufacturers cannot be read");
+        }
+    }
+}
