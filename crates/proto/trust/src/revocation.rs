@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 
 use crate::asn1::{self, Reader};
 use crate::certificate::{Certificate, Extension, KeyUsage, read_extensions, write_extension};
 use crate::error::{ParseError, RevocationError, SignError};
-use crate::key::SignatureAlgorithm;
+use crate::key::{PublicKey, SignatureAlgorithm};
 use crate::name::Name;
 use crate::oid;
 use crate::signer::Signer;
@@ -119,6 +119,9 @@ struct Inner {
     entries: BTreeMap<Vec<u8>, (Timestamp, RevocationReason)>,
     extensions: Vec<Extension>,
     entry_critical: Option<oid::Oid>,
+    /// The key that the signature was seen to verify under: a list is asked at every handshake,
+    /// and hashing megabytes once is enough.
+    proved_under: OnceLock<PublicKey>,
 }
 
 /// What a new list says.
@@ -226,13 +229,15 @@ impl Crl {
         if !fresh {
             return Err(RevocationError::Stale);
         }
-        let algorithm = SignatureAlgorithm::from_algorithm_identifier(
-            &self.0.signature_algorithm,
-            issuer.public_key(),
-        )?;
-        issuer
-            .public_key()
-            .verify(algorithm, &self.0.tbs, &self.0.signature)?;
+        let key = issuer.public_key();
+        if self.0.proved_under.get() == Some(key) {
+            return Ok(());
+        }
+        let algorithm =
+            SignatureAlgorithm::from_algorithm_identifier(&self.0.signature_algorithm, key)?;
+        key.verify(algorithm, &self.0.tbs, &self.0.signature)?;
+        // Already set to another key: both verified, and remembering one is enough.
+        let _ = self.0.proved_under.set(key.clone());
         Ok(())
     }
 
@@ -363,6 +368,7 @@ impl Inner {
             entries,
             extensions,
             entry_critical,
+            proved_under: OnceLock::new(),
         })
     }
 }

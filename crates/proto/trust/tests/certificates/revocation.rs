@@ -103,6 +103,16 @@ fn a_list_that_is_forged_stale_or_anothers_covers_nothing() {
         RevocationError::Signature(SignatureError::Invalid)
     );
     let genuine = list(&root, &[]);
+    // A list proved under one key is not thereby proved under another.
+    genuine.clone().verify(root.certificate(), now()).unwrap();
+    assert_eq!(
+        genuine
+            .clone()
+            .verify(twin.certificate(), now())
+            .unwrap_err(),
+        RevocationError::Signature(SignatureError::Invalid)
+    );
+    genuine.clone().verify(root.certificate(), now()).unwrap();
     for instant in ["2026-05-30T23:59:59Z", "2026-06-07T00:00:01Z"] {
         assert_eq!(
             genuine
