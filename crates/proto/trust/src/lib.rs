@@ -1,4 +1,16 @@
 //! Certificates, path validation and signed envelopes; the only maker of verified values.
+//!
+//! * Bytes come in through `parse`, `from_der` or `from_pem`, and say what they claim, no more.
+//! * [`verify_path`], [`CertificateRequest::verify`], [`Crl::verify`], [`OcspResponse::verify`] and the
+//!   envelopes' `verify` turn a claim into a [`Verified`] value. Anchors are always an argument
+//!   ([`Anchors`] cannot be empty), and so is the time.
+//! * Private keys are behind [`Signer`]. [`Authority`] issues, [`CertificateRequest::build`] asks.
+//!
+//! The reader and writer of DER are our own. A signature covers bytes, so they must be kept as
+//! received: a model that decodes and encodes again accepts some certificates whose signature it can
+//! then no longer check, and refuses to show others (version 1, odd serial numbers, years that it
+//! does not know) which the rules of a manufacturer may allow. Every length is bounded by a
+//! constant, nothing recurses, and no input panics.
 
 mod asn1;
 mod authority;

@@ -312,7 +312,7 @@ fn rfc_5280_6_1_4_k_an_end_entity_cannot_issue() {
         assert_eq!(
             refusal(
                 &leaf,
-                &[false_issuer.clone()],
+                std::slice::from_ref(&false_issuer),
                 &anchors(&root),
                 &strict(Usage::Any)
             ),
