@@ -1,0 +1,271 @@
+//! RFC 7030 §4.2 and RFC 8995 §5.9.
+
+use vouchsafe_fleet::decide::*;
+use vouchsafe_fleet::*;
+
+use crate::world::*;
+
+fn required() -> Manufacturer {
+    maker(ManufacturerTrust::VoucherRequired)
+}
+
+#[test]
+fn rfc8995_5_9_no_credential_without_a_voucher() {
+    let (maker, allow) = (required(), allow());
+    let device_onboarding = device(State::Onboarding);
+    refused(
+        &enrol(&enrol_facts(at(0), &maker, &device(State::Claimed), &allow)),
+        Refusal::NoVoucherYet,
+    );
+    let facts = enrol_facts(at(0), &maker, &device_onboarding, &allow);
+    refused(&enrol(&facts), Refusal::NoVoucherYet);
+    for status in VoucherStatus::ALL {
+        let voucher = record(*status, at(0));
+        let outcome = enrol(&EnrolFacts {
+            voucher: Some(&voucher),
+            ..facts
+        });
+        match status {
+            VoucherStatus::Issued | VoucherStatus::Accepted => {
+                accepted(&outcome);
+                assert!(outcome.commit.is_empty());
+            }
+            VoucherStatus::Rejected => refused(&outcome, Refusal::VoucherRejected),
+            _ => refused(&outcome, Refusal::NoVoucherYet),
+        }
+    }
+}
+
+#[test]
+fn a_plain_est_manufacturer_needs_none_but_policy_is_asked() {
+    let (maker, device) = (maker(ManufacturerTrust::PlainEst), device(State::Claimed));
+    let (allow, wait, deny) = (allow(), wait(), deny());
+    let permit = accepted(&enrol(&enrol_facts(at(0), &maker, &device, &allow)));
+    let outcome = permit.issue(issued(1, at(0)));
+    assert_eq!(
+        actions(&outcome.commit),
+        ["onboarding-started", "credential-issued"]
+    );
+    let waiting = enrol(&enrol_facts(at(0), &maker, &device, &wait));
+    assert!(matches!(waiting.decision, Decision::Wait { .. }));
+    refused(
+        &enrol(&enrol_facts(at(0), &maker, &device, &deny)),
+        Refusal::PolicyDenied,
+    );
+}
+
+#[test]
+fn a_blocked_manufacturer_gets_no_credentials() {
+    let maker = maker(ManufacturerTrust::Blocked);
+    let (device, allow) = (device(State::Onboarding), allow());
+    refused(
+        &enrol(&enrol_facts(at(0), &maker, &device, &allow)),
+        Refusal::ManufacturerBlocked,
+    );
+}
+
+#[test]
+fn a_key_belongs_to_one_device() {
+    let (maker, device, allow) = (required(), device(State::Onboarding), allow());
+    let voucher = record(VoucherStatus::Accepted, at(0));
+    let facts = EnrolFacts {
+        voucher: Some(&voucher),
+        key_holder: Some(DeviceId([9; 16])),
+        ..enrol_facts(at(0), &maker, &device, &allow)
+    };
+    refused(&enrol(&facts), Refusal::KeyOfAnotherDevice);
+    // The guard says the same to whoever was a moment too late.
+    let permit = accepted(&enrol(&EnrolFacts {
+        key_holder: None,
+        ..facts
+    }));
+    let outcome = permit.issue(issued(1, at(0)));
+    let mut world = World::default();
+    world.devices.insert(device.id, device.clone());
+    let mut thief = credential(7, at(0));
+    thief.device = DeviceId([9; 16]);
+    thief.spki_sha256 = facts.key_spki_sha256;
+    world.credentials.insert(thief.id.clone(), thief);
+    assert!(matches!(
+        world.commit(&outcome.commit),
+        Err(Guard::KeyUnused { .. })
+    ));
+}
+
+#[test]
+fn the_same_request_is_certified_once() {
+    let (maker, device, allow) = (required(), device(State::Onboarded), allow());
+    let done = credential(1, at(0));
+    let again = |now| {
+        enrol(&EnrolFacts {
+            answered: Some(&done),
+            ..enrol_facts(now, &maker, &device, &allow)
+        })
+    };
+    let Decision::Replay(answer) = again(at(HOUR)).decision else {
+        panic!()
+    };
+    assert_eq!(answer.body, done.certificate_der);
+    refused(&again(at(HOUR + 1)), Refusal::Replayed);
+    let mut revoked = done.clone();
+    revoked.status = CredentialStatus::Revoked {
+        reason: RevocationReason::KeyCompromise,
+        at: at(1),
+    };
+    let facts = EnrolFacts {
+        answered: Some(&revoked),
+        ..enrol_facts(at(2), &maker, &device, &allow)
+    };
+    refused(&enrol(&facts), Refusal::CredentialRevoked);
+}
+
+#[test]
+fn two_answers_to_one_request_that_race_are_one_too_many() {
+    let (maker, device, allow) = (required(), device(State::Onboarding), allow());
+    let voucher = record(VoucherStatus::Accepted, at(0));
+    let facts = EnrolFacts {
+        voucher: Some(&voucher),
+        ..enrol_facts(at(0), &maker, &device, &allow)
+    };
+    let one = accepted(&enrol(&facts)).issue(issued(1, at(0)));
+    let two = accepted(&enrol(&facts)).issue(issued(2, at(0)));
+    let mut world = World::default();
+    world.devices.insert(device.id, device.clone());
+    world.commit(&one.commit).unwrap();
+    assert!(world.commit(&two.commit).is_err());
+    assert_eq!(world.credentials.len(), 1);
+}
+
+#[test]
+fn rfc7030_4_2_2_renewal_supersedes() {
+    let (maker, device, allow) = (required(), device(State::Onboarded), allow());
+    let old = credential(1, at(0));
+    let active = [old.clone()];
+    let facts = EnrolFacts {
+        identity: EnrolIdentity::Credential(&old),
+        active: &active,
+        ..enrol_facts(at(60 * DAY), &maker, &device, &allow)
+    };
+    let outcome = accepted(&enrol(&facts)).issue(issued(2, at(60 * DAY)));
+    assert_eq!(actions(&outcome.commit), ["credential-renewed"]);
+    assert!(
+        outcome
+            .commit
+            .changes
+            .contains(&Change::SetCredentialStatus {
+                id: old.id.clone(),
+                status: CredentialStatus::Superseded,
+            })
+    );
+    insta::assert_snapshot!(pretty(&outcome.commit));
+}
+
+#[test]
+fn a_credential_that_does_not_count_renews_nothing() {
+    let (maker, device, allow) = (required(), device(State::Onboarded), allow());
+    let good = credential(1, at(0));
+    let mut successor = credential(2, at(DAY));
+    successor.confirmed_at = Some(at(DAY));
+    let active = [successor];
+    let try_with = |credential: &Credential, now| {
+        enrol(&EnrolFacts {
+            identity: EnrolIdentity::Credential(credential),
+            active: &active,
+            ..enrol_facts(now, &maker, &device, &allow)
+        })
+    };
+    let mut revoked = good.clone();
+    revoked.status = CredentialStatus::Revoked {
+        reason: RevocationReason::KeyCompromise,
+        at: at(1),
+    };
+    refused(&try_with(&revoked, at(2)), Refusal::CredentialRevoked);
+    let mut superseded = good.clone();
+    superseded.status = CredentialStatus::Superseded;
+    refused(&try_with(&superseded, at(2)), Refusal::CredentialSuperseded);
+    refused(&try_with(&good, at(90 * DAY)), Refusal::CredentialExpired);
+    let mut foreign = good;
+    foreign.device = DeviceId([9; 16]);
+    refused(&try_with(&foreign, at(2)), Refusal::CredentialOfAnother);
+}
+
+#[test]
+fn an_old_credential_counts_until_its_successor_works() {
+    let (maker, device, allow) = (required(), device(State::Onboarded), allow());
+    let mut old = credential(1, at(0));
+    old.status = CredentialStatus::Superseded;
+    let unconfirmed = [credential(2, at(DAY))];
+    accepted(&enrol(&EnrolFacts {
+        identity: EnrolIdentity::Credential(&old),
+        active: &unconfirmed,
+        ..enrol_facts(at(DAY + 1), &maker, &device, &allow)
+    }));
+}
+
+#[test]
+fn the_birth_certificate_renews_only_where_policy_lets_it() {
+    let (maker, device, allow) = (required(), device(State::Onboarded), allow());
+    let facts = enrol_facts(at(0), &maker, &device, &allow);
+    refused(&enrol(&facts), Refusal::IdevidReenrolForbidden);
+    let permit = accepted(&enrol(&EnrolFacts {
+        idevid_reenrol: true,
+        ..facts
+    }));
+    let outcome = permit.issue(issued(2, at(0)));
+    assert_eq!(
+        outcome.commit.entries[0].data["proved-by"],
+        "birth-certificate"
+    );
+}
+
+#[test]
+fn a_device_that_is_cut_off_or_gone_enrols_nothing() {
+    let (maker, allow) = (required(), allow());
+    let old = credential(1, at(0));
+    for (state, refusal) in [
+        (State::Quarantined, Refusal::DeviceQuarantined),
+        (State::Released, Refusal::DeviceReleased),
+        (State::Retired, Refusal::DeviceRetired),
+    ] {
+        let device = device(state);
+        let facts = enrol_facts(at(0), &maker, &device, &allow);
+        refused(&enrol(&facts), refusal);
+        let facts = EnrolFacts {
+            identity: EnrolIdentity::Credential(&old),
+            ..facts
+        };
+        refused(&enrol(&facts), refusal);
+    }
+}
+
+#[test]
+fn rfc8995_5_9_4_a_success_counts_when_the_credential_proves_it() {
+    let device = device(State::Onboarded);
+    let new = credential(1, at(0));
+    let report = |shown, success| {
+        enrol_status(&EnrolStatusFacts {
+            now: at(5),
+            device: &device,
+            shown,
+            success,
+            reason: Some("clock"),
+            message_sha256: Digest::of(b"status"),
+        })
+    };
+    let proved = report(Some(&new), true);
+    assert!(matches!(
+        proved.commit.changes[..],
+        [Change::ConfirmCredential { .. }]
+    ));
+    let unproved = report(None, true);
+    assert!(unproved.commit.changes.is_empty());
+    assert_eq!(
+        unproved.commit.entries[0].data["client-certificate"],
+        "not-matched"
+    );
+    let failed = report(None, false);
+    assert_eq!(actions(&failed.commit), ["enrolment-failed"]);
+    let mut confirmed = new.clone();
+    confirmed.confirmed_at = Some(at(1));
+    assert!(report(Some(&confirmed), true).commit.is_empty());
+}

@@ -1,0 +1,17 @@
+//! Every decision, every refusal, and the races, against a store in memory.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs
+)]
+
+mod enrol;
+mod factory;
+mod intake;
+mod life;
+mod masa;
+mod operate;
+mod registrar;
+mod world;

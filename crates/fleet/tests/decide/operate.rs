@@ -1,0 +1,179 @@
+//! Quarantine, release, retirement, revocation.
+
+use vouchsafe_fleet::decide::*;
+use vouchsafe_fleet::*;
+
+use crate::world::*;
+
+#[test]
+fn quarantine_keeps_the_credential_and_restore_undoes_it() {
+    let (alice, device) = (person(), device(State::Onboarded));
+    let credentials = [credential(1, at(0))];
+    let outcome = quarantine(&operate(at(1), &alice, &device, &credentials));
+    let cut_off = accepted(&outcome);
+    assert_eq!(cut_off.state, State::Quarantined);
+    assert_eq!(outcome.commit.changes.len(), 1);
+    let restored = accepted(&restore(&operate(at(2), &alice, &cut_off, &credentials)));
+    assert_eq!(restored.state, State::Onboarded);
+    let bare = accepted(&restore(&operate(at(2), &alice, &cut_off, &[])));
+    assert_eq!(bare.state, State::Claimed);
+    refused(
+        &restore(&operate(at(2), &alice, &device, &credentials)),
+        Refusal::WrongState,
+    );
+}
+
+#[test]
+fn a_device_may_not_restore_itself() {
+    let device = device(State::Quarantined);
+    let itself = Actor::new(ActorKind::Device, "A-1");
+    refused(
+        &restore(&operate(at(0), &itself, &device, &[])),
+        Refusal::DeviceQuarantined,
+    );
+}
+
+#[test]
+fn release_and_retirement_revoke_and_end_ownership() {
+    let (alice, device) = (person(), device(State::Onboarded));
+    let credentials = [credential(1, at(0)), credential(2, at(0))];
+    let owned = ownership(OWNER, None);
+    let facts = OperateFacts {
+        ownership: Some(&owned),
+        ..operate(at(1), &alice, &device, &credentials)
+    };
+    for (outcome, state, action) in [
+        (release(&facts), State::Released, "released"),
+        (retire(&facts), State::Retired, "retired"),
+    ] {
+        assert_eq!(accepted(&outcome).state, state);
+        assert_eq!(accepted(&outcome).owner, None);
+        assert_eq!(
+            actions(&outcome.commit),
+            [action, "credential-revoked", "credential-revoked"]
+        );
+        let mut world = World::default();
+        world.devices.insert(device.id, device.clone());
+        world.ownerships.push(owned.clone());
+        for credential in &credentials {
+            world
+                .credentials
+                .insert(credential.id.clone(), credential.clone());
+        }
+        world.commit(&outcome.commit).unwrap();
+        assert!(world.active(device.id).is_empty());
+        assert_eq!(world.current(device.id), None);
+    }
+}
+
+#[test]
+fn a_credential_is_revoked_once_and_only_its_own_device_is_named() {
+    let (alice, device) = (person(), device(State::Onboarded));
+    let facts = operate(at(1), &alice, &device, &[]);
+    let outcome = revoke(
+        &facts,
+        &credential(1, at(0)),
+        RevocationReason::KeyCompromise,
+    );
+    let revoked = accepted(&outcome);
+    refused(
+        &revoke(&facts, &revoked, RevocationReason::KeyCompromise),
+        Refusal::CredentialNotActive,
+    );
+    let mut foreign = credential(1, at(0));
+    foreign.device = DeviceId([9; 16]);
+    refused(
+        &revoke(&facts, &foreign, RevocationReason::KeyCompromise),
+        Refusal::CredentialOfAnother,
+    );
+}
+
+#[test]
+fn two_operators_that_race_do_not_both_win() {
+    let (alice, device) = (person(), device(State::Onboarded));
+    let facts = operate(at(1), &alice, &device, &[]);
+    let mut world = World::default();
+    world.devices.insert(device.id, device.clone());
+    let (one, two) = (release(&facts), quarantine(&facts));
+    world.commit(&one.commit).unwrap();
+    assert_eq!(
+        world.commit(&two.commit),
+        Err(Guard::DeviceVersion {
+            id: device.id,
+            expected: device.version
+        })
+    );
+}
+
+#[test]
+fn a_policy_that_cannot_be_read_does_not_come_into_force() {
+    let alice = person();
+    refused(
+        &put_policy(at(0), &alice, "package nonsense ("),
+        Refusal::PolicyUnreadable,
+    );
+    let outcome = put_policy(at(0), &alice, vouchsafe_fleet::policy::DEFAULT_POLICY);
+    assert_eq!(actions(&outcome.commit), ["policy-changed"]);
+}
+
+#[test]
+fn tokens_manufacturers_and_owners_are_journaled() {
+    let alice = person();
+    let token = Token {
+        id: TokenId([3; 16]),
+        name: "ci".to_owned(),
+        role: Role::Auditor,
+        secret_sha256: Digest::of(b"secret"),
+        created_at: at(0),
+        expires_at: None,
+        revoked_at: None,
+    };
+    let made = create_token(at(0), &alice, token);
+    assert_eq!(actions(&made.commit), ["token-created"]);
+    assert!(!made.commit.entries[0].canonical_text().contains("secret"));
+    let gone = accepted(&revoke_token(at(1), &alice, &accepted(&made)));
+    assert!(!gone.is_valid(at(1)));
+    refused(&revoke_token(at(2), &alice, &gone), Refusal::TokenRevoked);
+
+    let seen = maker(ManufacturerTrust::Seen);
+    let outcome = put_manufacturer(
+        at(1),
+        &alice,
+        Some(&seen),
+        maker(ManufacturerTrust::VoucherRequired),
+    );
+    assert_eq!(accepted(&outcome).version, 2);
+    assert_eq!(outcome.commit.entries[0].data["trust-before"], "seen");
+    let outcome = put_owner(at(1), &alice, None, owner(OWNER));
+    assert_eq!(actions(&outcome.commit), ["owner-changed"]);
+}
+
+#[test]
+fn a_request_that_fails_a_protocol_rule_is_journaled_where_it_belongs() {
+    let device = device(State::Claimed);
+    let reason = Reason::new(
+        "proximity-mismatch",
+        "It names another registrar.",
+        "RFC 8995 §5.2",
+    );
+    let who = Actor::new(ActorKind::Device, "A-1");
+    let full = Strangers {
+        seen: false,
+        remembered: MAX_STRANGERS,
+    };
+    let write = |device, strangers| {
+        refused_request(
+            at(0),
+            who.clone(),
+            device,
+            strangers,
+            reason.clone(),
+            vec![],
+        )
+    };
+    let known = write(Some(&device), full);
+    assert_eq!(known.entries[0].subject, Subject::Device(device.id));
+    let stranger = write(None, Strangers::default());
+    assert_eq!(stranger.entries[0].subject, Subject::Site);
+    assert!(write(None, full).is_empty());
+}
