@@ -190,11 +190,12 @@ async fn handshake(
         place.handshake_turn();
         let (identity, configuration) =
             shared.configurations.current().map_err(io::Error::other)?;
-        let accept = hello.into_stream(configuration);
+        // The ClientHello is at hand, so the first signature is made by into_stream() itself.
+        let accept = async move { hello.into_stream(configuration).await };
         let tls = if identity.signer().may_block() {
             tls::off_reactor(timeout(shared.limits.handshake, accept)).await??
         } else {
-            Ok(accept.await?)
+            accept.await
         }?;
         io::Result::Ok((tls, identity))
     };

@@ -420,9 +420,20 @@ impl Signer for SlowToken {
     }
 }
 
+/// Lets the token sign, also when an assertion fails: a runtime waits for its blocked threads.
+struct GoOn(Arc<(Mutex<bool>, Condvar)>);
+
+impl Drop for GoOn {
+    fn drop(&mut self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+}
+
 async fn others_are_served_while_a_token_signs() {
     let quick = World::new(|_| {}).await;
     let may_go_on = Arc::new((Mutex::new(false), Condvar::new()));
+    let go_on = GoOn(may_go_on.clone());
     let token = || {
         Arc::new(SlowToken {
             key: p256(),
@@ -459,8 +470,7 @@ async fn others_are_served_while_a_token_signs() {
             .unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
     }
-    *may_go_on.0.lock().unwrap() = true;
-    may_go_on.1.notify_all();
+    drop(go_on);
     let answer = soon("the slow server", slow_server).await.unwrap().unwrap();
     assert!(text(&answer).contains("CN=server"));
     let answer = soon("the slow client", slow_client).await.unwrap().unwrap();
