@@ -136,7 +136,7 @@ impl KnownManufacturer {
             tracing::error!(manufacturer = %record.id, "its trust anchors cannot be read");
             return None;
         };
-        let masa = anchors_of_masa(&record).and_then(|trusted| {
+        let masa = anchors_of_masa(&record).map(|trusted| {
             let mut options = ConnectorOptions::new(ServerTrust::Anchors(trusted))
                 .with_identity(identity.clone());
             options.response_timeout = config.timeout.duration();
@@ -145,7 +145,7 @@ impl KnownManufacturer {
                 connections_per_origin: config.connections,
                 ..PoolLimits::default()
             };
-            Some(Pool::new(Connector::new(options), limits))
+            Pool::new(Connector::new(options), limits)
         });
         let rules = &record.idevid_rules;
         let idevid_rules = IdevidRules {

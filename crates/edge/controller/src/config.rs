@@ -269,7 +269,7 @@ impl std::fmt::Display for Period {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let seconds = self.0.as_secs();
         for (scale, unit) in [(86_400, "d"), (3_600, "h"), (60, "m")] {
-            if seconds >= scale && seconds % scale == 0 {
+            if seconds >= scale && seconds.is_multiple_of(scale) {
                 return write!(f, "{}{unit}", seconds / scale);
             }
         }

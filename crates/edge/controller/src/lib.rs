@@ -11,8 +11,10 @@
 //! | `catalogue` | the manufacturers, parsed once |
 //! | `registrar` | `/.well-known/brski` for devices, and the way to the MASA |
 //! | `est` | `/.well-known/est` |
+//! | `api` | the REST API on the contract of `vouchsafe-api` |
 //! | `serve` | listeners, reload, shutdown |
 
+mod api;
 mod catalogue;
 pub mod config;
 mod controller;

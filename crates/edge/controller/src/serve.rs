@@ -10,7 +10,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use axum::Router;
 use serde::Serialize;
 use tokio::sync::watch;
 use vouchsafe_net::{BindError, ClientAuth, Clock, Limits, Server, ServerOptions};
@@ -106,7 +105,7 @@ pub async fn serve(
         stopped.clone(),
     ));
     let device_router = crate::device_routes().with_state(controller.clone());
-    let api_router = Router::new().with_state(controller.clone());
+    let api_router = crate::api::routes(&controller).with_state(controller.clone());
     let serving = async {
         tokio::join!(
             devices.serve(device_router, wait(stopped.clone())),
