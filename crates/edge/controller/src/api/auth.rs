@@ -4,7 +4,7 @@
 //! token by timing one would have to find a preimage, so the look-up needs no constant time.
 
 use axum::extract::{Request, State};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -62,7 +62,7 @@ pub(super) async fn check(
     if guard.route.access == Access::Open {
         return next.run(request).await;
     }
-    match caller(&guard, &request).await {
+    match caller(&guard, request.headers()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -71,14 +71,13 @@ pub(super) async fn check(
     }
 }
 
-async fn caller(guard: &Guard, request: &Request) -> Result<Caller, Problem> {
+async fn caller(guard: &Guard, headers: &HeaderMap) -> Result<Caller, Problem> {
     let missing = |detail: &str| {
         Problem::new(Code::Unauthenticated, detail).next_step(
             "send `Authorization: Bearer …`; the first token is in the data folder's admin.token",
         )
     };
-    let header = request
-        .headers()
+    let header = headers
         .get(header::AUTHORIZATION)
         .filter(|header| header.len() <= MAX_HEADER)
         .and_then(|header| header.to_str().ok())
