@@ -7,8 +7,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Bounds of a listener. Sizes in bytes, counts of connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections, handshaking ones included. Beyond it the oldest idle connection makes
-    /// room; when none is idle, the newcomer is closed.
+    /// Open connections, handshaking ones included. Beyond it a stalled handshake or the connection
+    /// idle for longest makes room; when all are busy, the newcomer is closed. Keep it below the
+    /// number of open files, see [`raise_open_files_limit`].
     pub connections: usize,
     /// Handshakes worked on at the same time; the others wait for their turn.
     pub handshakes: usize,

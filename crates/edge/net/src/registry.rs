@@ -69,8 +69,8 @@ pub(crate) struct Place {
 }
 
 impl Registry {
-    /// Gives a newcomer a place. With `limit` connections the one idle for longest makes room, or
-    /// else the oldest handshake; `None` when all are busy.
+    /// Gives a newcomer a place. With `limit` connections another makes room; `None` when all are
+    /// busy.
     pub(crate) fn admit(
         self: &Arc<Self>,
         id: u64,
@@ -168,14 +168,22 @@ impl Drop for Place {
 }
 
 impl Table {
+    /// Whoever has shown least makes room: a handshake that got nowhere, then the connection idle
+    /// for longest, then the oldest handshake.
     fn make_room(&mut self) -> bool {
-        let oldest = match self.idle.first_key_value() {
-            Some((_, id)) => *id,
-            None => match self.handshaking.first_key_value() {
-                Some((id, _)) => *id,
-                None => return false,
-            },
-        };
+        let handshaking = self.handshaking.first_key_value();
+        let stalled = handshaking.filter(|(_, handshake)| {
+            handshake
+                .meter
+                .waiting_to_read()
+                .is_some_and(|silent| silent >= STALLED_HANDSHAKE)
+        });
+        let idle = self.idle.first_key_value().map(|(_, id)| *id);
+        let oldest = stalled
+            .map(|(id, _)| *id)
+            .or(idle)
+            .or(handshaking.map(|(id, _)| *id));
+        let Some(oldest) = oldest else { return false };
         self.end(oldest, Cut::MadeRoom);
         true
     }
