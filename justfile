@@ -12,6 +12,10 @@ demo *ARGS:
 test *ARGS:
     cargo xtask test {{ARGS}}
 
+# Install what the tests need.
+prepare:
+    cargo xtask prepare
+
 # Only the dependency and floor rules.
 arch:
     cargo xtask arch

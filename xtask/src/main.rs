@@ -31,6 +31,8 @@ struct Arguments {
 enum Task {
     /// Run everything that must hold: format, lints, architecture, house rules, tests.
     Test(test::Options),
+    /// Install what the tests need (Debian, as root), or say what is missing.
+    Prepare,
     /// Check the dependency rules between crates and what the lower floors must not know.
     Arch,
     /// Check the house rules: file lengths, module pages, citations, links.
@@ -58,6 +60,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test(options) => test::run(&options),
+        Task::Prepare => prepare::run().map(|outcome| println!("{outcome}")),
         Task::Arch => arch::run(),
         Task::Tidy { citations } => tidy::run(citations),
         Task::Demo { arguments } => launch::demo(&arguments),

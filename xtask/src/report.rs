@@ -12,6 +12,15 @@ pub(crate) enum Outcome {
     Skipped(String),
 }
 
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Passed => formatter.write_str("ok"),
+            Self::Skipped(why) => formatter.write_str(why),
+        }
+    }
+}
+
 enum Verdict {
     Passed,
     Skipped(String),
