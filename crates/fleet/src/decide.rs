@@ -119,7 +119,6 @@ impl<D> Outcome<D> {
     }
 
     /// Refuses somebody of whom there is no row to write to. Nothing is stored.
-    #[must_use]
     pub fn nobody(refusal: Refusal) -> Self {
         Self {
             decision: Decision::Refuse {
