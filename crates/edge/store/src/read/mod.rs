@@ -11,3 +11,6 @@ pub use device::{DeviceFilter, DeviceKey};
 
 /// Most rows of a list that is read whole: a device's credentials, its ownerships and the like.
 const MOST_OF_A_DEVICE: i64 = 1024;
+
+#[cfg(test)]
+mod plan_tests;

@@ -163,7 +163,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<PolicyRecord>, ReadError> {
         const SQL: &str = "SELECT since, id, text FROM policy WHERE since < $1 \
-             ORDER BY since DESC, id LIMIT $2";
+             ORDER BY since DESC, id DESC LIMIT $2";
         let values = Values::new()
             .number(before.map_or(i64::MAX, millis))
             .number(i64::from(limit));
@@ -194,7 +194,7 @@ impl Store {
     /// As [`Store::manufacturer`].
     pub async fn sightings_count(&self, now: Timestamp, most: u32) -> Result<u32, ReadError> {
         const SQL: &str = "SELECT cast(count(*) as bigint) AS strangers FROM \
-             (SELECT 1 FROM sighting WHERE expires_at > $1 LIMIT $2) AS some";
+             (SELECT 1 FROM sighting WHERE expires_at > $1 LIMIT $2) AS remembered";
         let values = Values::new().number(millis(now)).number(i64::from(most));
         let row = fetch_optional(&self.readers(), SQL, values).await?;
         let count = row
