@@ -35,7 +35,8 @@ pub struct VoucherRequestFacts<'a> {
     pub owner: OwnerId,
     /// The manufacturer whose anchor the birth certificate leads to.
     pub manufacturer: Option<&'a Manufacturer>,
-    /// The top of the chain, when it leads to no anchor.
+    /// The top of the chain, when it leads to no anchor. A manufacturer that has a row, even one
+    /// that was only seen, belongs into `manufacturer` and not here.
     pub shown: Option<ShownManufacturer<'a>>,
     /// The `serialNumber` of the birth certificate.
     pub serial: &'a str,
