@@ -19,8 +19,8 @@ const SOURCES: [&str; 10] = [
     include_str!("../table/ownership.rs"),
 ];
 
-/// The check of the whole journal walks on purpose.
-const WALKED: [&str; 1] = ["SELECT count(*) FROM journal)"];
+/// Walked on purpose: the check of the whole journal, and a count that stops at its limit.
+const WALKED: [&str; 2] = ["SELECT count(*) FROM journal)", "AS remembered"];
 
 /// Sorted after the look-up: what is found is a handful.
 const SORTED: [&str; 1] = ["FROM claim WHERE (subject_kind"];
