@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
 #[command(
-    name = "cargo xtask",
+    bin_name = "cargo xtask",
     about = "Build, test and demo tasks",
     disable_version_flag = true
 )]
