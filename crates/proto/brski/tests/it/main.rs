@@ -8,10 +8,12 @@
     unreachable_pub
 )]
 
-//mod malformed;
+mod est;
+mod malformed;
+mod messages;
 mod pair;
-//mod refusals_masa;
-//mod refusals_pledge;
+mod refusals_masa;
+mod refusals_pledge;
 mod refusals_registrar;
-//mod vectors;
+mod vectors;
 mod world;
