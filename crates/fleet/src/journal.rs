@@ -14,7 +14,9 @@ mod checkpoint;
 mod entry;
 mod merkle;
 
-pub use chain::{ChainHead, JournalError, MAX_ENTRY_TEXT, Sealed, verify_chain};
+pub use chain::{
+    ChainHead, JournalError, MAX_ENTRY_TEXT, Sealed, passes, verify_chain, verify_part,
+};
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use entry::{Action, Actor, ActorKind, Entry, Evidence, Reason, Subject};
 pub use merkle::{InclusionProof, MAX_PROOF, leaf, merkle_root};

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
-use vouchsafe_fleet::journal::{ChainHead, JournalError, verify_chain};
+use vouchsafe_fleet::journal::{ChainHead, JournalError, passes, verify_part};
 use vouchsafe_fleet::{DeviceId, Sealed, Subject};
 
 use crate::batch::chain_name;
@@ -183,17 +183,34 @@ impl Store {
     ) -> Result<Result<u64, JournalError>, ReadError> {
         // The head first: entries that are added meanwhile then follow it, which is no fault.
         let known = self.journal_head(subject).await?;
-        let mut chain: Vec<Sealed> = Vec::new();
+        let mut head = ChainHead::EMPTY;
+        let mut passed = false;
         loop {
-            let seq = chain.last().map_or(0, |sealed| sealed.seq);
-            let page = self.journal(subject, seq, PAGE).await?;
+            let page = self.journal(subject, head.seq, PAGE).await?;
             let more = page.len() == PAGE as usize;
-            chain.extend(page.into_iter().map(|positioned| positioned.sealed));
+            let part: Vec<Sealed> = page
+                .into_iter()
+                .map(|positioned| positioned.sealed)
+                .collect();
+            passed |= passes(&head, &part, &known);
+            head = match verify_part(subject, &head, &part) {
+                Ok(head) => head,
+                Err(fault) => return Ok(Err(fault)),
+            };
             if !more {
                 break;
             }
         }
-        Ok(verify_chain(subject, &chain, Some(&known)).map(|head| head.seq))
+        Ok(if known.seq > head.seq {
+            Err(JournalError::Truncated {
+                expected: known.seq,
+                found: head.seq,
+            })
+        } else if passed {
+            Ok(head.seq)
+        } else {
+            Err(JournalError::OtherHead { seq: known.seq })
+        })
     }
 
     /// Checks every chain, and that no entry is without one.

@@ -141,13 +141,35 @@ pub fn verify_chain(
     chain: &[Sealed],
     known: Option<&ChainHead>,
 ) -> Result<ChainHead, JournalError> {
-    let mut head = ChainHead::EMPTY;
-    let mut at_known = known.is_none_or(|known| *known == head);
-    for (index, sealed) in chain.iter().enumerate() {
+    let head = verify_part(subject, &ChainHead::EMPTY, chain)?;
+    match known {
+        Some(known) if known.seq > head.seq => Err(JournalError::Truncated {
+            expected: known.seq,
+            found: head.seq,
+        }),
+        Some(known) if !passes(&ChainHead::EMPTY, chain, known) => {
+            Err(JournalError::OtherHead { seq: known.seq })
+        }
+        _ => Ok(head),
+    }
+}
+
+/// Checks a part of a chain that follows `from`, and gives its head: a long chain is checked
+/// piece by piece, each from the head of the piece before.
+///
+/// # Errors
+/// The first fault found, in chain order.
+pub fn verify_part(
+    subject: Subject,
+    from: &ChainHead,
+    part: &[Sealed],
+) -> Result<ChainHead, JournalError> {
+    let mut head = *from;
+    for (index, sealed) in part.iter().enumerate() {
         let expected = head.seq.saturating_add(1);
         if sealed.seq != expected {
             // The number that should stand here decides between a gap and a swap.
-            let later = chain.iter().skip(index).any(|entry| entry.seq == expected);
+            let later = part.iter().skip(index).any(|entry| entry.seq == expected);
             return Err(if later || sealed.seq < expected {
                 JournalError::Reordered { seq: sealed.seq }
             } else {
@@ -164,16 +186,14 @@ pub fn verify_chain(
             return Err(JournalError::Foreign { seq: sealed.seq });
         }
         head = sealed.head();
-        at_known |= known.is_some_and(|known| *known == head);
     }
-    match known {
-        Some(known) if known.seq > head.seq => Err(JournalError::Truncated {
-            expected: known.seq,
-            found: head.seq,
-        }),
-        Some(known) if !at_known => Err(JournalError::OtherHead { seq: known.seq }),
-        _ => Ok(head),
-    }
+    Ok(head)
+}
+
+/// Whether a part that follows `from` has `known` as one of its heads.
+#[must_use]
+pub fn passes(from: &ChainHead, part: &[Sealed], known: &ChainHead) -> bool {
+    from == known || part.iter().any(|sealed| sealed.head() == *known)
 }
 
 fn chain_hash(previous: &Digest, text: &str) -> Digest {
