@@ -124,8 +124,9 @@ pub struct ImportDevices {
 pub struct ImportManifest {
     /// The manifest as it came: CMS SignedData (DER), in base64.
     pub manifest: String,
-    /// The manufacturer's trust anchors, PEM, obtained apart from the manifest. They make a
-    /// manufacturer known that was not, which only the role admin may do.
+    /// Trust anchors of what the manufacturer signs, PEM, obtained apart from the manifest. They
+    /// make a manufacturer known that was not, which only the role admin may do; the anchors of its
+    /// birth certificates are in the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchors_pem: Option<String>,
 }
