@@ -3,7 +3,7 @@
 //! Guards about a row that the commit also writes become conditions of that write. What is left
 //! over is asked first, so that a lost race is found before anything was written.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 
 use vouchsafe_fleet::commit::{Change, Guard, PolicyRecord, Sighting};
@@ -41,7 +41,7 @@ pub(crate) struct Plan<'c> {
     pub(crate) audit_events: Vec<&'c AuditEvent>,
     pub(crate) tokens: Vec<&'c Token>,
     pub(crate) claims: Vec<&'c Claim>,
-    pub(crate) adopted: Vec<(Subject, &'c [Sealed])>,
+    pub(crate) adopted: BTreeMap<Subject, &'c [Sealed]>,
     pub(crate) sightings: Vec<&'c Sighting>,
     pub(crate) policies: Vec<&'c PolicyRecord>,
     /// For each device: its entries, by their index in the commit.
@@ -150,10 +150,9 @@ impl<'c> Plan<'c> {
                 Change::PutToken(row) => self.tokens.push(row),
                 Change::PutClaim(row) => self.claims.push(row),
                 Change::AdoptJournal { subject, chain } => {
-                    if self.adopted.iter().any(|(other, _)| other == subject) {
+                    if self.adopted.insert(*subject, chain).is_some() {
                         return Err(CommitError::Invalid("one journal adopted twice".to_owned()));
                     }
-                    self.adopted.push((*subject, chain));
                 }
                 Change::PutSighting(row) => self.sightings.push(row),
                 Change::PutPolicy(row) => self.policies.push(row),
@@ -170,7 +169,7 @@ impl<'c> Plan<'c> {
             .iter()
             .enumerate()
             .map(|(index, entry)| (Some(index), entry.subject));
-        let adopted = self.adopted.iter().map(|(subject, _)| (None, *subject));
+        let adopted = self.adopted.keys().map(|subject| (None, *subject));
         for (index, subject) in adopted.chain(journaled) {
             let Subject::Device(id) = subject else {
                 continue;
@@ -205,10 +204,7 @@ impl<'c> Plan<'c> {
 
     /// The chain that comes with this subject, or nothing.
     pub(crate) fn adopted_by(&self, subject: Subject) -> &'c [Sealed] {
-        self.adopted
-            .iter()
-            .find(|(other, _)| *other == subject)
-            .map_or(&[], |(_, chain)| *chain)
+        self.adopted.get(&subject).copied().unwrap_or_default()
     }
 }
 

@@ -67,6 +67,12 @@ impl Cluster {
         if let Ok(url) = std::env::var("VOUCHSAFE_TEST_POSTGRES") {
             return Some(Self { url, server: None });
         }
+        Self::start().await
+    }
+
+    /// A server of our own, which a test may end and start.
+    pub(crate) async fn start() -> Option<Self> {
+        sqlx::any::install_default_drivers();
         let Some(binaries) = binaries() else {
             assert!(std::env::var_os("CI").is_none(), "no PostgreSQL");
             println!("skipped: no PostgreSQL");
@@ -96,7 +102,7 @@ impl Cluster {
         }
     }
 
-    /// Ends and starts the server, if it is ours to end.
+    /// The server, if it is ours.
     pub(crate) fn server(&mut self) -> Option<&mut Server> {
         self.server.as_mut()
     }

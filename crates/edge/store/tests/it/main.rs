@@ -68,7 +68,7 @@ scenarios! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgresql_going_away_and_coming_back() {
-    let Some(cluster) = Cluster::find_or_start().await else {
+    let Some(cluster) = Cluster::start().await else {
         return;
     };
     failing::a_server_that_restarts(cluster).await;
