@@ -158,9 +158,11 @@ impl AuditLog {
     pub fn judge(&self, own_domain_ids: &[String]) -> AuditFindings {
         let mut findings = AuditFindings {
             events: self.events.len(),
-            truncated: self.truncation.nonced_duplicates
-                + self.truncation.nonceless_duplicates
-                + self.truncation.arbitrary,
+            truncated: self
+                .truncation
+                .nonced_duplicates
+                .saturating_add(self.truncation.nonceless_duplicates)
+                .saturating_add(self.truncation.arbitrary),
             ..AuditFindings::default()
         };
         for event in &self.events {
@@ -203,7 +205,8 @@ impl AuditLog {
                 && dropped < excess;
             if duplicate {
                 dropped += 1;
-                *dropped_by_key.entry(key).or_insert(0_u64) += 1 + event.truncated;
+                let count: &mut u64 = dropped_by_key.entry(key).or_default();
+                *count = count.saturating_add(event.truncated).saturating_add(1);
             }
             !duplicate
         });
@@ -212,7 +215,7 @@ impl AuditLog {
                 && let Some(count) =
                     dropped_by_key.remove(&(event.domain_id.clone(), event.assertion))
             {
-                event.truncated += count;
+                event.truncated = event.truncated.saturating_add(count);
             }
         }
         dropped as u64

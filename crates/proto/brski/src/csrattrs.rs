@@ -364,7 +364,16 @@ impl CsrAttributes {
             }
             oid::EXTENSION_REQUEST => {
                 for extensions in attribute.values.iter() {
-                    self.want_extensions(extensions.decode_as()?);
+                    // RFC 7030 §4.5.2 has a bare OID here, in the place of extensions.
+                    if extensions.tag() == Tag::ObjectIdentifier {
+                        self.want_extensions(vec![ExtensionTemplate {
+                            oid: extensions.decode_as()?,
+                            critical: false,
+                            value: None,
+                        }]);
+                    } else {
+                        self.want_extensions(extensions.decode_as()?);
+                    }
                 }
             }
             oid => self.want_oid(oid),

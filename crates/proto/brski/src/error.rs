@@ -6,7 +6,7 @@ use vouchsafe_trust::envelope::{Forbidden, NotTrusted};
 use vouchsafe_trust::{EnvelopeError, PathError, SignError};
 
 /// Anything this crate refuses.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The bytes do not have the form that the specification gives them.

@@ -272,8 +272,13 @@ pub(crate) fn date_text(date: Timestamp) -> String {
 /// Reads an RFC 3339 date and time with any offset. "9999-12-31T23:59:59Z" means no end
 /// (RFC 5280 §4.1.2.5) and becomes the last time there is.
 pub(crate) fn date_from_text(text: &str) -> Result<Timestamp, Malformed> {
-    if text.starts_with("9999-12-31T") && text.is_ascii() && text.len() <= 40 {
-        return Ok(Timestamp::MAX);
-    }
-    text.parse().map_err(|_| Malformed::Date)
+    text.parse().or_else(|_| {
+        let civil = text
+            .get(..19)
+            .filter(|civil| civil.starts_with("9999-12-3"));
+        match civil.map(str::parse::<jiff::civil::DateTime>) {
+            Some(Ok(_)) => Ok(Timestamp::MAX),
+            _ => Err(Malformed::Date),
+        }
+    })
 }

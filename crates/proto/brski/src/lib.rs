@@ -23,6 +23,8 @@
 pub mod audit;
 mod base64;
 mod cbor;
+#[cfg(test)]
+mod codec_tests;
 mod compatibility;
 pub mod csrattrs;
 mod envelope;

@@ -135,6 +135,7 @@ pub fn verify_registrar_request(
     signed.try_map(|signed| {
         let registrar = signed.signer;
         check_registrar(&request, &registrar, rules)?;
+        check_tls_client(&signed.path, rules)?;
         check_registrar_dates(&request, rules)?;
         let inner = check_prior(&request, encoding, &signed.certificates, rules)?;
         let proximity = match &inner {
@@ -362,8 +363,7 @@ fn registrar_refused(source: EnvelopeError) -> Error {
     }
 }
 
-/// RFC 8995 §5.5.4: the signer is a registration authority; §5.4: of the domain that connected.
-/// RFC 8995 §5.5: it names no proximity certificate of its own.
+/// RFC 8995 §5.5.4: the signer is a registration authority; §5.5: it names no proximity certificate of its own.
 fn check_registrar(
     request: &VoucherRequest,
     registrar: &Certificate,
@@ -380,13 +380,32 @@ fn check_registrar(
     {
         return Err(Refusal::RegistrarProximityForbidden);
     }
-    if let Some(client) = rules.tls_client
-        && client.public_key() != registrar.public_key()
-        && client.issuer() != registrar.issuer()
-    {
-        return Err(Refusal::RegistrarNotTlsClient);
-    }
     Ok(())
+}
+
+/// RFC 8995 §5.4: the TLS client is the signer, or another member of the signer's domain.
+fn check_tls_client(
+    registrar_path: &[Certificate],
+    rules: &RegistrarRequestRules<'_>,
+) -> Result<(), Refusal> {
+    let (Some(client), Some(registrar), Some(anchor)) = (
+        rules.tls_client,
+        registrar_path.first(),
+        registrar_path.last(),
+    ) else {
+        return Ok(());
+    };
+    if client.public_key() == registrar.public_key() {
+        return Ok(());
+    }
+    verify_path(
+        client,
+        registrar_path,
+        &Anchors::one(anchor.clone()),
+        &PathRules::strict(rules.now, Usage::Any),
+    )
+    .map(|_| ())
+    .map_err(|_| Refusal::RegistrarNotTlsClient)
 }
 
 fn check_registrar_dates(

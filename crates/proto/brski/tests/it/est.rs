@@ -268,6 +268,17 @@ fn rfc7030_4_5_2_the_older_form_says_all_but_the_subject() {
 }
 
 #[test]
+fn rfc7030_4_5_2_the_example_is_read() {
+    let body = b"MEEGCSqGSIb3DQEJBzASBgcqhkjOPQIBMQcGBSuBBAAiMBYGCSqGSIb3DQEJDjEJ
+        BgcrBgEBAQEWBggqhkjOPQQDAw==";
+    let read = CsrAttributes::from_der(&decode_body(body).unwrap()).unwrap();
+    assert_eq!(read.attributes, [oid::CHALLENGE_PASSWORD]);
+    assert_eq!(read.key, Some(KeyKind::P384));
+    assert_eq!(read.extensions.len(), 1);
+    assert_eq!(read.extensions[0].oid, Oid::new_unwrap("1.3.6.1.1.1.1.22"));
+}
+
+#[test]
 fn rfc8995_5_9_2_a_request_that_is_not_as_asked_is_refused() {
     let wanted = wanted();
     let signer = key();

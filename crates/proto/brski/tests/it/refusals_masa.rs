@@ -434,6 +434,11 @@ fn rfc8995_5_4_a_tls_client_of_another_domain_is_refused() {
     rules.tls_client = Some(other.registrar.leaf());
     let error = verify_registrar_request(&bytes, Encoding::CmsJson, &rules).unwrap_err();
     assert_eq!(error.refusal(), Some(Refusal::RegistrarNotTlsClient));
+    // Nor does the name of the domain's CA make a member.
+    let namesake = Domain::new("domain");
+    rules.tls_client = Some(namesake.registrar.leaf());
+    let error = verify_registrar_request(&bytes, Encoding::CmsJson, &rules).unwrap_err();
+    assert_eq!(error.refusal(), Some(Refusal::RegistrarNotTlsClient));
     // A second certificate of the same domain CA will do.
     let profile = Profile::tls_client(Name::common("client").unwrap());
     let client = issue(&world.domain.authority, &profile, years(1));

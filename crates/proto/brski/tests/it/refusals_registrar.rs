@@ -115,6 +115,43 @@ fn rfc8995_5_2_an_unsigned_request_is_refused() {
     assert_eq!(error.reason_code(), "unsigned");
 }
 
+/// A CMS message taken apart, edited and put together again.
+fn edit_signer_infos(
+    bytes: &[u8],
+    edit: impl FnOnce(&mut Vec<::cms::signed_data::SignerInfo>),
+) -> Vec<u8> {
+    use der::{Decode, Encode};
+    let mut outer = ::cms::content_info::ContentInfo::from_der(bytes).unwrap();
+    let mut signed: ::cms::signed_data::SignedData = outer.content.decode_as().unwrap();
+    let mut infos = signed.signer_infos.0.into_vec();
+    edit(&mut infos);
+    signed.signer_infos = infos.try_into().unwrap();
+    outer.content = der::Any::encode_from(&signed).unwrap();
+    outer.to_der().unwrap()
+}
+
+#[test]
+fn rfc8366bis_7_1_missing_signed_attributes_are_refused() {
+    let world = World::new();
+    let bytes = edit_signer_infos(&world.pledge_request(Encoding::CmsJson), |infos| {
+        infos[0].signed_attrs = None;
+    });
+    let error = world.at_registrar(&bytes, Encoding::CmsJson).unwrap_err();
+    assert_eq!(error.reason_code(), "signed-attributes-missing");
+}
+
+#[test]
+fn two_signers_in_cms_are_refused() {
+    let world = World::new();
+    let bytes = edit_signer_infos(&world.pledge_request(Encoding::CmsJson), |infos| {
+        let mut second = infos[0].clone();
+        second.signature = der::asn1::OctetString::new(vec![1; 70]).unwrap();
+        infos.push(second);
+    });
+    let error = world.at_registrar(&bytes, Encoding::CmsJson).unwrap_err();
+    assert_eq!(error.reason_code(), "several-signers");
+}
+
 #[test]
 fn two_signers_are_refused() {
     let world = World::new();
@@ -494,7 +531,8 @@ fn rfc8995_5_1_a_server_without_certificate_is_not_what_the_pledge_sees() {
 
 #[test]
 fn malformed_content_is_refused_by_name() {
-    let cases: [(fn(&mut Map<String, Value>), Malformed); 6] = [
+    type Edit = fn(&mut Map<String, Value>);
+    let cases: [(Edit, Malformed); 7] = [
         (
             |fields| drop(fields.remove("serial-number")),
             Malformed::SerialMissing,
@@ -509,6 +547,10 @@ fn malformed_content_is_refused_by_name() {
         ),
         (
             |fields| drop(fields.insert("created-on".into(), "yesterday".into())),
+            Malformed::Date,
+        ),
+        (
+            |fields| drop(fields.insert("created-on".into(), "9999-12-31Tgarbage".into())),
             Malformed::Date,
         ),
         (
