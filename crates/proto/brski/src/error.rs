@@ -320,8 +320,6 @@ reasons! {
         EmptyChain: "empty-chain", "RFC 8995 §5", "a signer without certificate";
         SignerNotLeaf: "signer-not-leaf", "RFC 8995 §5", "the signer's key is not that of the first certificate";
         NonceLength: "nonce-length", "RFC 8366 §5.3", "a nonce has 8 to 32 bytes";
-        NonceWithExpiry: "own-nonce-with-expires-on", "RFC 8366 §5.3", "nonce and expires-on exclude each other";
-        ExpiryMissing: "own-expiry-missing", "RFC 8366 §5.3", "a voucher without nonce needs expires-on";
         Content: "own-content", "RFC 8995 §5", "the content cannot be encoded";
     }
 }

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::{Map, Value};
 use vouchsafe_brski::masa::{
-    ProximityMismatch, RegistrarTrust, registrar_chain, verify_registrar_request,
+    ProximityMismatch, RegistrarTrust, issue_voucher, registrar_chain, verify_registrar_request,
 };
 use vouchsafe_brski::registrar::RegistrarRequest;
 use vouchsafe_brski::{Artifact, Encoding, Error, Malformed, Refusal, idevid, status};
@@ -444,6 +444,38 @@ fn rfc8995_5_4_a_tls_client_of_another_domain_is_refused() {
     let client = issue(&world.domain.authority, &profile, years(1));
     rules.tls_client = Some(client.leaf());
     verify_registrar_request(&bytes, Encoding::CmsJson, &rules).unwrap();
+}
+
+#[test]
+fn rfc8995_5_5_2_a_request_without_certificates_leaves_nothing_to_pin() {
+    let world = World::new();
+    let genuine = world.registrar_request(Encoding::CoseCbor);
+    let bytes = sign(
+        &content(&genuine, Encoding::CoseCbor),
+        Encoding::CoseCbor,
+        &[],
+        &*world.domain.registrar.signer,
+    );
+    let error = world.at_masa(&bytes, Encoding::CoseCbor).unwrap_err();
+    assert_eq!(error.refusal(), Some(Refusal::NothingToPin));
+    assert_eq!(status::of_masa(&error), 406);
+
+    // A MASA that knows the registrar itself still pins only what the request carries.
+    let anchors = Anchors::one(world.domain.registrar.leaf().clone());
+    let mut rules = world.masa_rules(RegistrarTrust::Known(&anchors));
+    rules.devices = &world.device.chain;
+    let request = verify_registrar_request(&bytes, Encoding::CoseCbor, &rules).unwrap();
+    assert_eq!(request.domain(), None);
+    let error = issue_voucher(
+        &request,
+        &world.terms(),
+        Encoding::CoseCbor,
+        &world.masa.chain,
+        &*world.masa.signer,
+        &world.compatibility,
+    )
+    .unwrap_err();
+    assert_eq!(error.refusal(), Some(Refusal::NothingToPin));
 }
 
 #[test]
