@@ -30,7 +30,9 @@ pub use est::Requirements;
 pub use home::{Home, HomeError, init};
 pub use serve::{Ready, ServeError, serve};
 
-/// Everything that devices reach.
-pub(crate) fn device_routes() -> axum::Router<Controller> {
-    registrar::routes().merge(est::routes())
+/// Everything that devices reach, to be served behind TLS with an optional client certificate.
+pub fn device_router(controller: Controller) -> axum::Router {
+    registrar::routes()
+        .merge(est::routes())
+        .with_state(controller)
 }

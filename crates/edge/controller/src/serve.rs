@@ -104,7 +104,7 @@ pub async fn serve(
         api_identity,
         stopped.clone(),
     ));
-    let device_router = crate::device_routes().with_state(controller.clone());
+    let device_router = crate::device_router(controller.clone());
     let api_router = crate::api::routes(&controller).with_state(controller.clone());
     let serving = async {
         tokio::join!(

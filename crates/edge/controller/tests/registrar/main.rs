@@ -1,0 +1,16 @@
+//! The registrar and EST over real TLS, with a store and a MASA: what is accepted, and for every
+//! rule the forged message that is refused for the named reason with nothing changed but the journal.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs
+)]
+
+mod enrol;
+mod masa;
+mod onboarding;
+mod voucher;
+mod world;

@@ -1,0 +1,399 @@
+//! A site with its registrar behind TLS, a manufacturer with its MASA, and devices.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{Request, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::post;
+use jiff::{SignedDuration, Timestamp};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use vouchsafe_brski::masa::{
+    Pin, ProximityMismatch, RegistrarRequestRules, RegistrarTrust, VoucherTerms, issue_voucher,
+    verify_registrar_request,
+};
+use vouchsafe_brski::pledge::PledgeRequest;
+use vouchsafe_brski::{
+    Compatibility, Encoding, Nonce, PATH_REQUEST_VOUCHER, PATH_VOUCHER_STATUS, est,
+};
+use vouchsafe_controller::config::Config;
+use vouchsafe_controller::{Controller, Home, device_router, init};
+use vouchsafe_fleet::decide::{self, ClaimFacts};
+use vouchsafe_fleet::{
+    Actor, ActorKind, Credential, Device, DeviceId, Entry, IdevidRules, Manufacturer,
+    ManufacturerId, ManufacturerTrust, Subject, VoucherRecord,
+};
+use vouchsafe_net::{
+    ClientAuth, Clock, Connection, Connector, ConnectorOptions, Identity, Origin, Peer, Server,
+    ServerOptions, ServerTrust,
+};
+use vouchsafe_store::{Store, StoreConfig};
+use vouchsafe_trust::{
+    Anchors, Authority, Certificate, CertificateRequest, IdevidRules as PathIdevidRules, Name,
+    Profile, RequestContent, Revocation, Signer, SoftwareSigner, SubjectAltName, Validity, oid,
+};
+
+pub const SERIAL: &str = "JADA-0001";
+
+pub struct World {
+    pub clock: Clock,
+    pub controller: Controller,
+    pub registrar: Origin,
+    pub maker: Maker,
+    _dir: TempDir,
+    _stops: Vec<oneshot::Sender<()>>,
+}
+
+/// A manufacturer with a MASA that counts who asks it.
+pub struct Maker {
+    pub authority: Authority,
+    pub id: ManufacturerId,
+    pub masa: Arc<Masa>,
+    pub masa_url: String,
+}
+
+pub struct Masa {
+    authority: Authority,
+    chain: Vec<Certificate>,
+    signer: Arc<dyn Signer>,
+    clock: Clock,
+    pub asked: AtomicUsize,
+    /// 200 issues; anything else is answered as it is.
+    pub status: AtomicU16,
+}
+
+#[derive(Clone)]
+pub struct Birth {
+    pub chain: Vec<Certificate>,
+    pub signer: Arc<dyn Signer>,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A site whose inventory holds [`SERIAL`], with a configuration of one's own.
+    pub async fn with(configure: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::system();
+        let mut config = Config::default();
+        config.keys.store = "file:keys?sealing-key=sealing.key".to_owned();
+        configure(&mut config);
+        init(dir.path(), &config, &clock).unwrap();
+        let home = Home::open(dir.path(), &clock).unwrap();
+        let store = Store::open(StoreConfig::from_url(&home.store_url()).unwrap()).await.unwrap();
+        let controller = Controller::new(&home, store, clock.clone()).await.unwrap();
+
+        let mut options =
+            ServerOptions::new("registrar", controller.registrar.clone(), ClientAuth::Optional);
+        options.limits.body_bytes = 128 * 1024;
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), options).await.unwrap();
+        let registrar = Origin::new("127.0.0.1", server.local_addr().port()).unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let router = device_router(controller.clone());
+        tokio::spawn(server.serve(router, async { drop(stopped.await) }));
+
+        let (maker, stop_masa) = Maker::new("Maker", &clock).await;
+        let world = Self {
+            clock,
+            controller,
+            registrar,
+            maker,
+            _dir: dir,
+            _stops: vec![stop, stop_masa],
+        };
+        world.trust_maker(ManufacturerTrust::VoucherRequired).await;
+        world.claim(SERIAL).await;
+        world
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub async fn trust_maker(&self, trust: ManufacturerTrust) {
+        let store = &self.controller.store;
+        let existing = store.manufacturer(self.maker.id).await.unwrap();
+        let now = self.now();
+        let wanted = Manufacturer {
+            id: self.maker.id,
+            name: "Maker".to_owned(),
+            anchors: vec![self.maker.authority.certificate().der().to_vec()],
+            masa_url: Some(self.maker.masa_url.clone()),
+            masa_anchors: vec![self.maker.authority.certificate().der().to_vec()],
+            trust,
+            idevid_rules: IdevidRules::default(),
+            version: 0,
+            created_at: now,
+            updated_at: now,
+        };
+        let outcome = decide::put_manufacturer(now, &admin(), existing.as_ref(), wanted);
+        self.controller.commit(outcome.commit).await.unwrap();
+        self.controller.reload_manufacturers().await.unwrap();
+    }
+
+    pub async fn claim(&self, serial: &str) {
+        let outcome = decide::claim(&ClaimFacts {
+            now: self.now(),
+            actor: &admin(),
+            owner: self.controller.owner,
+            manufacturer: self.maker.id,
+            serial,
+            model: None,
+            existing: None,
+        });
+        self.controller.commit(outcome.commit).await.unwrap();
+    }
+
+    pub fn id(&self, serial: &str) -> DeviceId {
+        DeviceId::new(self.maker.id, serial)
+    }
+
+    /// All that is stored about a device, apart from the journal.
+    pub async fn state(&self, serial: &str) -> State {
+        let id = self.id(serial);
+        let store = &self.controller.store;
+        let mut device = store.device(id).await.unwrap();
+        if let Some(device) = &mut device {
+            // The journal is compared by itself.
+            device.journal_seq = 0;
+            device.journal_head = vouchsafe_fleet::Digest::ZERO;
+        }
+        State {
+            device,
+            vouchers: store.vouchers(id).await.unwrap(),
+            credentials: store.credentials(id).await.unwrap(),
+        }
+    }
+
+    /// The last entry of a chain.
+    pub async fn last_entry(&self, subject: Subject) -> Entry {
+        let chain = self.controller.store.journal(subject, 0, 1000).await.unwrap();
+        chain.last().expect("a journal entry").entry().unwrap()
+    }
+
+    /// The codes of the reasons in the last entry about a device.
+    pub async fn last_reasons(&self, serial: &str) -> Vec<String> {
+        let entry = self.last_entry(Subject::Device(self.id(serial))).await;
+        entry.reasons.into_iter().map(|reason| reason.code).collect()
+    }
+
+    pub async fn connect(&self, who: Option<&Birth>) -> Connection {
+        let mut options = ConnectorOptions::new(ServerTrust::Provisional);
+        if let Some(who) = who {
+            let identity = Identity::new(who.chain.clone(), who.signer.clone()).unwrap();
+            options = options.with_identity(identity);
+        }
+        Connector::new(options).connect(&self.registrar).await.unwrap()
+    }
+
+    /// A connection and the good request that belongs to it.
+    pub async fn request(&self, who: &Birth, encoding: Encoding) -> (Connection, Vec<u8>) {
+        let line = self.connect(Some(who)).await;
+        let request = self.signed_request(who, &line, &fresh_nonce(encoding), encoding);
+        (line, request)
+    }
+
+    pub fn signed_request(
+        &self,
+        who: &Birth,
+        line: &Connection,
+        nonce: &Nonce,
+        encoding: Encoding,
+    ) -> Vec<u8> {
+        PledgeRequest {
+            idevid_chain: &who.chain,
+            nonce,
+            created_on: Some(self.now()),
+            registrar: &line.server_chain()[0],
+        }
+        .sign(encoding, &*who.signer, &Compatibility::default())
+        .unwrap()
+    }
+
+    /// A device of the inventory with a voucher that it accepted, and its connection.
+    pub async fn with_voucher(&self, who: &Birth) -> Connection {
+        let (mut line, request) = self.request(who, Encoding::CmsJson).await;
+        let answer = ask(&mut line, &request, Encoding::CmsJson).await;
+        assert_eq!(answer.status(), 200, "{}", said(&answer));
+        let report = br#"{"version":1,"status":true,"reason":"ok","reason-context":{}}"#;
+        let answer = send(&mut line, PATH_VOUCHER_STATUS, "application/json", report).await;
+        assert_eq!(answer.status(), 200, "{}", said(&answer));
+        line
+    }
+
+    /// An onboarded device: its credential as an identity.
+    pub async fn onboarded(&self, who: &Birth) -> Birth {
+        let mut line = self.with_voucher(who).await;
+        let key = new_key();
+        let serial = who.chain[0].subject_serial_number().unwrap().to_owned();
+        let answer = enroll(&mut line, "simpleenroll", &csr(&serial, &*key)).await;
+        assert_eq!(answer.status(), 200, "{}", said(&answer));
+        let chain = est::parse_certs_only(answer.body()).unwrap();
+        Birth { chain, signer: key }
+    }
+}
+
+/// What is stored about one device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    pub device: Option<Device>,
+    pub vouchers: Vec<VoucherRecord>,
+    pub credentials: Vec<Credential>,
+}
+
+impl Maker {
+    pub async fn new(name: &str, clock: &Clock) -> (Self, oneshot::Sender<()>) {
+        let profile = Profile::manufacturer_root(Name::common(name).unwrap());
+        let authority = Authority::self_signed(&profile, &[1; 16], years(30), new_key()).unwrap();
+        let signer = new_key();
+        let leaf = authority
+            .issue(
+                &Profile::voucher_signer(Name::common("MASA").unwrap()),
+                signer.public_key(),
+                &[2; 16],
+                years(5),
+            )
+            .unwrap();
+        let masa = Arc::new(Masa {
+            chain: vec![leaf, authority.certificate().clone()],
+            authority: authority.clone(),
+            signer,
+            clock: clock.clone(),
+            asked: AtomicUsize::new(0),
+            status: AtomicU16::new(200),
+        });
+        let key = new_key();
+        let mut profile = Profile::tls_server(Name::common("MASA").unwrap(), &[]);
+        profile.subject_alt_names = vec![SubjectAltName::Ip(vec![127, 0, 0, 1])];
+        let leaf = authority.issue(&profile, key.public_key(), &[3; 16], years(5)).unwrap();
+        let identity = Identity::new(vec![leaf], key).unwrap();
+        let options = ServerOptions::new("masa", identity, ClientAuth::Optional);
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), options).await.unwrap();
+        let masa_url = format!("127.0.0.1:{}", server.local_addr().port());
+        let router = axum::Router::new()
+            .route(PATH_REQUEST_VOUCHER, post(masa_answers))
+            .with_state(masa.clone());
+        let (stop, stopped) = oneshot::channel::<()>();
+        tokio::spawn(server.serve(router, async { drop(stopped.await) }));
+        let id = ManufacturerId::of_anchor(authority.certificate().public_key().spki_der());
+        (Self { authority, id, masa, masa_url }, stop)
+    }
+
+    pub fn device(&self, serial: &str) -> Birth {
+        let name = Name::new(&[(oid::SERIAL_NUMBER, serial)]).unwrap();
+        let profile = Profile::idevid(name, Some(&self.masa_url)).unwrap();
+        let signer = new_key();
+        let leaf = self
+            .authority
+            .issue(&profile, signer.public_key(), &[9; 16], Validity::without_end(past()))
+            .unwrap();
+        Birth { chain: vec![leaf], signer }
+    }
+}
+
+async fn masa_answers(
+    State(masa): State<Arc<Masa>>,
+    Extension(peer): Extension<Peer>,
+    body: Bytes,
+) -> axum::response::Response {
+    masa.asked.fetch_add(1, Ordering::SeqCst);
+    let status = masa.status.load(Ordering::SeqCst);
+    if status != 200 {
+        let status = StatusCode::from_u16(status).unwrap();
+        return (status, "it was sold to somebody else").into_response();
+    }
+    let anchors = Anchors::one(masa.authority.certificate().clone());
+    let encoding = Encoding::detect(&body).unwrap();
+    let compatibility = Compatibility::default();
+    let request = verify_registrar_request(
+        &body,
+        encoding,
+        &RegistrarRequestRules {
+            registrar: RegistrarTrust::Presented,
+            tls_client: peer.certificate(),
+            manufacturer: &anchors,
+            idevid: &PathIdevidRules::default(),
+            devices: &[],
+            vouchers: &anchors,
+            revocation: &Revocation::NotChecked,
+            now: masa.clock.now(),
+            max_age: SignedDuration::from_hours(1),
+            skew: SignedDuration::from_mins(5),
+            proximity_mismatch: ProximityMismatch::Refuse,
+            compatibility: &compatibility,
+        },
+    );
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => return (StatusCode::FORBIDDEN, error.to_string()).into_response(),
+    };
+    let terms = VoucherTerms {
+        created_on: masa.clock.now(),
+        lifetime: SignedDuration::from_mins(20),
+        ownership_verified: false,
+        pin: Pin::LowestCa,
+        last_renewal: None,
+    };
+    let issued =
+        issue_voucher(&request, &terms, encoding, &masa.chain, &*masa.signer, &compatibility)
+            .unwrap();
+    ([(header::CONTENT_TYPE, encoding.media_type())], issued.bytes).into_response()
+}
+
+pub async fn ask(line: &mut Connection, body: &[u8], encoding: Encoding) -> Response<Bytes> {
+    send(line, PATH_REQUEST_VOUCHER, encoding.media_type(), body).await
+}
+
+pub async fn enroll(line: &mut Connection, operation: &str, csr: &[u8]) -> Response<Bytes> {
+    let path = format!("{}/{operation}", est::PATH);
+    send(line, &path, est::MEDIA_TYPE_REQUEST, est::encode_body(csr).as_bytes()).await
+}
+
+pub async fn send(line: &mut Connection, path: &str, kind: &str, body: &[u8]) -> Response<Bytes> {
+    let request = Request::post(path)
+        .header(header::CONTENT_TYPE, kind)
+        .body(Bytes::copy_from_slice(body))
+        .unwrap();
+    line.request(request).await.unwrap()
+}
+
+pub fn said(answer: &Response<Bytes>) -> String {
+    String::from_utf8_lossy(answer.body()).into_owned()
+}
+
+pub fn csr(serial: &str, key: &dyn Signer) -> Vec<u8> {
+    let name = Name::new(&[(oid::SERIAL_NUMBER, serial)]).unwrap();
+    CertificateRequest::build(&RequestContent::new(name), key).unwrap()
+}
+
+pub fn fresh_nonce(encoding: Encoding) -> Nonce {
+    let mut random = [0; 16];
+    aws_lc_rs::rand::fill(&mut random).unwrap();
+    Nonce::fresh(&random, encoding).unwrap()
+}
+
+pub fn new_key() -> Arc<dyn Signer> {
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+    let der = pair.to_pkcs8v1().unwrap();
+    Arc::new(SoftwareSigner::from_pkcs8_der(der.as_ref()).unwrap())
+}
+
+pub fn admin() -> Actor {
+    Actor::new(ActorKind::Person, "admin")
+}
+
+pub fn past() -> Timestamp {
+    "2020-01-01T00:00:00Z".parse().unwrap()
+}
+
+pub fn years(count: i64) -> Validity {
+    let end = past().saturating_add(SignedDuration::from_hours(24 * 365 * (count + 10))).unwrap();
+    Validity::new(past(), end)
+}
