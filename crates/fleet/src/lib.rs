@@ -28,6 +28,7 @@ pub mod manufacturer;
 pub mod owner;
 pub mod policy;
 pub mod refusal;
+pub mod release;
 pub mod token;
 pub mod voucher;
 
@@ -48,5 +49,6 @@ pub use manufacturer::{IdevidRules, Manufacturer, ManufacturerTrust};
 pub use owner::{Owner, Ownership, OwnershipBasis};
 pub use policy::{Answer, Policy, PolicyError, Verdict};
 pub use refusal::{Refusal, RefusalKind};
+pub use release::ReleaseStatement;
 pub use token::{Role, Token};
 pub use voucher::{VoucherRecord, VoucherStatus};
