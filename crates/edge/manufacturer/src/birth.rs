@@ -1,0 +1,91 @@
+//! The birth folder: everything a device is born with and keeps for life.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `idevid.pem` | the birth certificate, then its issuers |
+//! | `masa-anchors.pem` | whose vouchers the device believes |
+//! | `device.toml` | `serial`, `model`, `key_store`, `key_label`; written last |
+//! | `keys/`, `sealing.key` | the private key, where the factory made it |
+//!
+//! A key that the factory made lies in the folder together with what seals it: the folder is the
+//! secret, to be put into one device and wiped here.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use vouchsafe_keystore::{Algorithm, KeyStore, StoreUri, write_file};
+use vouchsafe_trust::{Certificate, Secret, Signer};
+
+use crate::factory::FactoryError;
+use crate::home::write_chain;
+
+/// Where the key of a device born at the factory is, seen from its birth folder.
+pub const KEY_STORE: &str = "file:keys?sealing-key=sealing.key";
+
+/// The label of the birth key in its store.
+pub const KEY_LABEL: &str = "idevid";
+
+/// `device.toml`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceFile {
+    /// The serial number of the birth certificate's subject.
+    pub serial: String,
+    /// The model, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Address of the key store; relative paths are taken from the birth folder.
+    pub key_store: String,
+    /// The birth key's label in it.
+    pub key_label: String,
+}
+
+/// What goes into a birth folder, beside the key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Birth<'a> {
+    pub(crate) serial: &'a str,
+    pub(crate) model: Option<&'a str>,
+    /// Leaf first.
+    pub(crate) chain: &'a [Certificate],
+    pub(crate) masa_anchors: &'a [Certificate],
+}
+
+/// The folder's key; made when there is none, so that a run that was broken off goes on with the
+/// key that it may have had certified. Blocks.
+pub(crate) fn key(folder: &Path, algorithm: Algorithm) -> Result<Arc<dyn Signer>, FactoryError> {
+    let keys = key_store(folder)?;
+    match keys.load(KEY_LABEL) {
+        Err(vouchsafe_keystore::Error::NotFound { .. }) => Ok(keys.create(KEY_LABEL, algorithm)?),
+        other => Ok(other?),
+    }
+}
+
+/// Puts a key made before into the folder, unless it is there already. Blocks.
+pub(crate) fn put_key(folder: &Path, pkcs8: &Secret) -> Result<(), FactoryError> {
+    match key_store(folder)?.import(KEY_LABEL, pkcs8.expose()) {
+        Ok(_) | Err(vouchsafe_keystore::Error::LabelExists { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes the rest of the folder, the description last: a folder that has it is whole. Blocks.
+pub(crate) fn write(folder: &Path, birth: &Birth<'_>) -> Result<(), FactoryError> {
+    write_chain(&folder.join("idevid.pem"), birth.chain)?;
+    write_chain(&folder.join("masa-anchors.pem"), birth.masa_anchors)?;
+    let description = DeviceFile {
+        serial: birth.serial.to_owned(),
+        model: birth.model.map(str::to_owned),
+        key_store: KEY_STORE.to_owned(),
+        key_label: KEY_LABEL.to_owned(),
+    };
+    let description = toml::to_string_pretty(&description).unwrap_or_default();
+    write_file(&folder.join("device.toml"), description.as_bytes())?;
+    Ok(())
+}
+
+fn key_store(folder: &Path) -> Result<KeyStore, FactoryError> {
+    let mut address: StoreUri = KEY_STORE.parse().map_err(vouchsafe_keystore::Error::from)?;
+    address.resolve_from(folder);
+    Ok(KeyStore::open_uri(&address)?)
+}

@@ -1,0 +1,255 @@
+//! The sales desk: owners, sales, returns.
+
+use vouchsafe_fleet::decide::{self, Outcome, SellFacts};
+use vouchsafe_fleet::{
+    Actor, Device, DeviceId, Digest, Evidence, Owner, OwnerId, Reason, Refusal, ReleaseStatement,
+};
+use vouchsafe_trust::{Certificate, PathRules, Usage, cms};
+
+use crate::factory::{Factory, FactoryError, Settled, settled};
+
+/// Owners looked through at once when one is named.
+const PAGE: u32 = 1024;
+
+/// Who gives a device up.
+#[derive(Debug, Clone, Copy)]
+pub enum ReleaseBy<'a> {
+    /// The owner: a statement signed by its registrar (CMS, DER).
+    Statement(&'a [u8]),
+    /// The manufacturer, against the owner's silence: it must say why.
+    Order {
+        /// The device.
+        serial: &'a str,
+        /// Why; goes into the journal.
+        reason: &'a str,
+    },
+}
+
+impl Factory {
+    /// Makes an owner known by its domain CA, or renames it.
+    ///
+    /// # Errors
+    /// [`FactoryError::NotAnAuthority`], and those of the store.
+    pub async fn add_owner(
+        &self,
+        actor: &Actor,
+        name: &str,
+        domain_ca: &Certificate,
+    ) -> Result<Owner, FactoryError> {
+        if !domain_ca.is_ca() {
+            return Err(FactoryError::NotAnAuthority(domain_ca.subject_text()));
+        }
+        let id = OwnerId::of_domain_ca(domain_ca.public_key().spki_der());
+        self.put_owner(actor, id, |now, existing| Owner {
+            id,
+            name: name.chars().take(128).collect(),
+            domain_ca_der: Some(domain_ca.der().to_vec()),
+            blocked: existing.and_then(|owner| owner.blocked.clone()),
+            created_at: now,
+            updated_at: now,
+        })
+        .await
+    }
+
+    /// Stops serving an owner, or serves it again (`None`).
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn block_owner(
+        &self,
+        actor: &Actor,
+        owner: &Owner,
+        why: Option<&str>,
+    ) -> Result<Owner, FactoryError> {
+        self.put_owner(actor, owner.id, |_, existing| Owner {
+            blocked: why.map(|why| why.chars().take(256).collect()),
+            ..existing.unwrap_or(owner).clone()
+        })
+        .await
+    }
+
+    async fn put_owner(
+        &self,
+        actor: &Actor,
+        id: OwnerId,
+        wanted: impl Fn(jiff::Timestamp, Option<&Owner>) -> Owner,
+    ) -> Result<Owner, FactoryError> {
+        let wanted = &wanted;
+        let outcome = self
+            .settle(|| async move {
+                let now = self.clock.now();
+                let existing = self.store.owner(id).await?;
+                let wanted = wanted(now, existing.as_ref());
+                Ok(decide::put_owner(now, actor, existing.as_ref(), wanted))
+            })
+            .await?;
+        let owner = accepted(outcome)?;
+        self.owners.remember(&owner).await?;
+        Ok(owner)
+    }
+
+    /// The owner of this name or id.
+    ///
+    /// # Errors
+    /// [`FactoryError::NoSuchOwner`], [`FactoryError::AmbiguousOwner`].
+    pub async fn owner(&self, name: &str) -> Result<Owner, FactoryError> {
+        if let Ok(id) = OwnerId::parse(name)
+            && let Some(owner) = self.store.owner(id).await?
+        {
+            return Ok(owner);
+        }
+        let mut found = None;
+        let mut after = None;
+        loop {
+            let page = self.store.owners(after, PAGE).await?;
+            after = page.last().map(|owner| owner.id);
+            let full = page.len() == PAGE as usize;
+            for owner in page.into_iter().filter(|owner| owner.name == name) {
+                if found.replace(owner).is_some() {
+                    return Err(FactoryError::AmbiguousOwner(name.to_owned()));
+                }
+            }
+            if !full {
+                return found.ok_or_else(|| FactoryError::NoSuchOwner(name.to_owned()));
+            }
+        }
+    }
+
+    /// The device with this serial number.
+    ///
+    /// # Errors
+    /// [`FactoryError::NoSuchDevice`].
+    pub async fn device(&self, serial: &str) -> Result<Device, FactoryError> {
+        let id = DeviceId::new(self.home.id, serial);
+        let device = self.store.device(id).await?;
+        device.ok_or_else(|| FactoryError::NoSuchDevice(serial.to_owned()))
+    }
+
+    /// Records that a device was sold to an owner. The same sale again changes nothing.
+    ///
+    /// # Errors
+    /// [`FactoryError::NoSuchDevice`]; [`FactoryError::Refused`] with `already-sold`,
+    /// `owner-blocked`, `device-retired`.
+    pub async fn sell(
+        &self,
+        actor: &Actor,
+        serial: &str,
+        owner: &Owner,
+    ) -> Result<Device, FactoryError> {
+        let outcome = self
+            .settle(|| async move {
+                let device = self.device(serial).await?;
+                let owner = self.store.owner(owner.id).await?.unwrap_or(owner.clone());
+                let current = self.store.current_ownership(device.id).await?;
+                Ok(decide::sell(&SellFacts {
+                    now: self.clock.now(),
+                    actor,
+                    device: &device,
+                    owner: &owner,
+                    current: current.as_ref(),
+                }))
+            })
+            .await?;
+        accepted(outcome)
+    }
+
+    /// Ends an ownership, so that the device can be sold again.
+    ///
+    /// # Errors
+    /// [`FactoryError::Refused`] with `not-sold` or `other-owner`; a statement that does not hold.
+    pub async fn release(&self, actor: &Actor, by: ReleaseBy<'_>) -> Result<Device, FactoryError> {
+        match by {
+            ReleaseBy::Statement(bytes) => {
+                let statement = self.statement(bytes)?;
+                let reason = Reason::new(
+                    "owner-statement",
+                    statement.reason.chars().take(512).collect::<String>(),
+                    "manufacturer policy",
+                );
+                let evidence = Evidence::new("release-statement", Digest::of(bytes));
+                let owner = Some(statement.owner);
+                self.end(actor, &statement.serial, owner, reason, Some(evidence))
+                    .await
+            }
+            ReleaseBy::Order { serial, reason } => {
+                let reason = Reason::new(
+                    "manufacturer-order",
+                    reason.chars().take(512).collect::<String>(),
+                    "manufacturer policy",
+                );
+                self.end(actor, serial, None, reason, None).await
+            }
+        }
+    }
+
+    /// Reads a release statement and proves that a registrar of the owner it names signed it.
+    fn statement(&self, bytes: &[u8]) -> Result<ReleaseStatement, FactoryError> {
+        let unverified = cms::parse(bytes)?;
+        let owner = self
+            .owners
+            .behind(unverified.certificates())
+            .ok_or_else(|| refused(Refusal::OwnerUnknown))?;
+        let rules = PathRules::strict(self.clock.now(), Usage::Registrar)
+            .with_revocation(owner.revocation(false));
+        let signed = unverified.verify(&owner.anchors, &rules)?;
+        Ok(ReleaseStatement::read(
+            &signed.content,
+            self.home.id,
+            owner.id,
+        )?)
+    }
+
+    async fn end(
+        &self,
+        actor: &Actor,
+        serial: &str,
+        owner: Option<OwnerId>,
+        reason: Reason,
+        evidence: Option<Evidence>,
+    ) -> Result<Device, FactoryError> {
+        let (reason, evidence) = (&reason, &evidence);
+        let outcome = self
+            .settle(|| async move {
+                let device = self.device(serial).await?;
+                let current = self.store.current_ownership(device.id).await?;
+                let owner = match owner.or(current.as_ref().map(|current| current.owner)) {
+                    Some(owner) => owner,
+                    None => return Err(refused(Refusal::NotSold)),
+                };
+                let owner = self
+                    .store
+                    .owner(owner)
+                    .await?
+                    .ok_or_else(|| refused(Refusal::OwnerUnknown))?;
+                let mut outcome = decide::release_ownership(&SellFacts {
+                    now: self.clock.now(),
+                    actor,
+                    device: &device,
+                    owner: &owner,
+                    current: current.as_ref(),
+                });
+                for entry in &mut outcome.commit.entries {
+                    entry.reasons.push(reason.clone());
+                    entry.evidence.extend(evidence.clone());
+                }
+                Ok(outcome)
+            })
+            .await?;
+        accepted(outcome)
+    }
+}
+
+pub(crate) fn refused(refusal: Refusal) -> FactoryError {
+    FactoryError::Refused {
+        refusal,
+        reasons: vec![refusal.reason()],
+    }
+}
+
+/// What was accepted; nothing here gives stored answers.
+fn accepted<D>(outcome: Outcome<D>) -> Result<D, FactoryError> {
+    match settled(outcome)? {
+        Settled::Accepted(accepted) => Ok(accepted),
+        Settled::Replayed(_) => Err(FactoryError::Contended),
+    }
+}

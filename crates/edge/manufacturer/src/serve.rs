@@ -1,0 +1,147 @@
+//! The listeners of a manufacturer.
+//!
+//! 1. [`serve`] opens the data folder and its store and binds the MASA and the line.
+//! 2. The caller is told where they really listen ([`Ready`]).
+//! 3. Every minute the listeners' certificates are looked at: what has lived two thirds of its life
+//!    is renewed without a restart.
+//! 4. When told to stop, no connection is accepted, requests in flight finish, the store closes.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::watch;
+use vouchsafe_net::{
+    BindError, ClientAuth, Clock, Limits, ReloadableIdentity, Server, ServerOptions,
+};
+
+use crate::config::ListenerConfig;
+use crate::factory::{Factory, FactoryError, off_thread};
+use crate::home::HomeError;
+use crate::masa::Masa;
+
+/// How often certificates are looked at.
+const RENEWAL_CHECK: Duration = Duration::from_secs(60);
+
+/// Largest body that is read, in bytes: a revocation list of some 20,000 entries.
+pub(crate) const BODY_BYTES: usize = 1024 * 1024;
+
+/// Where the manufacturer listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ready {
+    /// Always `manufacturer`.
+    pub ready: &'static str,
+    /// The MASA's address.
+    pub masa: String,
+}
+
+/// Why the manufacturer did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The data folder or the store cannot be used.
+    #[error(transparent)]
+    Factory(#[from] FactoryError),
+    /// A listener cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+impl From<HomeError> for ServeError {
+    fn from(error: HomeError) -> Self {
+        Self::Factory(error.into())
+    }
+}
+
+/// Serves until `stop` is ready. `ready` is called once the listeners are bound.
+///
+/// # Errors
+/// [`ServeError`], before anything was served.
+pub async fn serve(
+    dir: &Path,
+    clock: Clock,
+    ready: impl FnOnce(&Ready),
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    vouchsafe_net::raise_open_files_limit();
+    let factory = Factory::open(dir, clock).await?;
+    let served = run(&factory, ready, stop).await;
+    factory.close().await;
+    served
+}
+
+async fn run(
+    factory: &Factory,
+    ready: impl FnOnce(&Ready),
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let config = &factory.home.config;
+    // 1
+    let masa_identity = ReloadableIdentity::new(factory.home.masa_identity()?);
+    let masa = bind(
+        factory,
+        "masa",
+        &config.masa,
+        &masa_identity,
+        ClientAuth::Optional,
+    )
+    .await?;
+    // 2
+    ready(&Ready {
+        ready: "manufacturer",
+        masa: format!("https://{}", masa.local_addr()),
+    });
+    let (stopping, stopped) = watch::channel(false);
+    let wait = |mut stopped: watch::Receiver<bool>| async move {
+        // An error means that the sender is gone, which is a reason to stop as well.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    let renewal = renew(factory, &masa_identity, wait(stopped.clone()));
+    let routes = Masa::new(factory.clone()).routes();
+    let serving = masa.serve(routes, wait(stopped.clone()));
+    let stop = async {
+        stop.await;
+        let _ = stopping.send(true);
+    };
+    // 4
+    tokio::join!(serving, renewal, stop);
+    Ok(())
+}
+
+async fn bind(
+    factory: &Factory,
+    name: &'static str,
+    config: &ListenerConfig,
+    identity: &ReloadableIdentity,
+    client_auth: ClientAuth,
+) -> Result<Server, BindError> {
+    let mut options = ServerOptions::new(name, identity.clone(), client_auth);
+    options.limits = Limits {
+        connections: config.max_connections,
+        body_bytes: BODY_BYTES,
+        ..Limits::default()
+    };
+    options.clock = factory.clock.clone();
+    Server::bind(config.listen, options).await
+}
+
+/// Step 3.
+async fn renew(factory: &Factory, masa: &ReloadableIdentity, stop: impl Future<Output = ()>) {
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        tokio::select! {
+            () = stop.as_mut() => return,
+            () = tokio::time::sleep(RENEWAL_CHECK) => {}
+        }
+        let here = factory.clone();
+        match off_thread(move || here.home.masa_identity()).await {
+            Ok(Ok(identity)) => {
+                if identity.chain().first() != masa.current().chain().first() {
+                    masa.replace(identity);
+                }
+            }
+            Ok(Err(error)) => tracing::error!(%error, "a certificate cannot be renewed"),
+            Err(error) => tracing::error!(%error, "a certificate cannot be renewed"),
+        }
+    }
+}
