@@ -1,1 +1,51 @@
-//! The device: pledge, key store, renewals.
+//! The device: pledge (RFC 8995), key store, renewals (RFC 7030).
+//!
+//! An [`Agent`] lives in a folder:
+//!
+//! | | what | written by |
+//! | --- | --- | --- |
+//! | `birth/` | who the device is, see [`birth`] | the factory, or `vouchsafe-agent birth`; never wiped |
+//! | `agent.toml` | [`Config`], optional | its owner or maker |
+//! | `keys/`, `sealing.key` | private keys, unless the birth folder names another key store | the factory and the agent |
+//! | `state/` | what it has become, see [`folder`] | the agent; wiped by [`Agent::reset`] |
+//!
+//! # What it does
+//!
+//! 1. Finds registrars: those configured, then those that mDNS shows. All of it is hostile until a
+//!    voucher says otherwise.
+//! 2. Tries one after the other, each a whole attempt on **one** TLS connection (see the page of
+//!    `attempt`); one that fails is put aside, twice as long each time, and the next is tried.
+//! 3. Installs key, certificate and anchors as one file, then reports on a new connection.
+//! 4. Renews after two thirds of the certificate's life, with a new key; long after its end with the
+//!    birth certificate, and if that is refused by joining again.
+//!
+//! # Decisions
+//!
+//! * What cannot be repeated is written down before it is done, so that a device that loses power at
+//!   any moment goes on where it stood.
+//! * A device whose clock is wrong takes the time from the voucher that answers its nonce
+//!   (RFC 8995 §2.6.1), if its maker says that the clock is not to be trusted, or if the clock
+//!   shows a time before the device was made.
+//! * A request is bound to its connection only where the domain asks for it or configuration says
+//!   so: one that is not can be repeated to the letter, and nothing is issued twice.
+
+mod agent;
+mod attempt;
+pub mod birth;
+mod candidate;
+mod config;
+mod device;
+mod discover;
+mod error;
+mod event;
+pub mod folder;
+mod keys;
+mod random;
+mod renew;
+mod session;
+
+pub use agent::{Agent, CredentialStatus, Status, status};
+pub use candidate::{Candidate, Found, MAX_CANDIDATES};
+pub use config::{ChannelBinding, ClockTrust, Config, Nonceless, VoucherForm};
+pub use error::{AgentError, Failure, LocalError, Step, UnusableCertificate};
+pub use event::{Event, Events, Record};

@@ -1,0 +1,468 @@
+//! The agent: which network is tried when, and when the credential is renewed.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use vouchsafe_net::{Clock, Origin};
+
+use crate::attempt;
+use crate::birth::Birth;
+use crate::candidate::{Aside, Candidate, Found, add};
+use crate::config::Config;
+use crate::device::{Device, corrected};
+use crate::discover;
+use crate::error::{AgentError, Failure, LocalError};
+use crate::event::{Event, Events};
+use crate::folder::{AttemptEnd, Credential, Folder, read_attempts, read_credential, read_pending};
+use crate::keys::Keys;
+use crate::random;
+use crate::renew;
+
+/// How many attempts [`Status`] shows.
+const STATUS_ATTEMPTS: usize = 10;
+
+/// The longest sleep in one go: clocks are set, laptops suspended.
+const LONGEST_SLEEP: Duration = Duration::from_secs(600);
+
+/// A device with its folder, which no other agent can use meanwhile.
+#[derive(Debug)]
+pub struct Agent {
+    device: Device,
+}
+
+/// What the device has, for people and programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The product's serial number.
+    pub serial: String,
+    /// What kind of device it is.
+    pub model: String,
+    /// `new`, `joining` (a voucher is outstanding), `onboarded`, `renewal-due` or `expired`.
+    pub state: &'static str,
+    /// The credential in force.
+    pub credential: Option<CredentialStatus>,
+    /// How many networks owe an answer.
+    pub outstanding: usize,
+    /// How the last attempts ended, oldest first.
+    pub attempts: Vec<AttemptEnd>,
+}
+
+/// The credential in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CredentialStatus {
+    /// Serial number of the certificate, hexadecimal.
+    pub serial: String,
+    /// Its subject.
+    pub subject: String,
+    /// Its issuer.
+    pub issuer: String,
+    /// Start of its validity.
+    pub not_before: Timestamp,
+    /// End of its validity.
+    pub not_after: Timestamp,
+    /// When it is renewed: after two thirds of its life.
+    pub renew_at: Timestamp,
+    /// Whether the registrar was told that it works.
+    pub reported: bool,
+    /// Who issued it.
+    pub registrar: String,
+    /// Label of its key in the key store.
+    pub key: String,
+}
+
+impl Credential {
+    /// Two thirds of the way from the start of its validity to the end.
+    pub(crate) fn renew_at(&self) -> Timestamp {
+        let (start, end) = (self.leaf.not_before(), self.leaf.not_after());
+        let life = end.duration_since(start);
+        start.checked_add(life / 3 * 2).unwrap_or(end)
+    }
+
+    /// Who issued it.
+    pub(crate) fn origin(&self) -> Result<Origin, LocalError> {
+        self.stored
+            .registrar
+            .parse()
+            .map_err(|error: vouchsafe_net::OriginError| {
+                LocalError::damaged(Path::new("credential.json"), error)
+            })
+    }
+}
+
+/// What the device in `dir` has. Reads only, also while an agent is at work.
+///
+/// # Errors
+/// [`LocalError`] with the file.
+pub fn status(dir: &Path, clock: &Clock) -> Result<Status, LocalError> {
+    let birth = Birth::open(dir)?;
+    let credential = read_credential(dir)?;
+    let outstanding = read_pending(dir)?.len();
+    let state = match &credential {
+        None if outstanding > 0 => "joining",
+        None => "new",
+        Some(credential) => {
+            let now = corrected(clock.now(), credential.stored.clock_correction);
+            if now > credential.leaf.not_after() {
+                "expired"
+            } else if now >= credential.renew_at() {
+                "renewal-due"
+            } else {
+                "onboarded"
+            }
+        }
+    };
+    Ok(Status {
+        serial: birth.device.serial,
+        model: birth.device.model,
+        state,
+        credential: credential.map(|credential| CredentialStatus {
+            serial: credential.leaf.serial_hex(),
+            subject: credential.leaf.subject_text(),
+            issuer: credential.leaf.issuer_text(),
+            not_before: credential.leaf.not_before(),
+            not_after: credential.leaf.not_after(),
+            renew_at: credential.renew_at(),
+            reported: credential.stored.reported,
+            registrar: credential.stored.registrar,
+            key: credential.stored.label,
+        }),
+        outstanding,
+        attempts: read_attempts(dir, STATUS_ATTEMPTS)?,
+    })
+}
+
+impl Agent {
+    /// Opens the device in `dir`.
+    ///
+    /// # Errors
+    /// [`LocalError`]: no birth folder, another agent at work, a key store that does not open.
+    pub async fn open(
+        dir: impl Into<PathBuf>,
+        config: Config,
+        clock: Clock,
+        events: Events,
+    ) -> Result<Self, LocalError> {
+        let dir = dir.into();
+        config.check()?;
+        let birth = Birth::open(&dir)?;
+        let folder = Folder::open(&dir)?;
+        let keys = Keys::open(birth.keys.clone(), &birth.device.label).await?;
+        let device = Device {
+            birth,
+            keys,
+            folder,
+            config,
+            clock,
+            events,
+        };
+        if let Some(credential) = device.folder.credential()? {
+            // A crash may have come between the credential and its copies.
+            device.folder.copies(&credential)?;
+        }
+        Ok(Self { device })
+    }
+
+    /// Does what is due, once: joins a network, reports a success that was not reported, or renews.
+    /// Waits where a registrar asks for it; stops when every network that was found has failed.
+    ///
+    /// # Errors
+    /// [`AgentError`]; the device's state is as whole as before.
+    pub async fn run_once(&self) -> Result<Status, AgentError> {
+        let mut aside = self.aside();
+        self.step(&mut aside, true).await?;
+        self.status().map_err(Into::into)
+    }
+
+    /// Joins a network and stays a member: reports, renews, begins anew where nothing else helps.
+    /// Ends only by an error of the device itself; drop the future to stop it at any moment.
+    ///
+    /// # Errors
+    /// [`AgentError::Local`].
+    pub async fn run(&self) -> Result<(), AgentError> {
+        let mut aside = self.aside();
+        loop {
+            let pause = match self.step(&mut aside, false).await {
+                Ok(due) => {
+                    aside = self.aside();
+                    due
+                }
+                Err(AgentError::Local(error)) => return Err(error.into()),
+                Err(_) => self.next_try(&aside)?,
+            };
+            let until = self
+                .device
+                .now()
+                .checked_add(pause)
+                .unwrap_or(Timestamp::MAX);
+            self.device.tell(Event::Sleeping { until });
+            self.sleep_until(until).await;
+        }
+    }
+
+    /// Renews the credential now.
+    ///
+    /// # Errors
+    /// [`AgentError::NotOnboarded`], or why no way worked.
+    pub async fn renew(&self) -> Result<Status, AgentError> {
+        let credential = self
+            .device
+            .folder
+            .credential()?
+            .ok_or(AgentError::NotOnboarded)?;
+        self.renewed(credential, &mut self.aside(), true).await?;
+        self.status().map_err(Into::into)
+    }
+
+    /// Wipes everything but the birth credential: keys first, so that none outlives its certificate.
+    ///
+    /// # Errors
+    /// [`LocalError`]; a reset cut short is completed by another.
+    pub async fn reset(&self) -> Result<(), LocalError> {
+        let keys = self.device.keys.delete_all_but(&[]).await?;
+        self.device.folder.wipe()?;
+        self.device.tell(Event::Reset { keys });
+        Ok(())
+    }
+
+    /// What the device has.
+    ///
+    /// # Errors
+    /// [`LocalError`] with the file.
+    pub fn status(&self) -> Result<Status, LocalError> {
+        status(self.device.folder.dir(), &self.device.clock)
+    }
+
+    /// Does what is due and says when the next thing will be.
+    async fn step(
+        &self,
+        aside: &mut Aside,
+        once: bool,
+    ) -> Result<jiff::SignedDuration, AgentError> {
+        let device = &self.device;
+        let credential = match device.folder.credential()? {
+            None => self.join(aside, once).await?,
+            Some(credential) => {
+                let now = device.corrected_now(credential.stored.clock_correction);
+                if now >= credential.renew_at() {
+                    self.renewed(credential, aside, once).await?
+                } else if credential.stored.reported {
+                    credential
+                } else {
+                    attempt::report_success(device, credential)
+                        .await
+                        .map_err(local)?
+                }
+            }
+        };
+        let now = device.corrected_now(credential.stored.clock_correction);
+        let due = credential.renew_at().duration_since(now);
+        Ok(if credential.stored.reported {
+            due
+        } else {
+            due.min(jiff::SignedDuration::from_secs(
+                device.config.retry_first.max(1).into(),
+            ))
+        })
+    }
+
+    /// Joins the first network that takes the device.
+    async fn join(&self, aside: &mut Aside, once: bool) -> Result<Credential, AgentError> {
+        let device = &self.device;
+        let mut tried: Vec<Origin> = Vec::new();
+        loop {
+            let candidates = self.candidates(None).await?;
+            device.tell(Event::Searching {
+                candidates: candidates.len(),
+            });
+            if candidates.is_empty() {
+                return Err(AgentError::NoCandidate);
+            }
+            let mut last = None;
+            let mut asked_to_wait = false;
+            for candidate in self.in_order(candidates, aside) {
+                match attempt::onboard(device, &candidate).await {
+                    Ok(credential) => return self.joined(credential).map_err(Into::into),
+                    Err(Failure::Local(error)) => return Err(error.into()),
+                    Err(failure) => {
+                        asked_to_wait |= matches!(failure, Failure::NotYet { .. });
+                        self.put_aside(aside, &candidate, &failure)?;
+                        if !tried.contains(&candidate.origin) {
+                            tried.push(candidate.origin);
+                        }
+                        last = Some(failure);
+                    }
+                }
+            }
+            if once && asked_to_wait {
+                let pause = self.next_try(aside)?;
+                let until = device.now().checked_add(pause).unwrap_or(Timestamp::MAX);
+                self.sleep_until(until).await;
+                continue;
+            }
+            return Err(match last {
+                Some(last) => AgentError::NothingWorked {
+                    tried: tried.len(),
+                    last,
+                },
+                None => AgentError::NoCandidate,
+            });
+        }
+    }
+
+    fn joined(&self, credential: Credential) -> Result<Credential, LocalError> {
+        let registrar = credential.stored.registrar.clone();
+        self.device
+            .note(&registrar, "onboarded", "", String::new())?;
+        let serial = credential.leaf.serial_hex();
+        self.device.tell(Event::Onboarded {
+            credential: serial,
+            registrar,
+        });
+        Ok(credential)
+    }
+
+    /// Renews by credential, by birth certificate, or by joining anew.
+    async fn renewed(
+        &self,
+        credential: Credential,
+        aside: &mut Aside,
+        once: bool,
+    ) -> Result<Credential, AgentError> {
+        let candidates = self.candidates(Some(&credential)).await?;
+        let candidates = self.in_order(candidates, aside);
+        match renew::renew(&self.device, credential, &candidates).await {
+            Ok(credential) => {
+                let registrar = credential.stored.registrar.clone();
+                self.device.note(&registrar, "renewed", "", String::new())?;
+                Ok(credential)
+            }
+            Err(renew::Stopped::Local(error)) => Err(error.into()),
+            Err(renew::Stopped::StartAgain) => self.join(aside, once).await,
+            Err(renew::Stopped::Later(failures)) => {
+                let tried = failures.len();
+                let mut last = None;
+                for (candidate, failure) in failures {
+                    self.put_aside(aside, &candidate, &failure)?;
+                    last = Some(failure);
+                }
+                Err(
+                    last.map_or(AgentError::NoCandidate, |last| AgentError::NothingWorked {
+                        tried,
+                        last,
+                    }),
+                )
+            }
+        }
+    }
+
+    /// Remembered, configured, discovered.
+    async fn candidates(&self, known: Option<&Credential>) -> Result<Vec<Candidate>, LocalError> {
+        let config = &self.device.config;
+        let mut candidates = Vec::new();
+        if let Some(credential) = known {
+            let origin = credential.origin()?;
+            candidates.push(Candidate {
+                origin,
+                addr: None,
+                found: Found::Remembered,
+            });
+        }
+        let configured = config.origins()?.into_iter();
+        add(
+            &mut candidates,
+            configured.map(|origin| Candidate {
+                origin,
+                addr: None,
+                found: Found::Configured,
+            }),
+        );
+        if config.mdns && known.is_none() {
+            // With somebody to try already, a short look is enough.
+            let window = match candidates.is_empty() {
+                true => config.window(),
+                false => config.window().min(Duration::from_secs(1)),
+            };
+            match discover::browse(&config.mdns_interface, window).await {
+                Ok(found) => add(&mut candidates, found),
+                Err(error) if candidates.is_empty() => return Err(error),
+                Err(error) => tracing::warn!(%error, "only configured registrars are tried"),
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// Those that are not put aside; who failed least comes first.
+    fn in_order(&self, candidates: Vec<Candidate>, aside: &Aside) -> Vec<Candidate> {
+        let now = self.device.now();
+        let mut free: Vec<_> = candidates
+            .into_iter()
+            .filter(|candidate| aside.until(&candidate.origin, now).is_none())
+            .collect();
+        free.sort_by_key(|candidate| (aside.failures(&candidate.origin), candidate.found));
+        free
+    }
+
+    fn put_aside(
+        &self,
+        aside: &mut Aside,
+        candidate: &Candidate,
+        failure: &Failure,
+    ) -> Result<(), LocalError> {
+        let now = self.device.now();
+        let pause = match failure {
+            Failure::NotYet { retry_after } => {
+                aside.come_back(&candidate.origin, now, *retry_after)
+            }
+            _ => aside.put(&candidate.origin, now, u64::from_be_bytes(random::bytes()?)),
+        };
+        let (code, section) = (failure.code(), failure.section());
+        let registrar = candidate.origin.to_string();
+        self.device
+            .note(&registrar, code, section, failure.to_string())?;
+        self.device.tell(Event::NetworkPutAside {
+            registrar,
+            code,
+            section,
+            text: failure.to_string(),
+            seconds: pause.as_secs(),
+        });
+        Ok(())
+    }
+
+    /// How long until some network may be tried again.
+    fn next_try(&self, aside: &Aside) -> Result<jiff::SignedDuration, LocalError> {
+        let now = self.device.now();
+        let first = jiff::SignedDuration::from_secs(self.device.config.retry_first.into());
+        let soonest = aside.soonest(now).map(|until| until.duration_since(now));
+        Ok(soonest.unwrap_or(first))
+    }
+
+    /// In pieces, since the machine's clock may be set or the machine sleep meanwhile.
+    async fn sleep_until(&self, until: Timestamp) {
+        loop {
+            let left = until.duration_since(self.device.now());
+            let Ok(left) = Duration::try_from(left) else {
+                return;
+            };
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
+        }
+    }
+
+    fn aside(&self) -> Aside {
+        let config = &self.device.config;
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        Aside::new(seconds(config.retry_first), seconds(config.retry_longest))
+    }
+}
+
+fn local(failure: Failure) -> AgentError {
+    match failure {
+        Failure::Local(error) => error.into(),
+        last => AgentError::NothingWorked { tried: 1, last },
+    }
+}

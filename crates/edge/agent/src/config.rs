@@ -1,0 +1,193 @@
+//! `agent.toml` in the agent's folder: every key optional, unknown keys refused.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use vouchsafe_brski::Encoding;
+use vouchsafe_brski::pledge::NoncelessVouchers;
+use vouchsafe_keystore::Algorithm;
+use vouchsafe_net::Origin;
+
+use crate::birth::read;
+use crate::error::LocalError;
+
+/// What an operator or a maker can set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Registrars to try, `https://HOST:PORT`, before those that mDNS finds.
+    pub registrars: Vec<String>,
+    /// Look for registrars by mDNS (RFC 8995 appendix B).
+    pub mdns: bool,
+    /// Where: `all`, `loopback`, or the name of an interface.
+    pub mdns_interface: String,
+    /// How vouchers are asked for.
+    pub voucher: VoucherForm,
+    /// What to think of a voucher that answers no nonce (RFC 8995 §7.2).
+    pub nonceless: Nonceless,
+    /// Whether the device's clock can be relied on. A clock that is behind the birth certificate
+    /// never is.
+    pub clock: ClockTrust,
+    /// How far the clocks of device and manufacturer may differ, in seconds, with a trusted clock.
+    pub clock_skew: u32,
+    /// `ecdsa-p256`, `ecdsa-p384` or `ed25519`, where the domain does not say.
+    pub key_algorithm: String,
+    /// Whether requests are bound to their connection (RFC 7030 §3.5).
+    pub channel_binding: ChannelBinding,
+    /// First pause after a network failed, in seconds; it doubles with each failure.
+    pub retry_first: u32,
+    /// Longest pause, in seconds.
+    pub retry_longest: u32,
+    /// How long to look for registrars before those found are tried, in milliseconds.
+    pub discovery_window: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            registrars: Vec::new(),
+            mdns: true,
+            mdns_interface: "all".to_owned(),
+            voucher: VoucherForm::Cms,
+            nonceless: Nonceless::WithClock,
+            clock: ClockTrust::Trusted,
+            clock_skew: 24 * 3600,
+            key_algorithm: Algorithm::default().name().to_owned(),
+            channel_binding: ChannelBinding::WhenAsked,
+            retry_first: 5,
+            retry_longest: 3600,
+            discovery_window: 10_000,
+        }
+    }
+}
+
+/// The encoding of voucher requests and vouchers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VoucherForm {
+    /// JSON in CMS (RFC 8366).
+    Cms,
+    /// JSON in JWS.
+    Jws,
+    /// CBOR in COSE. The MASA's own certificate must be among the anchors.
+    Cose,
+}
+
+impl VoucherForm {
+    /// The same for messages.
+    pub fn encoding(self) -> Encoding {
+        match self {
+            Self::Cms => Encoding::CmsJson,
+            Self::Jws => Encoding::JwsJson,
+            Self::Cose => Encoding::CoseCbor,
+        }
+    }
+}
+
+/// What to do about vouchers without nonce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nonceless {
+    /// Accept them if there is a trusted clock to hold their end against.
+    WithClock,
+    /// Accept them always.
+    Always,
+    /// Never.
+    Refuse,
+}
+
+impl Nonceless {
+    pub(crate) fn rule(self) -> NoncelessVouchers {
+        match self {
+            Self::WithClock => NoncelessVouchers::WithClock,
+            Self::Always => NoncelessVouchers::Always,
+            Self::Refuse => NoncelessVouchers::Refuse,
+        }
+    }
+}
+
+/// Whether the device knows the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClockTrust {
+    /// It does.
+    Trusted,
+    /// It does not: the voucher's nonce proves freshness, and its creation time becomes the
+    /// device's time (RFC 8995 §2.6.1).
+    Untrusted,
+}
+
+/// When a request carries the channel binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChannelBinding {
+    /// When csrattrs ask for it. Otherwise a request whose answer was lost can be repeated to the
+    /// letter, and the same certificate comes back.
+    WhenAsked,
+    /// Always.
+    Always,
+}
+
+impl Config {
+    /// Reads `dir/agent.toml`; the defaults when there is none.
+    ///
+    /// # Errors
+    /// [`LocalError::Damaged`] and [`LocalError::Config`].
+    pub fn read(dir: &Path) -> Result<Self, LocalError> {
+        let path = dir.join("agent.toml");
+        if !path.exists() {
+            return Ok(Self::default());
+        }
+        let config: Self =
+            toml::from_str(&read(&path)?).map_err(|error| LocalError::damaged(&path, error))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks what the types do not say.
+    ///
+    /// # Errors
+    /// [`LocalError::Config`] with the key.
+    pub fn check(&self) -> Result<(), LocalError> {
+        self.origins()?;
+        self.algorithm()?;
+        if self.retry_first > self.retry_longest {
+            let why = "must not be more than retry_longest".to_owned();
+            return Err(LocalError::Config {
+                key: "retry_first",
+                why,
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn origins(&self) -> Result<Vec<Origin>, LocalError> {
+        let parse = |text: &String| {
+            text.parse::<Origin>().map_err(|error| LocalError::Config {
+                key: "registrars",
+                why: error.to_string(),
+            })
+        };
+        self.registrars.iter().map(parse).collect()
+    }
+
+    pub(crate) fn algorithm(&self) -> Result<Algorithm, LocalError> {
+        self.key_algorithm
+            .parse()
+            .map_err(
+                |error: vouchsafe_keystore::UnknownAlgorithm| LocalError::Config {
+                    key: "key_algorithm",
+                    why: error.to_string(),
+                },
+            )
+    }
+
+    pub(crate) fn skew(&self) -> jiff::SignedDuration {
+        jiff::SignedDuration::from_secs(self.clock_skew.into())
+    }
+
+    pub(crate) fn window(&self) -> Duration {
+        Duration::from_millis(self.discovery_window.into())
+    }
+}

@@ -1,0 +1,173 @@
+//! What the agent does, as it does it: one record a step, for people who watch and for programs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// A step, with its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Record {
+    /// When, by the device's own clock.
+    pub at: Timestamp,
+    /// The product's serial number.
+    pub serial: String,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happened. Serializes as `{"event":"voucher-accepted",…}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(
+    tag = "event",
+    rename_all = "kebab-case",
+    rename_all_fields = "snake_case"
+)]
+#[non_exhaustive]
+pub enum Event {
+    /// The agent looks for a network.
+    Searching {
+        /// How many candidates it knows.
+        candidates: usize,
+    },
+    /// Provisional TLS stands (RFC 8995 §5.1).
+    Connected {
+        /// The registrar's address.
+        registrar: String,
+        /// How it was found.
+        found: &'static str,
+        /// Subject of the certificate it shows; not believed yet.
+        subject: String,
+    },
+    /// A voucher was asked for (RFC 8995 §5.2).
+    VoucherRequested {
+        /// The registrar's address.
+        registrar: String,
+        /// Whether the very same request was sent before.
+        again: bool,
+    },
+    /// The registrar asks for patience (RFC 8995 §5.6).
+    Waiting {
+        /// The registrar's address.
+        registrar: String,
+        /// In seconds.
+        retry_after: u64,
+        /// What it said.
+        said: String,
+    },
+    /// The voucher is the manufacturer's, and the connection is the domain's (RFC 8995 §5.6).
+    VoucherAccepted {
+        /// The registrar's address.
+        registrar: String,
+        /// The manufacturer's assertion.
+        assertion: &'static str,
+        /// Subject of the domain's certificate, or how its key is pinned.
+        domain: String,
+    },
+    /// The device refused the voucher or the connection, and told the registrar.
+    VoucherRefused {
+        /// The registrar's address.
+        registrar: String,
+        /// The reason's code.
+        code: &'static str,
+        /// The section it rests on.
+        section: &'static str,
+        /// For people.
+        text: String,
+    },
+    /// A certificate was asked for (RFC 8995 §5.9).
+    EnrolmentRequested {
+        /// The registrar's address.
+        registrar: String,
+    },
+    /// Key, certificate and anchors are durable.
+    CredentialInstalled {
+        /// The certificate's serial number, hexadecimal.
+        credential: String,
+        /// Its subject.
+        subject: String,
+        /// Its end.
+        not_after: Timestamp,
+        /// When it will be renewed.
+        renew_at: Timestamp,
+        /// Whether it takes the place of another.
+        renewal: bool,
+    },
+    /// Success was reported on a new connection with the new certificate (RFC 8995 §5.9.4).
+    EnrolmentReported {
+        /// The registrar's address.
+        registrar: String,
+    },
+    /// The device belongs to a domain and can work.
+    Onboarded {
+        /// The certificate's serial number, hexadecimal.
+        credential: String,
+        /// The registrar's address.
+        registrar: String,
+    },
+    /// This network did not work out for now.
+    NetworkPutAside {
+        /// The registrar's address.
+        registrar: String,
+        /// The reason's code.
+        code: &'static str,
+        /// The section it rests on.
+        section: &'static str,
+        /// For people.
+        text: String,
+        /// For how long, in seconds.
+        seconds: u64,
+    },
+    /// A renewal did not work out; the next way is tried.
+    RenewalFailed {
+        /// Which way: `credential` or `birth-certificate`.
+        with: &'static str,
+        /// The reason's code.
+        code: &'static str,
+        /// For people.
+        text: String,
+    },
+    /// Nothing to do until then.
+    Sleeping {
+        /// When the agent goes on.
+        until: Timestamp,
+    },
+    /// Everything but the birth credential is gone.
+    Reset {
+        /// How many keys were destroyed.
+        keys: usize,
+    },
+    /// The device has its birth credential.
+    Born {
+        /// `file`, `pkcs11` or `tpm`.
+        keys: &'static str,
+    },
+}
+
+/// Who is told. Cheap to clone.
+#[derive(Clone)]
+pub struct Events(Arc<dyn Fn(&Record) + Send + Sync>);
+
+impl Events {
+    /// Calls `tell` for each record, in order.
+    pub fn new(tell: impl Fn(&Record) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    /// Nobody.
+    pub fn ignored() -> Self {
+        Self::new(|_| {})
+    }
+
+    pub(crate) fn tell(&self, record: &Record) {
+        (self.0)(record);
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Events")
+    }
+}

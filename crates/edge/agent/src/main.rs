@@ -1,0 +1,2 @@
+//! `vouchsafe-agent`.
+fn main() {}
