@@ -15,6 +15,7 @@ use crate::catalogue::Manufacturers;
 use crate::config::Config;
 use crate::est::Requirements;
 use crate::home::{Home, HomeError};
+use crate::registrar::Proofs;
 
 /// How often a decision is made anew when others were faster.
 const MAX_ATTEMPTS: usize = 8;
@@ -52,6 +53,8 @@ pub struct Inner {
     pub requirements: Requirements,
     /// Which variants of BRSKI are spoken.
     pub compatibility: Compatibility,
+    /// What was proved about open connections.
+    pub(crate) proofs: Proofs,
     policy: RwLock<Arc<Policy>>,
     /// What the configuration itself claims about every device.
     standing_claims: Vec<Claim>,
@@ -118,6 +121,7 @@ impl Controller {
             requirements: Requirements::new(&config)
                 .map_err(|error| Fault::Sign(error.to_string()))?,
             compatibility: Compatibility::default(),
+            proofs: Proofs::default(),
             policy: RwLock::new(Arc::new(policy)),
             standing_claims: standing_claims(&config, home.owner, now),
             config,

@@ -265,15 +265,15 @@ impl Question<'_> {
         };
         let catalogue = self.controller.manufacturers.current();
         let known = match self.proved {
-            Proved::Birth { manufacturer, .. } => Some(Arc::clone(manufacturer)),
+            Proved::Birth(birth) => Some(Arc::clone(&birth.manufacturer)),
             Proved::Domain { .. } => catalogue.manufacturer(device.manufacturer).cloned(),
         };
         let Some(manufacturer) = known else {
             return Ok(Outcome::nobody(Refusal::UnknownManufacturer));
         };
         let identity = match self.proved {
-            Proved::Birth { certificate, .. } => EnrolIdentity::Idevid {
-                spki_sha256: Digest(certificate.public_key().sha256()),
+            Proved::Birth(birth) => EnrolIdentity::Idevid {
+                spki_sha256: Digest(birth.certificate.public_key().sha256()),
             },
             Proved::Domain { credential } => EnrolIdentity::Credential(credential),
         };

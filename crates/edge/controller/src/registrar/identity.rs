@@ -16,17 +16,8 @@ use crate::controller::Controller;
 /// A proved identity.
 #[derive(Debug)]
 pub(crate) enum Proved {
-    /// A birth certificate whose path ends in an anchor of this manufacturer.
-    Birth {
-        /// Who made the device.
-        manufacturer: Arc<KnownManufacturer>,
-        /// The path.
-        path: Verified<Path>,
-        /// The certificate.
-        certificate: Certificate,
-        /// Its name.
-        device: DeviceId,
-    },
+    /// A birth certificate whose path ends in an anchor of its manufacturer.
+    Birth(Arc<Birth>),
     /// A credential that this domain issued. Its row says whether it still counts.
     Domain {
         /// The credential.
@@ -34,11 +25,24 @@ pub(crate) enum Proved {
     },
 }
 
+/// A proved birth certificate.
+#[derive(Debug)]
+pub(crate) struct Birth {
+    /// Who made the device.
+    pub(crate) manufacturer: Arc<KnownManufacturer>,
+    /// The path.
+    pub(crate) path: Verified<Path>,
+    /// The certificate.
+    pub(crate) certificate: Certificate,
+    /// Its name.
+    pub(crate) device: DeviceId,
+}
+
 impl Proved {
     /// Whose it is.
     pub(crate) fn device(&self) -> DeviceId {
         match self {
-            Self::Birth { device, .. } => *device,
+            Self::Birth(birth) => birth.device,
             Self::Domain { credential } => credential.device,
         }
     }
@@ -71,15 +75,24 @@ pub(crate) async fn prove(
         };
     }
     let catalogue = controller.manufacturers.current();
+    if let Some(birth) = controller.proofs.find(peer.connection_id, &catalogue, now) {
+        return Ok(Some(Proved::Birth(birth)));
+    }
     match catalogue.prove(&peer.chain, now) {
         Ok((manufacturer, path)) => {
             let serial = idevid::serial_number(leaf)?;
-            Ok(Some(Proved::Birth {
+            let birth = Arc::new(Birth {
                 device: DeviceId::new(manufacturer.record.id, serial),
                 manufacturer: Arc::clone(manufacturer),
                 path,
                 certificate: leaf.clone(),
-            }))
+            });
+            let kept = Arc::clone(&birth);
+            let catalogue = Arc::clone(&catalogue);
+            controller
+                .proofs
+                .put(peer.connection_id, kept, catalogue, now);
+            Ok(Some(Proved::Birth(birth)))
         }
         Err(Some(error)) => Err(error.into()),
         Err(None) => Ok(None),

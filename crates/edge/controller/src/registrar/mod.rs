@@ -11,6 +11,7 @@
 mod answer;
 mod identity;
 mod masa;
+mod proofs;
 mod telemetry;
 mod voucher;
 
@@ -19,6 +20,7 @@ use axum::routing::post;
 
 pub(crate) use answer::{Answer, reason};
 pub(crate) use identity::{Proved, prove};
+pub(crate) use proofs::Proofs;
 
 use crate::controller::Controller;
 

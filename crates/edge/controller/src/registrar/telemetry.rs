@@ -105,7 +105,7 @@ async fn decide(
             device,
             shown: match proved {
                 Proved::Domain { credential } => Some(&**credential),
-                Proved::Birth { .. } => None,
+                Proved::Birth(_) => None,
             },
             success: report.status,
             reason,

@@ -79,24 +79,19 @@ async fn answer(
     let now = controller.clock.now();
     let encoding = encoding(headers)?;
     // 1
-    let (manufacturer, request) = match prove(controller, peer, now).await {
-        Ok(Some(Proved::Birth {
-            manufacturer,
-            path,
-            device,
-            ..
-        })) => {
+    let (birth, request) = match prove(controller, peer, now).await {
+        Ok(Some(Proved::Birth(birth))) => {
             let rules = PledgeRequestRules {
-                device: &path,
+                device: &birth.path,
                 presented: &peer.presented,
                 now,
                 skew: CLOCK_SKEW,
                 compatibility: &controller.compatibility,
             };
             match verify_pledge_request(body, encoding, &rules) {
-                Ok(request) => (manufacturer, request),
+                Ok(request) => (birth, request),
                 Err(error) => {
-                    note(controller, peer, Some(device), body, &error, now).await?;
+                    note(controller, peer, Some(birth.device), body, &error, now).await?;
                     return Err(error.into());
                 }
             }
@@ -111,7 +106,7 @@ async fn answer(
         Err(other) => return Err(other),
     };
     // 2 to 4
-    let question = Question::new(controller, &manufacturer, &request, now);
+    let question = Question::new(controller, &birth.manufacturer, &request, now);
     let outcome = controller.settle(|| question.decide()).await?;
     // 5
     match outcome.decision {
@@ -229,16 +224,24 @@ impl<'a> Question<'a> {
         }))
     }
 
-    /// Step 3 for what the MASA said. A record that somebody else settled meanwhile decides.
+    /// Step 3 for what the MASA said, on what was committed before it was asked. If that has
+    /// changed meanwhile (`again`), what is stored now decides.
     async fn decide_answer(
         &self,
         forward: &Forward,
+        again: bool,
         masa: &str,
         answer: MasaAnswer<'_>,
     ) -> Result<Outcome<vouchsafe_fleet::VoucherRecord>, Fault> {
         let store = &self.controller.store;
-        let record = store.voucher(forward.record.id).await?;
-        let device = store.device(self.device).await?;
+        let (record, device) = if again {
+            (
+                store.voucher(forward.record.id).await?,
+                store.device(self.device).await?,
+            )
+        } else {
+            (None, None)
+        };
         Ok(decide::voucher_answer(&VoucherAnswerFacts {
             now: self.controller.clock.now(),
             masa,
@@ -275,8 +278,12 @@ async fn ask_masa(question: &Question<'_>, forward: Forward) -> Result<Granted, 
             });
         }
     };
+    let mut again = false;
     let outcome = controller
-        .settle(|| question.decide_answer(&forward, &reply.masa, reply.as_answer()))
+        .settle(|| {
+            let again = std::mem::replace(&mut again, true);
+            question.decide_answer(&forward, again, &reply.masa, reply.as_answer())
+        })
         .await?;
     match outcome.decision {
         Decision::Accept(record) => Ok(Granted {
