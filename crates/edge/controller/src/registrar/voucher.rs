@@ -96,9 +96,13 @@ async fn answer(
                 }
             }
         }
-        Ok(Some(Proved::Domain { .. }) | None) => {
-            return Err(turn_away(controller, peer, body, encoding, now).await?);
+        // A voucher request is made with the birth certificate, also by a device that has another.
+        Ok(Some(Proved::Domain { credential })) => {
+            let error = Error::Refused(vouchsafe_brski::Refusal::SignerNotTlsClient);
+            note(controller, peer, Some(credential.device), body, &error, now).await?;
+            return Err(error.into());
         }
+        Ok(None) => return Err(turn_away(controller, peer, body, encoding, now).await?),
         Err(Answer::Protocol(error)) => {
             note(controller, peer, None, body, &error, now).await?;
             return Err(error.into());
@@ -324,7 +328,9 @@ async fn turn_away(
             let id = DeviceId::new(shown.id, serial);
             let strangers = controller.strangers(id, now).await?;
             // Somebody who was seen before is not written down as seen again.
-            let known = controller.store.manufacturer(shown.id).await?.is_some();
+            // Nor is this very domain, for one of its own certificates that it does not know.
+            let known = shown.id.0 == controller.owner.0
+                || controller.store.manufacturer(shown.id).await?.is_some();
             Ok(decide::voucher_request(&VoucherRequestFacts {
                 now,
                 owner: controller.owner,
