@@ -1,8 +1,9 @@
 //! What every handler works with: the store, the clock, the authority, the policy.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
 use vouchsafe_brski::Compatibility;
 use vouchsafe_fleet::decide::{MAX_STRANGERS, Outcome, Strangers};
 use vouchsafe_fleet::policy::{Input, Policy, RequestKind, Verdict};
@@ -55,6 +56,12 @@ pub struct Inner {
     pub compatibility: Compatibility,
     /// What was proved about open connections.
     pub(crate) proofs: Proofs,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// True once it is told to stop: what would go on for ever ends then.
+    pub stopping: watch::Sender<bool>,
+    /// Where devices really reach it; known once it listens.
+    registrar_url: OnceLock<String>,
     policy: RwLock<Arc<Policy>>,
     /// What the configuration itself claims about every device.
     standing_claims: Vec<Claim>,
@@ -122,6 +129,9 @@ impl Controller {
                 .map_err(|error| Fault::Sign(error.to_string()))?,
             compatibility: Compatibility::default(),
             proofs: Proofs::default(),
+            started_at: now,
+            stopping: watch::Sender::new(false),
+            registrar_url: OnceLock::new(),
             policy: RwLock::new(Arc::new(policy)),
             standing_claims: standing_claims(&config, home.owner, now),
             config,
@@ -149,6 +159,16 @@ impl Controller {
         self.manufacturers
             .replace(records, &self.registrar, &self.config.masa);
         Ok(())
+    }
+
+    /// Where devices reach the registrar: `https://host:port`; empty before it listens.
+    pub fn registrar_url(&self) -> &str {
+        self.registrar_url.get().map_or("", String::as_str)
+    }
+
+    /// Says where devices reach the registrar. The first word counts.
+    pub(crate) fn listens_at(&self, url: String) {
+        self.registrar_url.get_or_init(|| url);
     }
 
     /// The policy in force.
@@ -205,10 +225,23 @@ impl Controller {
     ///
     /// # Errors
     /// [`Fault`] of the store, or [`Fault::Contended`].
-    pub async fn settle<D, F, A>(&self, mut attempt: A) -> Result<Outcome<D>, Fault>
+    pub async fn settle<D, F, A>(&self, attempt: A) -> Result<Outcome<D>, Fault>
     where
         A: FnMut() -> F,
         F: Future<Output = Result<Outcome<D>, Fault>>,
+    {
+        self.settle_as(attempt).await
+    }
+
+    /// [`Controller::settle`] for attempts that fail in other ways as well.
+    ///
+    /// # Errors
+    /// As the attempt, and as [`Controller::settle`].
+    pub async fn settle_as<D, E, F, A>(&self, mut attempt: A) -> Result<Outcome<D>, E>
+    where
+        E: From<Fault>,
+        A: FnMut() -> F,
+        F: Future<Output = Result<Outcome<D>, E>>,
     {
         for _ in 0..MAX_ATTEMPTS {
             let mut outcome = attempt().await?;
@@ -217,10 +250,10 @@ impl Controller {
                 Err(CommitError::Conflict(conflict)) => {
                     tracing::debug!(?conflict, "decided anew");
                 }
-                Err(error) => return Err(Fault::Commit(error)),
+                Err(error) => return Err(Fault::Commit(error).into()),
             }
         }
-        Err(Fault::Contended)
+        Err(Fault::Contended.into())
     }
 
     /// Makes a commit durable; an empty one costs nothing.

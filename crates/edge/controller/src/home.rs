@@ -10,7 +10,7 @@
 //! | `admin.token` | the first API token, mode 0600 |
 //! | `store.db` | state and journal (unless configuration puts them elsewhere) |
 //!
-//! [`init`] may be repeated: what is there is kept, what is missing is made.
+//! [`initialise`] may be repeated: what is there is kept, what is missing is made.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -18,9 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use vouchsafe_fleet::OwnerId;
+use vouchsafe_fleet::{Actor, ActorKind, Owner, OwnerId, Role, Token, TokenId, decide};
 use vouchsafe_keystore::{Algorithm, KeyStore, StoreUri, write_file};
 use vouchsafe_net::{Clock, Identity};
+use vouchsafe_store::{CommitError, OpenError, ReadError, Store, StoreConfig};
 use vouchsafe_trust::{
     Authority, Certificate, Name, Profile, Signer, SubjectAltName, Validity, oid,
 };
@@ -85,6 +86,15 @@ pub enum HomeError {
         /// What is wrong.
         source: vouchsafe_net::IdentityError,
     },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] ReadError),
+    /// The store cannot be written.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
 }
 
 /// The opened data folder: configuration, authority and identities, but no store.
@@ -102,16 +112,32 @@ pub struct Home {
     clock: Clock,
 }
 
-/// Makes a data folder, or completes one that was left half made. Blocks on files and keys.
+/// Makes a data folder with its first admin token, or completes one that was left half made.
 ///
 /// # Errors
 /// [`HomeError::Present`] when there is nothing to do; else as opening.
-pub fn init(dir: &Path, config: &Config, clock: &Clock) -> Result<Home, HomeError> {
+pub async fn initialise(dir: &Path, config: &Config, clock: &Clock) -> Result<Home, HomeError> {
     config.check()?;
     let config_file = dir.join("config.toml");
     if config_file.exists() {
         return Err(HomeError::Present(dir.to_owned()));
     }
+    let (folder, wanted, time) = (dir.to_owned(), config.clone(), clock.clone());
+    let making = tokio::task::spawn_blocking(move || make(&folder, &wanted, &time));
+    let home = making.await.map_err(|error| HomeError::Read {
+        path: dir.to_owned(),
+        source: std::io::Error::other(error),
+    })??;
+    let store = Store::open(StoreConfig::from_url(&home.store_url())?).await?;
+    let recorded = record(&home, &store, clock.now()).await;
+    store.close().await;
+    recorded?;
+    write_file(&config_file, config.to_toml().as_bytes())?;
+    Ok(home)
+}
+
+/// Keys and certificates. Blocks.
+fn make(dir: &Path, config: &Config, clock: &Clock) -> Result<Home, HomeError> {
     let keys = KeyStore::open_uri(&key_store_address(dir, config)?)?;
     let signer = key(&keys, "domain-ca")?;
     let ca_file = dir.join("domain-ca.pem");
@@ -141,8 +167,42 @@ pub fn init(dir: &Path, config: &Config, clock: &Clock) -> Result<Home, HomeErro
     let home = Home::new(dir, config.clone(), authority, keys, clock.clone());
     home.registrar_identity()?;
     home.api_identity()?;
-    write_file(&config_file, config.to_toml().as_bytes())?;
     Ok(home)
+}
+
+/// This owner and the first admin token, whose secret is in the file before the folder is whole.
+async fn record(home: &Home, store: &Store, now: Timestamp) -> Result<(), HomeError> {
+    let actor = Actor::new(ActorKind::System, "init");
+    let existing = store.owner(home.owner).await?;
+    if existing.is_none() {
+        let wanted = Owner {
+            id: home.owner,
+            name: home.config.name.clone(),
+            domain_ca_der: Some(home.authority.certificate().der().to_vec()),
+            blocked: None,
+            created_at: now,
+            updated_at: now,
+        };
+        let outcome = decide::put_owner(now, &actor, None, wanted);
+        store.commit(outcome.commit).await?;
+    }
+    let token_file = home.token_file();
+    if token_file.exists() {
+        return Ok(());
+    }
+    let (secret, secret_sha256) = crate::api::new_secret();
+    let token = Token {
+        id: TokenId(random::bytes()),
+        name: "admin".to_owned(),
+        role: Role::Admin,
+        secret_sha256,
+        created_at: now,
+        expires_at: None,
+        revoked_at: None,
+    };
+    let outcome = decide::create_token(now, &actor, token);
+    store.commit(outcome.commit).await?;
+    Ok(write_file(&token_file, format!("{secret}\n").as_bytes())?)
 }
 
 impl Home {

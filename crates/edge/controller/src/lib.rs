@@ -12,14 +12,18 @@
 //! | `registrar` | `/.well-known/brski` for devices, and the way to the MASA |
 //! | `est` | `/.well-known/est` |
 //! | `api` | the REST API on the contract of `vouchsafe-api` |
+//! | `discovery` | mDNS: how devices find the registrar |
+//! | `metrics` | measurements |
 //! | `serve` | listeners, reload, shutdown |
 
 mod api;
 mod catalogue;
 pub mod config;
 mod controller;
+mod discovery;
 mod est;
 mod home;
+mod metrics;
 mod random;
 mod registrar;
 mod serve;
@@ -27,7 +31,7 @@ mod serve;
 pub use catalogue::{Catalogue, KnownManufacturer, Manufacturers};
 pub use controller::{Controller, Fault};
 pub use est::Requirements;
-pub use home::{Home, HomeError, init};
+pub use home::{Home, HomeError, initialise};
 pub use serve::{Ready, ServeError, serve};
 
 /// Everything that devices reach, to be served behind TLS with an optional client certificate.

@@ -7,15 +7,17 @@
 //!    changed about manufacturers.
 //! 4. When told to stop, no connection is accepted, requests in flight finish, the store closes.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
-use vouchsafe_net::{BindError, ClientAuth, Clock, Limits, Server, ServerOptions};
+use vouchsafe_net::{BindError, ClientAuth, Clock, Limits, Origin, Server, ServerOptions};
 use vouchsafe_store::{OpenError, Store, StoreConfig};
 
 use crate::controller::{Controller, Fault};
+use crate::discovery::Announcement;
 use crate::home::{Home, HomeError};
 
 /// How often certificates are looked at.
@@ -64,6 +66,7 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     vouchsafe_net::raise_open_files_limit();
+    crate::metrics::begin();
     // 1
     let home = Home::open(dir, &clock)?;
     let store = Store::open(StoreConfig::from_url(&home.store_url())?).await?;
@@ -84,16 +87,24 @@ pub async fn serve(
 
     let api_identity = vouchsafe_net::ReloadableIdentity::new(home.api_identity()?);
     let mut api = ServerOptions::new("api", api_identity.clone(), ClientAuth::None);
+    api.limits.body_bytes = vouchsafe_api::route::IMPORT_LIMIT;
     api.clock = clock;
     let api = Server::bind(home.config.api.listen, api).await?;
     // 2
+    let registrar_config = &home.config.registrar;
+    let registrar = url(devices.local_addr(), &registrar_config.names);
+    controller.listens_at(registrar.clone());
+    let announcement = registrar_config.announce.then(|| {
+        let port = devices.local_addr();
+        Announcement::begin(port, &registrar_config.announce_on, controller.owner)
+    });
     ready(&Ready {
         ready: "controller",
-        registrar: format!("https://{}", devices.local_addr()),
-        api: format!("https://{}", api.local_addr()),
+        registrar,
+        api: url(api.local_addr(), &home.config.api.names),
     });
 
-    let (stopping, stopped) = watch::channel(false);
+    let stopped = controller.stopping.subscribe();
     let wait = |mut stopped: watch::Receiver<bool>| async move {
         // An error means that the sender is gone, which is a reason to stop as well.
         let _ = stopped.wait_for(|stop| *stop).await;
@@ -114,7 +125,11 @@ pub async fn serve(
     };
     let stop = async {
         stop.await;
-        let _ = stopping.send(true);
+        // Devices look elsewhere from now on.
+        if let Some(announcement) = announcement.flatten() {
+            announcement.withdraw().await;
+        }
+        controller.stopping.send_replace(true);
     };
     // 4
     let ((cut, cut_api), ()) = tokio::join!(serving, stop);
@@ -124,6 +139,14 @@ pub async fn serve(
     renewal.abort();
     controller.store.close().await;
     Ok(())
+}
+
+/// How others reach a listener: its address, or its first name where it listens on all addresses.
+fn url(addr: SocketAddr, names: &[String]) -> String {
+    match names.first() {
+        Some(name) if addr.ip().is_unspecified() => Origin::new(name, addr.port()).to_string(),
+        _ => Origin::from(addr).to_string(),
+    }
 }
 
 /// Step 3.

@@ -13,7 +13,7 @@ use vouchsafe_api::route::{Access, Route};
 use vouchsafe_api::{Code, Problem, Role, may};
 use vouchsafe_fleet::{Actor, ActorKind, Digest, Token};
 
-use super::problem;
+use super::problem::Failure;
 use crate::controller::Controller;
 use crate::random;
 
@@ -71,7 +71,7 @@ pub(super) async fn check(
     }
 }
 
-async fn caller(guard: &Guard, headers: &HeaderMap) -> Result<Caller, Problem> {
+async fn caller(guard: &Guard, headers: &HeaderMap) -> Result<Caller, Failure> {
     let missing = |detail: &str| {
         Problem::new(Code::Unauthenticated, detail).next_step(
             "send `Authorization: Bearer …`; the first token is in the data folder's admin.token",
@@ -91,8 +91,7 @@ async fn caller(guard: &Guard, headers: &HeaderMap) -> Result<Caller, Problem> {
         .controller
         .store
         .token_by_secret(Digest::of(secret.as_bytes()))
-        .await
-        .map_err(problem::of_read)?
+        .await?
         .filter(|token| token.is_valid(guard.controller.clock.now()))
         .ok_or_else(|| missing("the token is unknown, has run out, or was revoked"))?;
     let role = role(token.role);
@@ -104,7 +103,8 @@ async fn caller(guard: &Guard, headers: &HeaderMap) -> Result<Caller, Problem> {
                 guard.route.id.replace('_', " ")
             ),
         )
-        .next_step("ask an admin for a token with another role"));
+        .next_step("ask an admin for a token with another role")
+        .into());
     }
     Ok(Caller { token, role })
 }

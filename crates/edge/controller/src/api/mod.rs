@@ -6,23 +6,69 @@
 //! 3. The answer is a type of the contract, or a `Problem`.
 
 mod auth;
+mod credential;
+mod device;
+mod import;
+mod journal;
 mod problem;
+mod release;
+mod request;
+mod sign;
+mod site;
+mod status;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::middleware;
 use axum::routing::{MethodFilter, on};
-use vouchsafe_api::route::{Method, Route};
+use vouchsafe_api::route::{self, Method, Route};
+use vouchsafe_api::{Code, Page, Problem};
+use vouchsafe_fleet::Commit;
+use vouchsafe_trust::Certificate;
 
-pub(crate) use auth::Caller;
+pub(crate) use auth::{Caller, new_secret};
 
 use crate::controller::Controller;
 
 /// All routes.
 pub(crate) fn routes(controller: &Controller) -> Router<Controller> {
-    let _ = controller;
-    Router::new()
+    let mut router = Router::new();
+    macro_rules! mount {
+        ($($route:ident => $handler:path;)*) => {
+            $(router = mount(router, controller, &route::$route, $handler);)*
+        };
+    }
+    mount! {
+        LIST_DEVICES => device::list_devices;
+        CLAIM_DEVICE => device::claim_device;
+        IMPORT_DEVICES => import::import_devices;
+        IMPORT_MANIFEST => import::import_manifest;
+        SHOW_DEVICE => device::show_device;
+        APPROVE_DEVICE => device::approve_device;
+        DENY_DEVICE => device::deny_device;
+        REVOKE_DEVICE => device::revoke_device;
+        QUARANTINE_DEVICE => device::quarantine_device;
+        RESTORE_DEVICE => device::restore_device;
+        RELEASE_DEVICE => release::release_device;
+        RETIRE_DEVICE => device::retire_device;
+        DEVICE_JOURNAL => device::device_journal;
+        SHOW_SITE => site::show_site;
+        LIST_OWNERS => site::list_owners;
+        ADD_OWNER => site::add_owner;
+        READ_JOURNAL => journal::read_journal;
+        VERIFY_JOURNAL => journal::verify_journal;
+        SHOW_STATUS => status::show_status;
+        SHOW_OPENAPI => status::show_openapi;
+        HEALTHZ => status::healthz;
+        READYZ => status::readyz;
+        METRICS => status::show_metrics;
+    }
+    router
+        .fallback(async || Problem::new(Code::NotFound, "there is no such path"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(Code::MethodNotAllowed, "this path has other methods")
+        })
 }
 
 /// One route of the contract: its handler behind its access rule and its body limit.
@@ -50,4 +96,38 @@ where
         .layer(DefaultBodyLimit::max(route.body_limit))
         .layer(middleware::from_fn_with_state(guard, auth::check));
     router.route(route.path, handler)
+}
+
+/// A page of a list, and where the next one begins: behind the last item of a full page.
+fn page<S, T>(
+    rows: Vec<S>,
+    limit: u32,
+    key: impl Fn(&S) -> String,
+    shown: impl Fn(S) -> T,
+) -> Page<T> {
+    let full = rows.len() >= limit as usize;
+    let next = rows.last().filter(|_| full).map(key);
+    Page {
+        items: rows.into_iter().map(shown).collect(),
+        next,
+    }
+}
+
+/// Everything of `more` behind everything of `all`.
+fn append(all: &mut Commit, more: Commit) {
+    all.guards.extend(more.guards);
+    all.changes.extend(more.changes);
+    all.entries.extend(more.entries);
+}
+
+/// A count as the contract has it.
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A certificate for people; empty when it cannot be read.
+fn pem_of(der: &[u8]) -> String {
+    Certificate::from_der(der)
+        .map(|certificate| certificate.pem())
+        .unwrap_or_default()
 }
