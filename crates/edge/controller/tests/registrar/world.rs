@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::State as Shared;
 use axum::http::{Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::post;
@@ -22,7 +22,7 @@ use vouchsafe_brski::{
     Compatibility, Encoding, Nonce, PATH_REQUEST_VOUCHER, PATH_VOUCHER_STATUS, est,
 };
 use vouchsafe_controller::config::Config;
-use vouchsafe_controller::{Controller, Home, device_router, init};
+use vouchsafe_controller::{Controller, Home, device_router, initialise};
 use vouchsafe_fleet::decide::{self, ClaimFacts};
 use vouchsafe_fleet::{
     Actor, ActorKind, Credential, Device, DeviceId, Entry, IdevidRules, Manufacturer,
@@ -85,16 +85,23 @@ impl World {
         let mut config = Config::default();
         config.keys.store = "file:keys?sealing-key=sealing.key".to_owned();
         configure(&mut config);
-        init(dir.path(), &config, &clock).unwrap();
+        initialise(dir.path(), &config, &clock).await.unwrap();
         let home = Home::open(dir.path(), &clock).unwrap();
-        let store = Store::open(StoreConfig::from_url(&home.store_url()).unwrap()).await.unwrap();
+        let store = Store::open(StoreConfig::from_url(&home.store_url()).unwrap())
+            .await
+            .unwrap();
         let controller = Controller::new(&home, store, clock.clone()).await.unwrap();
 
-        let mut options =
-            ServerOptions::new("registrar", controller.registrar.clone(), ClientAuth::Optional);
+        let mut options = ServerOptions::new(
+            "registrar",
+            controller.registrar.clone(),
+            ClientAuth::Optional,
+        );
         options.limits.body_bytes = 128 * 1024;
-        let server = Server::bind("127.0.0.1:0".parse().unwrap(), options).await.unwrap();
-        let registrar = Origin::new("127.0.0.1", server.local_addr().port()).unwrap();
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), options)
+            .await
+            .unwrap();
+        let registrar = Origin::new("127.0.0.1", server.local_addr().port());
         let (stop, stopped) = oneshot::channel::<()>();
         let router = device_router(controller.clone());
         tokio::spawn(server.serve(router, async { drop(stopped.await) }));
@@ -174,14 +181,24 @@ impl World {
 
     /// The last entry of a chain.
     pub async fn last_entry(&self, subject: Subject) -> Entry {
-        let chain = self.controller.store.journal(subject, 0, 1000).await.unwrap();
-        chain.last().expect("a journal entry").entry().unwrap()
+        let chain = self
+            .controller
+            .store
+            .journal(subject, 0, 1000)
+            .await
+            .unwrap();
+        let last = chain.last().expect("a journal entry");
+        last.sealed.entry().unwrap()
     }
 
     /// The codes of the reasons in the last entry about a device.
     pub async fn last_reasons(&self, serial: &str) -> Vec<String> {
         let entry = self.last_entry(Subject::Device(self.id(serial))).await;
-        entry.reasons.into_iter().map(|reason| reason.code).collect()
+        entry
+            .reasons
+            .into_iter()
+            .map(|reason| reason.code)
+            .collect()
     }
 
     pub async fn connect(&self, who: Option<&Birth>) -> Connection {
@@ -190,7 +207,10 @@ impl World {
             let identity = Identity::new(who.chain.clone(), who.signer.clone()).unwrap();
             options = options.with_identity(identity);
         }
-        Connector::new(options).connect(&self.registrar).await.unwrap()
+        Connector::new(options)
+            .connect(&self.registrar)
+            .await
+            .unwrap()
     }
 
     /// A connection and the good request that belongs to it.
@@ -272,10 +292,14 @@ impl Maker {
         let key = new_key();
         let mut profile = Profile::tls_server(Name::common("MASA").unwrap(), &[]);
         profile.subject_alt_names = vec![SubjectAltName::Ip(vec![127, 0, 0, 1])];
-        let leaf = authority.issue(&profile, key.public_key(), &[3; 16], years(5)).unwrap();
+        let leaf = authority
+            .issue(&profile, key.public_key(), &[3; 16], years(5))
+            .unwrap();
         let identity = Identity::new(vec![leaf], key).unwrap();
         let options = ServerOptions::new("masa", identity, ClientAuth::Optional);
-        let server = Server::bind("127.0.0.1:0".parse().unwrap(), options).await.unwrap();
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), options)
+            .await
+            .unwrap();
         let masa_url = format!("127.0.0.1:{}", server.local_addr().port());
         let router = axum::Router::new()
             .route(PATH_REQUEST_VOUCHER, post(masa_answers))
@@ -283,7 +307,15 @@ impl Maker {
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(server.serve(router, async { drop(stopped.await) }));
         let id = ManufacturerId::of_anchor(authority.certificate().public_key().spki_der());
-        (Self { authority, id, masa, masa_url }, stop)
+        (
+            Self {
+                authority,
+                id,
+                masa,
+                masa_url,
+            },
+            stop,
+        )
     }
 
     pub fn device(&self, serial: &str) -> Birth {
@@ -292,14 +324,22 @@ impl Maker {
         let signer = new_key();
         let leaf = self
             .authority
-            .issue(&profile, signer.public_key(), &[9; 16], Validity::without_end(past()))
+            .issue(
+                &profile,
+                signer.public_key(),
+                &[9; 16],
+                Validity::without_end(past()),
+            )
             .unwrap();
-        Birth { chain: vec![leaf], signer }
+        Birth {
+            chain: vec![leaf],
+            signer,
+        }
     }
 }
 
 async fn masa_answers(
-    State(masa): State<Arc<Masa>>,
+    Shared(masa): Shared<Arc<Masa>>,
     Extension(peer): Extension<Peer>,
     body: Bytes,
 ) -> axum::response::Response {
@@ -341,10 +381,20 @@ async fn masa_answers(
         pin: Pin::LowestCa,
         last_renewal: None,
     };
-    let issued =
-        issue_voucher(&request, &terms, encoding, &masa.chain, &*masa.signer, &compatibility)
-            .unwrap();
-    ([(header::CONTENT_TYPE, encoding.media_type())], issued.bytes).into_response()
+    let issued = issue_voucher(
+        &request,
+        &terms,
+        encoding,
+        &masa.chain,
+        &*masa.signer,
+        &compatibility,
+    )
+    .unwrap();
+    (
+        [(header::CONTENT_TYPE, encoding.media_type())],
+        issued.bytes,
+    )
+        .into_response()
 }
 
 pub async fn ask(line: &mut Connection, body: &[u8], encoding: Encoding) -> Response<Bytes> {
@@ -353,7 +403,13 @@ pub async fn ask(line: &mut Connection, body: &[u8], encoding: Encoding) -> Resp
 
 pub async fn enroll(line: &mut Connection, operation: &str, csr: &[u8]) -> Response<Bytes> {
     let path = format!("{}/{operation}", est::PATH);
-    send(line, &path, est::MEDIA_TYPE_REQUEST, est::encode_body(csr).as_bytes()).await
+    send(
+        line,
+        &path,
+        est::MEDIA_TYPE_REQUEST,
+        est::encode_body(csr).as_bytes(),
+    )
+    .await
 }
 
 pub async fn send(line: &mut Connection, path: &str, kind: &str, body: &[u8]) -> Response<Bytes> {
@@ -394,6 +450,8 @@ pub fn past() -> Timestamp {
 }
 
 pub fn years(count: i64) -> Validity {
-    let end = past().saturating_add(SignedDuration::from_hours(24 * 365 * (count + 10))).unwrap();
+    let end = past()
+        .saturating_add(SignedDuration::from_hours(24 * 365 * (count + 10)))
+        .unwrap();
     Validity::new(past(), end)
 }
