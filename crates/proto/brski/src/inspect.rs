@@ -1,5 +1,7 @@
 //! Looking into a voucher or voucher request without trusting it, for people who debug.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 use vouchsafe_trust::Certificate;
@@ -72,14 +74,19 @@ pub struct InspectedCertificate {
 /// # Errors
 /// [`Unsupported::Encoding`] for bytes of no known kind, otherwise what is malformed.
 pub fn inspect(bytes: &[u8]) -> Result<Inspection, Error> {
+    look(&binary(bytes)?, 0)
+}
+
+/// The binary form of a file that may be base64 or PEM text.
+pub(crate) fn binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
     if bytes.len() > MAX_MESSAGE_LEN * 2 {
         return Err(Malformed::TooLarge.into());
     }
     if Encoding::detect(bytes).is_some() {
-        return look(bytes, 0);
+        return Ok(bytes.into());
     }
-    let binary = crate::est::decode_body(bytes).map_err(|_| Unsupported::Encoding)?;
-    look(&binary, 0)
+    let decoded = crate::est::decode_body(bytes).map_err(|_| Unsupported::Encoding)?;
+    Ok(decoded.into())
 }
 
 impl InspectedCertificate {

@@ -30,6 +30,7 @@ pub mod csrattrs;
 mod envelope;
 mod error;
 pub mod est;
+pub mod examine;
 pub mod idevid;
 mod inspect;
 mod json;

@@ -138,17 +138,29 @@ fn check_voucher(voucher: Voucher, rules: &VoucherRules<'_>) -> Result<Voucher, 
     if voucher.serial_number != idevid::serial_number(rules.idevid)? {
         return Err(Refusal::VoucherOtherSerial.into());
     }
-    // RFC 8366 §5.3: serial numbers are unique per issuer only.
-    if let Some(issuer) = &voucher.idevid_issuer
-        && !idevid::issuer_matches(issuer, rules.idevid, rules.compatibility)
-    {
-        return Err(Refusal::VoucherOtherIssuer.into());
-    }
+    check_issuer(&voucher, rules.idevid, rules.compatibility)?;
     check_nonce(&voucher, rules)?;
-    check_dates(&voucher, rules)?;
+    check_lifetime_form(&voucher, rules.compatibility)?;
+    if let Some(now) = rules.now {
+        check_dates(&voucher, now, rules.skew)?;
+    }
     // RFC 8995 §5.6.1: a voucher without a pin leaves nothing to trust.
     pinned_keys(&voucher)?;
     Ok(voucher)
+}
+
+/// RFC 8366 §5.3: serial numbers are unique per issuer only.
+pub(crate) fn check_issuer(
+    voucher: &Voucher,
+    idevid: &Certificate,
+    compatibility: &Compatibility,
+) -> Result<(), Refusal> {
+    match &voucher.idevid_issuer {
+        Some(issuer) if !idevid::issuer_matches(issuer, idevid, compatibility) => {
+            Err(Refusal::VoucherOtherIssuer)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// RFC 8995 §5.6.1: the nonce is the one sent, or the voucher has none (§7.2).
@@ -164,21 +176,27 @@ fn check_nonce(voucher: &Voucher, rules: &VoucherRules<'_>) -> Result<(), Refusa
     }
 }
 
-/// RFC 8366 §5.3: created-on, expires-on, and that expires-on and nonce exclude each other.
-fn check_dates(voucher: &Voucher, rules: &VoucherRules<'_>) -> Result<(), Refusal> {
-    if voucher.nonce.is_some()
-        && voucher.expires_on.is_some()
-        && !rules.compatibility.accept_nonce_with_expires_on
-    {
-        return Err(Refusal::NonceWithExpiry);
+/// RFC 8366 §5.3: expires-on and nonce exclude each other, and one of them is there.
+pub(crate) fn check_lifetime_form(
+    voucher: &Voucher,
+    compatibility: &Compatibility,
+) -> Result<(), Refusal> {
+    match (&voucher.nonce, &voucher.expires_on) {
+        (Some(_), Some(_)) if !compatibility.accept_nonce_with_expires_on => {
+            Err(Refusal::NonceWithExpiry)
+        }
+        (None, None) => Err(Refusal::VoucherNoExpiry),
+        _ => Ok(()),
     }
-    if voucher.nonce.is_none() && voucher.expires_on.is_none() {
-        return Err(Refusal::VoucherNoExpiry);
-    }
-    let Some(now) = rules.now else {
-        return Ok(());
-    };
-    if later(voucher.created_on, now, rules.skew) {
+}
+
+/// RFC 8366 §5.3: created-on and expires-on.
+pub(crate) fn check_dates(
+    voucher: &Voucher,
+    now: Timestamp,
+    skew: SignedDuration,
+) -> Result<(), Refusal> {
+    if later(voucher.created_on, now, skew) {
         return Err(Refusal::VoucherFromFuture);
     }
     match voucher.expires_on {
@@ -193,7 +211,7 @@ pub(crate) fn later(date: Timestamp, now: Timestamp, skew: SignedDuration) -> bo
 }
 
 /// What a voucher pins: certificate or key, all of them naming the same key (RFC 8366bis §8).
-struct Pins {
+pub(crate) struct Pins {
     certificate: Option<Certificate>,
     key: Option<PublicKey>,
     key_sha256: Option<Vec<u8>>,
@@ -213,7 +231,7 @@ impl Pins {
     }
 }
 
-fn pinned_keys(voucher: &Voucher) -> Result<Pins, Error> {
+pub(crate) fn pinned_keys(voucher: &Voucher) -> Result<Pins, Error> {
     let certificate = voucher
         .pinned_domain_cert
         .as_deref()
@@ -261,6 +279,15 @@ fn pinned_keys(voucher: &Voucher) -> Result<Pins, Error> {
 /// this one but not valid.
 pub fn reverify_server_chain(
     voucher: &Verified<Voucher>,
+    chain: &[Certificate],
+    now: Option<Timestamp>,
+) -> Result<Verified<Path>, Error> {
+    check_server_chain(voucher, chain, now)
+}
+
+/// As [`reverify_server_chain`], also for a voucher that is only looked at.
+pub(crate) fn check_server_chain(
+    voucher: &Voucher,
     chain: &[Certificate],
     now: Option<Timestamp>,
 ) -> Result<Verified<Path>, Error> {
