@@ -1,0 +1,347 @@
+//! Devices of the inventory.
+
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use clap::{Args, Subcommand};
+use vouchsafe_api::{
+    Approve, Claim, Device, DeviceFilter, DeviceState, PageQuery, Reasoned, Release,
+    RevocationReason, Revoke,
+};
+
+use crate::failure::{Exit, Failure};
+use crate::input::{self, PageArgs, Why, words};
+use crate::output::{Printer, facts, table, word};
+use crate::remote::Api;
+use crate::{cert, journal};
+
+/// Words for [`DeviceState`].
+const STATES: &[&str] = &[
+    "provisioned",
+    "transferred",
+    "claimed",
+    "onboarding",
+    "onboarded",
+    "quarantined",
+    "released",
+    "retired",
+];
+
+/// Commands on devices. A device is named by its id, or by its serial number where that is unique.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeviceCommand {
+    /// List devices
+    List(List),
+    /// Show one device
+    Show {
+        /// Id or serial number
+        device: String,
+    },
+    /// Say that a device is ours, so that it may come in
+    Claim(ClaimArgs),
+    /// Let a waiting device in
+    Approve {
+        /// Id or serial number
+        device: String,
+        /// The segment it goes to, if policy leaves it open
+        #[arg(long)]
+        segment: Option<String>,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Keep a waiting device out
+    Deny(Change),
+    /// Take all credentials of a device back
+    Revoke {
+        /// Id or serial number
+        device: String,
+        /// The reason that revocation lists show
+        #[arg(long, value_parser = words::<RevocationReason>(cert::REASONS), default_value = "unspecified")]
+        revocation_reason: RevocationReason,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Keep a device apart
+    Quarantine(Change),
+    /// Let a quarantined device back
+    Restore(Change),
+    /// Give a device up for another owner
+    Release {
+        /// Id or serial number
+        device: String,
+        /// The next owner's id, when it is known
+        #[arg(long, value_name = "ID")]
+        next_owner: Option<String>,
+        /// Write the signed statement for the manufacturer to this file
+        #[arg(long, value_name = "FILE")]
+        statement: Option<PathBuf>,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// End a device's life
+    Retire(Change),
+    /// Show the journal of one device, from the factory to today
+    Journal {
+        /// Id or serial number
+        device: String,
+    },
+}
+
+/// `device list`
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Only devices in this state
+    #[arg(long, value_parser = words::<DeviceState>(STATES))]
+    state: Option<DeviceState>,
+    /// Only devices of this manufacturer (id)
+    #[arg(long, value_name = "ID")]
+    manufacturer: Option<String>,
+    /// Only devices with this serial number
+    #[arg(long)]
+    serial: Option<String>,
+    /// Only devices in this segment
+    #[arg(long)]
+    segment: Option<String>,
+    /// Only devices that wait for a person
+    #[arg(long)]
+    waiting: bool,
+    #[command(flatten)]
+    page: PageArgs,
+}
+
+/// A device and why it is changed.
+#[derive(Debug, Args)]
+pub(crate) struct Change {
+    /// Id or serial number
+    device: String,
+    #[command(flatten)]
+    why: Why,
+}
+
+impl Change {
+    fn body(&self) -> Reasoned {
+        Reasoned {
+            reason: self.why.reason.clone(),
+        }
+    }
+}
+
+/// `device claim`
+#[derive(Debug, Args)]
+pub(crate) struct ClaimArgs {
+    /// The manufacturer's id
+    #[arg(long, value_name = "ID")]
+    manufacturer: String,
+    /// The serial number
+    #[arg(long)]
+    serial: String,
+    /// The manufacturer's name of the model
+    #[arg(long)]
+    model: Option<String>,
+    /// The segment it goes to, if policy leaves it open
+    #[arg(long)]
+    segment: Option<String>,
+    /// Why, or on which paper; goes into the journal
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+pub(crate) async fn run(
+    command: DeviceCommand,
+    api: &Api,
+    printer: Printer,
+) -> Result<Exit, Failure> {
+    let changed = match command {
+        DeviceCommand::List(list) => return show_list(list, api, printer).await,
+        DeviceCommand::Show { device } => {
+            let id = resolve(api, &device).await?;
+            api.show_device(&id).await?.value
+        }
+        DeviceCommand::Claim(claim) => {
+            api.claim_device(&Claim {
+                manufacturer: claim.manufacturer,
+                serial: claim.serial,
+                model: claim.model,
+                segment: claim.segment,
+                reason: claim.reason,
+            })
+            .await?
+        }
+        DeviceCommand::Approve {
+            device,
+            segment,
+            why,
+        } => {
+            let id = resolve(api, &device).await?;
+            let approve = Approve {
+                reason: why.reason.clone(),
+                segment,
+            };
+            api.approve_device(&id, &approve, why.version()).await?
+        }
+        DeviceCommand::Deny(change) => {
+            let id = resolve(api, &change.device).await?;
+            api.deny_device(&id, &change.body(), change.why.version())
+                .await?
+        }
+        DeviceCommand::Revoke {
+            device,
+            revocation_reason,
+            why,
+        } => {
+            let id = resolve(api, &device).await?;
+            let revoke = Revoke {
+                revocation_reason,
+                reason: why.reason.clone(),
+            };
+            api.revoke_device(&id, &revoke, why.version()).await?
+        }
+        DeviceCommand::Quarantine(change) => {
+            let id = resolve(api, &change.device).await?;
+            api.quarantine_device(&id, &change.body(), change.why.version())
+                .await?
+        }
+        DeviceCommand::Restore(change) => {
+            let id = resolve(api, &change.device).await?;
+            api.restore_device(&id, &change.body(), change.why.version())
+                .await?
+        }
+        DeviceCommand::Retire(change) => {
+            let id = resolve(api, &change.device).await?;
+            api.retire_device(&id, &change.body(), change.why.version())
+                .await?
+        }
+        DeviceCommand::Release {
+            device,
+            next_owner,
+            statement,
+            why,
+        } => {
+            let id = resolve(api, &device).await?;
+            let release = Release {
+                reason: why.reason.clone(),
+                next_owner,
+            };
+            let released = api.release_device(&id, &release, why.version()).await?;
+            if let Some(file) = statement {
+                let bytes = BASE64_STANDARD
+                    .decode(&released.statement)
+                    .map_err(|error| {
+                        Failure::new(
+                            Exit::Internal,
+                            "statement",
+                            format!("the statement: {error}"),
+                        )
+                    })?;
+                input::write(&file, &bytes)?;
+            }
+            printer.show(&released, |released| device_text(&released.device))?;
+            printer.note("the manufacturer needs the statement: vouchsafe manufacturer release");
+            return Ok(Exit::Done);
+        }
+        DeviceCommand::Journal { device } => {
+            let id = resolve(api, &device).await?;
+            let page = api.device_journal(&id).await?;
+            printer.show(&page, |page| journal::entries_text(&page.entries))?;
+            return Ok(Exit::Done);
+        }
+    };
+    printer.show(&changed, device_text)?;
+    Ok(Exit::Done)
+}
+
+async fn show_list(list: List, api: &Api, printer: Printer) -> Result<Exit, Failure> {
+    let filter = DeviceFilter {
+        state: list.state,
+        manufacturer: list.manufacturer,
+        serial: list.serial,
+        segment: list.segment,
+        waiting: list.waiting.then_some(true),
+    };
+    let page = list
+        .page
+        .fetch(|query| {
+            let filter = &filter;
+            async move { api.list_devices(filter, &query).await }
+        })
+        .await?;
+    printer.show(&page, |page| {
+        let rows = page.items.iter().map(|device| {
+            let state = word(&device.state);
+            [
+                device.id.clone(),
+                device.serial.clone(),
+                device.model.clone().unwrap_or_default(),
+                if device.waiting {
+                    format!("{state}, waiting")
+                } else {
+                    state
+                },
+                device.segment.clone().unwrap_or_default(),
+                device.reason.clone().unwrap_or_default(),
+            ]
+        });
+        table(["id", "serial", "model", "state", "segment", "why"], rows)
+    })?;
+    input::note_more(&page, printer);
+    Ok(Exit::Done)
+}
+
+/// The id of the device that a person names.
+async fn resolve(api: &Api, device: &str) -> Result<String, Failure> {
+    let is_id = device.len() == 32 && device.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_id {
+        return Ok(device.to_ascii_lowercase());
+    }
+    let filter = DeviceFilter {
+        serial: Some(device.to_owned()),
+        ..DeviceFilter::default()
+    };
+    let page = api.list_devices(&filter, &PageQuery::default()).await?;
+    match page.items.as_slice() {
+        [one] => Ok(one.id.clone()),
+        [] => Err(Failure::new(
+            Exit::NotFound,
+            "not-found",
+            format!("there is no device with serial number `{device}`"),
+        )
+        .next_step("`vouchsafe device list` shows what there is")),
+        several => Err(Failure::usage(format!(
+            "{} manufacturers have a device with serial number `{device}`",
+            several.len()
+        ))
+        .next_step("give the id: `vouchsafe device list --serial …` shows them")),
+    }
+}
+
+fn device_text(device: &Device) -> String {
+    facts([
+        ("id", device.id.clone()),
+        ("serial", device.serial.clone()),
+        ("model", device.model.clone().unwrap_or_default()),
+        ("manufacturer", device.manufacturer.clone()),
+        ("state", word(&device.state)),
+        (
+            "waiting",
+            if device.waiting {
+                "for a person".to_owned()
+            } else {
+                String::new()
+            },
+        ),
+        ("why", device.reason.clone().unwrap_or_default()),
+        ("owner", device.owner.clone().unwrap_or_default()),
+        ("segment", device.segment.clone().unwrap_or_default()),
+        (
+            "birth certificate",
+            device.idevid_sha256.clone().unwrap_or_default(),
+        ),
+        ("key made", device.key_origin.clone().unwrap_or_default()),
+        ("MUD URL", device.mud_url.clone().unwrap_or_default()),
+        ("journal entries", device.journal_length.to_string()),
+        ("created", device.created_at.to_string()),
+        ("changed", device.updated_at.to_string()),
+        ("version", device.version.to_string()),
+    ])
+}
