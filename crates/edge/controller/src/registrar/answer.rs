@@ -4,7 +4,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::SignedDuration;
-use vouchsafe_brski::{Error, status};
+use vouchsafe_brski::{Error, MAX_MESSAGE_LEN, Malformed, status};
 use vouchsafe_fleet::{Reason, Refusal, RefusalKind};
 
 use crate::controller::Fault;
@@ -66,7 +66,12 @@ impl From<vouchsafe_store::ReadError> for Answer {
 
 /// The reason as the journal has it.
 pub(crate) fn reason(error: &Error) -> Reason {
-    Reason::new(error.reason_code(), error.to_string(), error.section())
+    let mut text = error.to_string();
+    if matches!(error, Error::Malformed(Malformed::TooLarge)) {
+        // Whoever is refused for its size is told what would fit.
+        text.push_str(&format!(" of {MAX_MESSAGE_LEN} bytes"));
+    }
+    Reason::new(error.reason_code(), text, error.section())
 }
 
 impl IntoResponse for Answer {

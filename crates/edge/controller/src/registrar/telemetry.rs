@@ -11,9 +11,9 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use vouchsafe_brski::telemetry::StatusReport;
+use vouchsafe_brski::telemetry::{MAX_REPORT_LEN, StatusReport};
 use vouchsafe_fleet::decide::{self, Decision, EnrolStatusFacts, Outcome, VoucherStatusFacts};
-use vouchsafe_fleet::{Digest, Refusal};
+use vouchsafe_fleet::{Digest, Reason, Refusal};
 use vouchsafe_net::Peer;
 
 use super::{Answer, Proved, prove};
@@ -51,6 +51,13 @@ async fn report(
     about: About,
 ) -> Result<(), Answer> {
     // 1
+    if body.len() > MAX_REPORT_LEN {
+        let said = format!("the report is larger than {MAX_REPORT_LEN} bytes");
+        return Err(Answer::Refused {
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            reasons: vec![Reason::new("too-large", said, "RFC 8995 §5.7")],
+        });
+    }
     let report = StatusReport::from_json(body)?;
     let unknown = || {
         Answer::refused(

@@ -77,7 +77,7 @@ async fn answer(
     body: &[u8],
 ) -> Result<Granted, Answer> {
     let now = controller.clock.now();
-    let encoding = encoding(headers)?;
+    let encoding = encoding(headers);
     // 1
     let (birth, request) = match prove(controller, peer, now).await {
         Ok(Some(Proved::Birth(birth))) => {
@@ -88,7 +88,8 @@ async fn answer(
                 skew: CLOCK_SKEW,
                 compatibility: &controller.compatibility,
             };
-            match verify_pledge_request(body, encoding, &rules) {
+            let read = encoding.and_then(|encoding| verify_pledge_request(body, encoding, &rules));
+            match read {
                 Ok(request) => (birth, request),
                 Err(error) => {
                     note(controller, peer, Some(birth.device), body, &error, now).await?;
@@ -102,7 +103,10 @@ async fn answer(
             note(controller, peer, Some(credential.device), body, &error, now).await?;
             return Err(error.into());
         }
-        Ok(None) => return Err(turn_away(controller, peer, body, encoding, now).await?),
+        Ok(None) => {
+            let media_type = encoding.map_or("", Encoding::media_type);
+            return Err(turn_away(controller, peer, body, media_type, now).await?);
+        }
         Err(Answer::Protocol(error)) => {
             note(controller, peer, None, body, &error, now).await?;
             return Err(error.into());
@@ -312,7 +316,7 @@ async fn turn_away(
     controller: &Controller,
     peer: &Peer,
     body: &[u8],
-    encoding: Encoding,
+    media_type: &str,
     now: Timestamp,
 ) -> Result<Answer, Answer> {
     let (Some(leaf), Some(top)) = (peer.chain.first(), peer.chain.last()) else {
@@ -341,7 +345,7 @@ async fn turn_away(
                 idevid_spki_sha256: Digest(leaf.public_key().sha256()),
                 request_sha256: Digest::of(body),
                 nonce: "",
-                media_type: encoding.media_type(),
+                media_type,
                 device: None,
                 record: None,
                 same_nonce: None,
