@@ -30,7 +30,9 @@ pub use masa::{
     audit_log_read, masa_voucher,
 };
 pub use operate::{OperateFacts, quarantine, release, restore, retire, revoke};
-pub use stranger::{MAX_STRANGERS, STRANGER_MEMORY, ShownManufacturer, Strangers, refused_request};
+pub use stranger::{
+    MAX_STRANGERS, STRANGER_MEMORY, ShownManufacturer, Strangers, refused_request, refused_stranger,
+};
 pub use voucher::{
     ApprovalFacts, Forward, MasaAnswer, VoucherAnswerFacts, VoucherRequestFacts,
     VoucherStatusFacts, approve, deny_approval, voucher_answer, voucher_request, voucher_status,

@@ -19,6 +19,9 @@ pub const STRANGER_MEMORY: SignedDuration = SignedDuration::from_hours(24);
 /// Most strangers remembered, and so journaled, in [`STRANGER_MEMORY`].
 pub const MAX_STRANGERS: u32 = 1000;
 
+/// Of a stranger's serial number, this many characters are kept.
+const MAX_SERIAL: usize = 64;
+
 /// What is remembered of strangers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Strangers {
@@ -64,7 +67,7 @@ pub(super) struct Stranger<'a> {
 /// Refuses a stranger, and writes that down if there is room. A manufacturer that was not known
 /// becomes known as seen, so that an administrator finds it in the list.
 pub(super) fn refuse<D>(refusal: Refusal, stranger: &Stranger<'_>) -> Outcome<D> {
-    let serial: String = stranger.serial.chars().take(64).collect();
+    let serial: String = stranger.serial.chars().take(MAX_SERIAL).collect();
     let entry = Entry::new(
         Subject::Site,
         Action::UnknownSeen,
@@ -78,20 +81,33 @@ pub(super) fn refuse<D>(refusal: Refusal, stranger: &Stranger<'_>) -> Outcome<D>
         outcome.commit = Commit::default();
         return outcome;
     }
-    outcome.commit.changes.push(Change::PutSighting(Sighting {
-        device: stranger.device,
-        manufacturer: stranger.manufacturer,
+    outcome.commit.changes.push(sighting(
+        stranger.now,
+        stranger.device,
+        stranger.manufacturer,
         serial,
-        at: stranger.now,
-        expires_at: stranger
-            .now
-            .saturating_add(STRANGER_MEMORY)
-            .unwrap_or(Timestamp::MAX),
-    }));
+    ));
     if let Some(shown) = stranger.shown {
         see_manufacturer(&mut outcome.commit, &shown, stranger.now);
     }
     outcome
+}
+
+fn sighting(
+    now: Timestamp,
+    device: DeviceId,
+    manufacturer: Option<ManufacturerId>,
+    serial: String,
+) -> Change {
+    Change::PutSighting(Sighting {
+        device,
+        manufacturer,
+        serial,
+        at: now,
+        expires_at: now
+            .saturating_add(STRANGER_MEMORY)
+            .unwrap_or(Timestamp::MAX),
+    })
 }
 
 fn see_manufacturer(commit: &mut Commit, shown: &ShownManufacturer<'_>, now: Timestamp) {
@@ -122,6 +138,27 @@ fn see_manufacturer(commit: &mut Commit, shown: &ShownManufacturer<'_>, now: Tim
         )
         .with("trust", ManufacturerTrust::Seen),
     );
+}
+
+/// A request that failed a protocol rule before its sender could prove to be anybody. Like any
+/// stranger it is written down once in [`STRANGER_MEMORY`], and only while there is room, because
+/// such requests cost their sender nothing. `device` is the name that the stranger would have.
+#[must_use]
+pub fn refused_stranger(
+    now: Timestamp,
+    device: DeviceId,
+    serial: &str,
+    strangers: Strangers,
+    reason: Reason,
+    evidence: Vec<Evidence>,
+) -> Commit {
+    let serial: String = serial.chars().take(MAX_SERIAL).collect();
+    let actor = Actor::new(ActorKind::Device, serial.clone());
+    let mut commit = refused_request(now, actor, None, strangers, reason, evidence);
+    if !commit.is_empty() {
+        commit.changes.push(sighting(now, device, None, serial));
+    }
+    commit
 }
 
 /// A request that failed a protocol rule before there was anything to decide. `reason` carries

@@ -177,3 +177,20 @@ fn a_request_that_fails_a_protocol_rule_is_journaled_where_it_belongs() {
     assert_eq!(stranger.entries[0].subject, Subject::Site);
     assert!(write(None, full).is_empty());
 }
+
+#[test]
+fn a_request_of_nobody_is_journaled_once_and_remembered() {
+    let name = DeviceId::new(ManufacturerId([0; 16]), "A-1");
+    let write = |strangers| {
+        let reason = Reason::new("unsigned", "It is not signed.", "RFC 8995 §5.2");
+        refused_stranger(at(0), name, "A-1", strangers, reason, vec![])
+    };
+    let first = write(Strangers::default());
+    assert_eq!(first.entries[0].reasons[0].code, "unsigned");
+    assert!(matches!(&first.changes[..], [Change::PutSighting(seen)] if seen.device == name));
+    let again = Strangers {
+        seen: true,
+        remembered: 1,
+    };
+    assert!(write(again).is_empty());
+}

@@ -403,20 +403,25 @@ async fn note(
     };
     let serial = peer
         .certificate()
-        .and_then(Certificate::subject_serial_number);
-    let stranger = DeviceId::new(ManufacturerId([0; 16]), serial.unwrap_or_default());
-    let strangers = match &device {
-        Some(_) => Strangers::default(),
-        None => controller.strangers(stranger, now).await?,
+        .and_then(Certificate::subject_serial_number)
+        .unwrap_or("unknown");
+    let reason = reason(error);
+    let evidence = vec![Evidence::new("pledge-voucher-request", Digest::of(body))];
+    let commit = match &device {
+        Some(device) => decide::refused_request(
+            now,
+            Actor::new(ActorKind::Device, serial),
+            Some(device),
+            Strangers::default(),
+            reason,
+            evidence,
+        ),
+        None => {
+            let name = proved.unwrap_or(DeviceId::new(ManufacturerId([0; 16]), serial));
+            let strangers = controller.strangers(name, now).await?;
+            decide::refused_stranger(now, name, serial, strangers, reason, evidence)
+        }
     };
-    let commit = decide::refused_request(
-        now,
-        Actor::new(ActorKind::Device, serial.unwrap_or("unknown")),
-        device.as_ref(),
-        strangers,
-        reason(error),
-        vec![Evidence::new("pledge-voucher-request", Digest::of(body))],
-    );
     controller
         .commit(commit)
         .await
