@@ -23,7 +23,8 @@ use vouchsafe_fleet::decide::{
 };
 use vouchsafe_fleet::policy::{RequestKind, Verdict};
 use vouchsafe_fleet::{
-    Actor, ActorKind, Device, DeviceId, Digest, Evidence, ManufacturerId, Reason, VoucherId,
+    Actor, ActorKind, Commit, Device, DeviceId, Digest, Evidence, ManufacturerId, Reason,
+    VoucherId, VoucherStatus,
 };
 use vouchsafe_net::Peer;
 use vouchsafe_trust::{Certificate, Verified};
@@ -250,6 +251,24 @@ impl<'a> Question<'a> {
         } else {
             (None, None)
         };
+        // The device sent its request twice at the same time, and the other one was faster.
+        let settled = record.as_ref().filter(|record| {
+            matches!(
+                record.status,
+                VoucherStatus::Issued | VoucherStatus::Accepted
+            )
+        });
+        if let Some(record) = settled
+            && let Some(voucher) = &record.voucher
+        {
+            return Ok(Outcome {
+                decision: Decision::Replay(StoredAnswer {
+                    media_type: record.media_type.clone(),
+                    body: voucher.clone(),
+                }),
+                commit: Commit::default(),
+            });
+        }
         Ok(decide::voucher_answer(&VoucherAnswerFacts {
             now: self.controller.clock.now(),
             masa,
