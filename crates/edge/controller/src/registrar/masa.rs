@@ -38,7 +38,7 @@ pub(super) enum Unreachable {
     /// The connection failed.
     #[error("the MASA at {0} did not answer: {1}")]
     Connection(String, ClientError),
-    /// The MASA is in trouble.
+    /// The MASA is in trouble, or wants to be asked again.
     #[error("the MASA at {0} answered {1}")]
     Trouble(String, u16),
     /// The request could not be put together.
@@ -173,7 +173,9 @@ async fn post(
         .request(&origin, request)
         .await
         .map_err(|error| Unreachable::Connection(masa.to_owned(), error))?;
-    if answer.status().is_server_error() || answer.status().as_u16() == 429 {
+    // 202: it has not made up its mind (RFC 8995 §5.6). 429: it is asked too often.
+    let later = matches!(answer.status().as_u16(), 202 | 429);
+    if later || answer.status().is_server_error() {
         return Err(Unreachable::Trouble(
             masa.to_owned(),
             answer.status().as_u16(),
