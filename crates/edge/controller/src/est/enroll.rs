@@ -285,6 +285,12 @@ impl Question<'_> {
         let verdict = self.controller.verdict(kind, Some(&device), record).await?;
         let active = store.active_credentials(id).await?;
         let answered = store.credential_by_request(id, self.request_sha256).await?;
+        if answered
+            .as_ref()
+            .is_some_and(|credential| credential.spki_sha256 != self.key_spki_sha256)
+        {
+            return Ok(self.replayed(&device));
+        }
         let voucher = store.latest_voucher(id).await?;
         Ok(decide::enrol(&EnrolFacts {
             now: self.controller.clock.now(),
@@ -301,6 +307,26 @@ impl Question<'_> {
             verdict: &verdict,
             idevid_reenrol: !self.controller.config.est.refuse_idevid_renewal,
         }))
+    }
+
+    /// `serverkeygen` was called twice with the same request, or with one that `simpleenroll` has
+    /// answered: the key that was made is not kept, so there is no same answer to give.
+    fn replayed(&self, device: &Device) -> Outcome<EnrolPermit> {
+        let refusal = Refusal::Replayed;
+        Outcome {
+            decision: Decision::Refuse {
+                refusal,
+                reasons: vec![refusal.reason()],
+            },
+            commit: decide::refused_request(
+                self.controller.clock.now(),
+                Actor::new(ActorKind::Device, &device.serial),
+                Some(device),
+                Strangers::default(),
+                refusal.reason(),
+                vec![Evidence::new("csr", self.request_sha256)],
+            ),
+        }
     }
 
     /// Step 4: the CA signs, for the permit's key and no other.
