@@ -1,4 +1,4 @@
-//! Which HTTP status an error becomes (RFC 8995 §5.3, §5.6). The body is the error's text in plain UTF-8.
+//! Which HTTP status an error becomes (RFC 8995 §5.3, §5.6; RFC 7030 §4.2.3). The body is the error's text in plain UTF-8.
 
 use crate::error::{Error, Refusal, Unsupported};
 
@@ -51,6 +51,20 @@ pub fn of_masa(error: &Error) -> u16 {
             Refusal::NothingToPin | Refusal::LifetimeUnavailable | Refusal::RegistrarUnknown,
         ) => NOT_ACCEPTABLE,
         Error::Refused(_) | Error::Signature { .. } | Error::Chain { .. } => FORBIDDEN,
+        Error::Signer(_) | Error::Misuse(_) => INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// What an EST server answers to a certificate request (RFC 7030 §4.2.3 leaves the 4xx open): 400
+/// where the request must be made otherwise, 415 for a format, 401 and 403 for who asks.
+#[must_use]
+pub fn of_est(error: &Error) -> u16 {
+    match error {
+        Error::Malformed(reason) => malformed(*reason),
+        Error::Unsupported(reason) => unsupported(*reason, UNSUPPORTED_MEDIA_TYPE),
+        Error::Chain { .. } => FORBIDDEN,
+        Error::Refused(Refusal::NoTlsClientCertificate) => UNAUTHORIZED,
+        Error::Signature { .. } | Error::Refused(_) => BAD_REQUEST,
         Error::Signer(_) | Error::Misuse(_) => INTERNAL_SERVER_ERROR,
     }
 }

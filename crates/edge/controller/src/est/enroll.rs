@@ -18,7 +18,7 @@ use jiff::SignedDuration;
 use vouchsafe_brski::est::{
     self, MEDIA_TYPE_CERTS_ONLY, MEDIA_TYPE_REQUEST, MEDIA_TYPE_SERVER_KEY, ServerKey,
 };
-use vouchsafe_brski::{Error, Refusal as Rule, Unsupported};
+use vouchsafe_brski::{Error, Refusal as Rule, Unsupported, status};
 use vouchsafe_fleet::decide::{
     self, Decision, EnrolFacts, EnrolIdentity, EnrolPermit, IssuedCertificate, Outcome, Strangers,
 };
@@ -36,7 +36,7 @@ use vouchsafe_trust::{
 use crate::controller::{Controller, Fault};
 use crate::home::validity;
 use crate::random;
-use crate::registrar::{Answer, Proved, prove};
+use crate::registrar::{Answer, Proved, prove, reason};
 
 /// Which operation was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +132,11 @@ async fn enroll(
         Ok(request) => request,
         Err(error) => {
             note(controller, &proved, body, &error).await?;
-            return Err(error.into());
+            return Err(Answer::Refused {
+                status: StatusCode::from_u16(status::of_est(&error))
+                    .unwrap_or(StatusCode::BAD_REQUEST),
+                reasons: vec![reason(&error)],
+            });
         }
     };
     let (key, made_here) = match operation {
@@ -392,7 +396,7 @@ async fn note(
         Actor::new(ActorKind::Device, &device.serial),
         Some(&device),
         Strangers::default(),
-        crate::registrar::reason(error),
+        reason(error),
         vec![Evidence::new("csr", Digest::of(body))],
     );
     controller
