@@ -38,7 +38,7 @@ pub struct Status {
     /// The product's serial number.
     pub serial: String,
     /// What kind of device it is.
-    pub model: String,
+    pub model: Option<String>,
     /// `new`, `joining` (a voucher is outstanding), `onboarded`, `renewal-due` or `expired`.
     pub state: &'static str,
     /// The credential in force.
@@ -148,7 +148,7 @@ impl Agent {
         config.check()?;
         let birth = Birth::open(&dir)?;
         let folder = Folder::open(&dir)?;
-        let keys = Keys::open(birth.keys.clone(), &birth.device.label).await?;
+        let keys = Keys::open(birth.keys.clone(), &birth.device.key_label).await?;
         let device = Device {
             birth,
             keys,

@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `birth/idevid.pem` | the IDevID, then its intermediates (IEEE 802.1AR, RFC 8995 §2.3) |
 //! | `birth/masa-anchors.pem` | the anchors for vouchers, built into the device (RFC 8995 §5.6.1) |
-//! | `birth/device.toml` | [`DeviceFile`] |
+//! | `birth/device.toml` | [`DeviceFile`]; written last |
+//! | `birth/keys/`, `birth/sealing.key` | the private key, unless it is in hardware |
 
 use std::fs;
 use std::path::Path;
@@ -19,8 +20,8 @@ use crate::error::LocalError;
 /// The folder in the agent's folder.
 pub const FOLDER: &str = "birth";
 
-/// Where `birth` and the factory put keys when nothing else is asked for: sealed, and the sealing
-/// key not in the folder of the keys.
+/// Where keys are when nothing else is asked for: sealed, and the sealing key not in the folder of
+/// the keys.
 pub const DEFAULT_KEYS: &str = "file:keys?sealing-key=sealing.key";
 
 /// The largest file of a birth folder that is read, in bytes.
@@ -31,13 +32,13 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 pub struct DeviceFile {
     /// The product's serial number, as in the subject of the IDevID.
     pub serial: String,
-    /// What kind of device it is; may be empty.
-    #[serde(default)]
-    pub model: String,
-    /// Address of the key store ([`StoreUri`]); relative paths are taken from the agent's folder.
-    pub keys: String,
+    /// What kind of device it is, if its maker says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Address of the key store ([`StoreUri`]); relative paths are taken from the birth folder.
+    pub key_store: String,
     /// Label of the IDevID's key. Keys that the agent makes are called after it.
-    pub label: String,
+    pub key_label: String,
 }
 
 impl DeviceFile {
@@ -65,7 +66,7 @@ pub struct Birth {
     pub chain: Vec<Certificate>,
     /// Who may sign vouchers for this device.
     pub masa_anchors: Anchors,
-    /// Where its keys are, with absolute paths if the agent's folder was absolute.
+    /// Where its keys are.
     pub keys: StoreUri,
 }
 
@@ -87,10 +88,10 @@ impl Birth {
         let masa_anchors = Anchors::new(certificates(&anchors_file)?)
             .map_err(|error| LocalError::damaged(&anchors_file, error))?;
         let mut keys: StoreUri = device
-            .keys
+            .key_store
             .parse()
             .map_err(|error| LocalError::damaged(&device_file, error))?;
-        keys.resolve_from(dir);
+        keys.resolve_from(&folder);
         let birth = Self {
             device,
             chain,

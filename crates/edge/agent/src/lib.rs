@@ -6,8 +6,10 @@
 //! | --- | --- | --- |
 //! | `birth/` | who the device is, see [`birth`] | the factory, or `vouchsafe-agent birth`; never wiped |
 //! | `agent.toml` | [`Config`], optional | its owner or maker |
-//! | `keys/`, `sealing.key` | private keys, unless the birth folder names another key store | the factory and the agent |
 //! | `state/` | what it has become, see [`folder`] | the agent; wiped by [`Agent::reset`] |
+//!
+//! The agent's own keys are in the key store of the birth key, under labels that begin with that
+//! key's; they come and go with the certificates.
 //!
 //! # What it does
 //!
