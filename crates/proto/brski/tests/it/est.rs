@@ -25,6 +25,7 @@ fn request(content: &RequestContent) -> Verified<CertificateRequest> {
     parse_request(encode_body(&der).as_bytes()).unwrap()
 }
 
+/// RFC 8951 §3.1: white space in base64 is ignored, and bodies that are not base64 are refused.
 #[test]
 fn rfc8951_3_1_white_space_and_armour_are_read() {
     let der = CertificateRequest::build(&RequestContent::new(subject("a")), &*key()).unwrap();
@@ -59,6 +60,7 @@ fn rfc8951_3_1_white_space_and_armour_are_read() {
     ));
 }
 
+/// RFC 7030 §4.1.3, §4.2.3: CA certificates and issued ones travel in the same certs-only message.
 #[test]
 fn rfc7030_4_1_3_ca_certificates_travel_as_certs_only() {
     let world = World::new();
@@ -76,6 +78,7 @@ fn rfc7030_4_1_3_ca_certificates_travel_as_certs_only() {
     }
 }
 
+/// RFC 7030 §4.2.1: the signature proves that the sender has the key.
 #[test]
 fn rfc7030_4_2_1_a_request_without_proof_of_possession_is_refused() {
     let mut der = CertificateRequest::build(&RequestContent::new(subject("a")), &*key()).unwrap();
@@ -99,6 +102,7 @@ fn rfc7030_4_2_1_a_request_without_proof_of_possession_is_refused() {
     ));
 }
 
+/// RFC 7030 §4.2.2: a renewal asks for the subject and the names of the certificate held.
 #[test]
 fn rfc7030_4_2_2_a_renewal_keeps_subject_and_names() {
     let world = World::new();
@@ -123,6 +127,7 @@ fn rfc7030_4_2_2_a_renewal_keeps_subject_and_names() {
     }
 }
 
+/// RFC 7030 §3.5: a request made for one connection is worthless on another.
 #[test]
 fn rfc7030_3_5_a_request_bound_to_another_connection_is_refused() {
     let mut content = RequestContent::new(subject("a"));
@@ -137,6 +142,7 @@ fn rfc7030_3_5_a_request_bound_to_another_connection_is_refused() {
     assert_eq!(error.refusal(), Some(Refusal::ChannelBinding));
 }
 
+/// RFC 7030 §4.4.2: the key and its certificate are two parts of one body.
 #[test]
 fn rfc7030_4_4_2_a_server_made_key_travels_in_two_parts() {
     let world = World::new();
@@ -177,6 +183,7 @@ fn rfc7030_4_4_2_a_server_made_key_travels_in_two_parts() {
     }
 }
 
+/// RFC 7030 §3.2.2: the last segment of the path names the operation.
 #[test]
 fn operations_have_their_names() {
     for operation in Operation::ALL {
@@ -215,6 +222,7 @@ fn own() -> RequestContent {
     own
 }
 
+/// RFC 9908 §3, §3.4: the template is a request with holes.
 #[test]
 fn rfc9908_3_4_a_template_is_written_read_filled_and_checked() {
     let wanted = wanted();
@@ -236,6 +244,7 @@ fn rfc9908_3_4_a_template_is_written_read_filled_and_checked() {
     }
 }
 
+/// RFC 7030 §4.5.2: the older form is a list of OIDs and attributes.
 #[test]
 fn rfc7030_4_5_2_the_older_form_says_all_but_the_subject() {
     let wanted = wanted();
@@ -278,6 +287,7 @@ fn rfc7030_4_5_2_the_example_is_read() {
     assert_eq!(read.extensions[0].oid, Oid::new_unwrap("1.3.6.1.1.1.1.22"));
 }
 
+/// RFC 8995 §5.9.2, RFC 9908 §3 and RFC 8951 §3.2: what was asked for is in the request, as asked.
 #[test]
 fn rfc8995_5_9_2_a_request_that_is_not_as_asked_is_refused() {
     let wanted = wanted();

@@ -96,6 +96,15 @@ fn deep_nesting_is_refused() {
     assert!(world.at_registrar(&bytes, Encoding::CoseCbor).is_err());
 }
 
+/// RFC 8366 §5.4: what is no signed message of a known encoding is not guessed at.
+#[test]
+fn bytes_of_no_known_encoding_are_refused_by_name() {
+    for bytes in [&b""[..], b"%%%", b"\x04\x01a", b"plain text"] {
+        let error = inspect(bytes).unwrap_err();
+        assert_eq!(error.reason_code(), "encoding-unknown", "{bytes:?}");
+    }
+}
+
 #[test]
 fn an_inspection_shows_what_the_rules_ignore() {
     let world = World::new();

@@ -133,6 +133,8 @@ fn rfc8995_5_8_2_a_domain_is_named_by_its_key_identifier() {
     assert_eq!(event.domain_id, expected);
 }
 
+/// RFC 8995 §5.7 and RFC 8995 §5.9.4: one form for the report on the voucher and that on the
+/// enrolment.
 #[test]
 fn rfc8995_5_7_reports_are_written_and_read() {
     let error = Error::from(Refusal::VoucherWrongNonce);
@@ -150,6 +152,7 @@ fn rfc8995_5_7_reports_are_written_and_read() {
     assert_eq!(other.other["pvs-details"], "x");
 }
 
+/// RFC 8995 §5.7: version and status are mandatory.
 #[test]
 fn rfc8995_5_7_malformed_reports_are_refused() {
     for text in [
@@ -248,6 +251,7 @@ fn rfc8995_5_6_an_answer_follows_accept_and_else_the_request() {
     }
 }
 
+/// RFC 8995 §2.3.2: a bare authority stands for the well-known path below it, always over HTTPS.
 #[test]
 fn rfc8995_2_3_2_masa_urls_are_completed() {
     for (written, meant) in [

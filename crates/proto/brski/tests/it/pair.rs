@@ -45,6 +45,7 @@ fn a_run_ends_in_a_pinned_connection_in_each_encoding() {
     }
 }
 
+/// RFC 8995 §2.6.1: a device without clock takes the voucher's creation as the time.
 #[test]
 fn a_pledge_without_clock_uses_the_vouchers_time() {
     let world = World::new();

@@ -246,6 +246,7 @@ fn rfc8995_5_5_5_a_device_that_claims_anothers_serial_is_refused() {
     }
 }
 
+/// RFC 8995 §5.5.6: the registrar's nonce is the pledge's own.
 #[test]
 fn rfc8995_5_5_6_another_nonce_than_the_pledges_is_refused() {
     refused(
@@ -343,6 +344,7 @@ fn rfc8995_5_5_4_a_request_without_nonce_needs_a_known_registrar() {
     }
 }
 
+/// RFC 8366 §5.3: the two exclude each other.
 #[test]
 fn rfc8366_5_3_nonce_and_expires_on_together_are_refused() {
     refused(
@@ -425,6 +427,7 @@ fn rfc8366bis_6_1_another_issuer_is_refused_and_older_spellings_are_read() {
     }
 }
 
+/// RFC 8995 §5.4: whoever connects belongs to the domain that signed.
 #[test]
 fn rfc8995_5_4_a_tls_client_of_another_domain_is_refused() {
     let world = World::new();

@@ -170,6 +170,7 @@ fn rfc8366_5_3_nonce_and_expires_on_together_are_refused() {
     }
 }
 
+/// RFC 8366 §5.3: nothing is believed after expires-on.
 #[test]
 fn rfc8366_5_3_an_expired_voucher_is_refused() {
     let nonceless = |fields: &mut Map<String, Value>, world: &World| {
@@ -379,6 +380,7 @@ fn mandatory_fields_are_missed_by_name() {
     }
 }
 
+/// RFC 8995 §3: request and voucher are two artifacts, told apart by their top-level name.
 #[test]
 fn a_request_is_no_voucher() {
     for encoding in Encoding::ALL {

@@ -202,6 +202,7 @@ fn rfc7515_4_1_11_unknown_critical_content_is_refused() {
     ));
 }
 
+/// RFC 8366 §8.4: the content type says that a voucher is inside.
 #[test]
 fn an_unknown_content_type_is_refused() {
     let world = World::new();
@@ -365,6 +366,7 @@ fn rfc8995_5_2_a_missing_nonce_is_refused() {
     assert_eq!(error.refusal(), Some(Refusal::NonceMissing));
 }
 
+/// RFC 8366 §5.3: a nonce has 8 to 32 bytes.
 #[test]
 fn rfc8366_5_3_nonces_have_8_to_32_bytes() {
     for (length, reason) in [
@@ -529,6 +531,7 @@ fn rfc8995_5_1_a_server_without_certificate_is_not_what_the_pledge_sees() {
     assert_eq!(error.refusal(), Some(Refusal::ProximityNotOurs));
 }
 
+/// RFC 8995 §3.4: each leaf has the type that the model gives it.
 #[test]
 fn malformed_content_is_refused_by_name() {
     type Edit = fn(&mut Map<String, Value>);
@@ -651,6 +654,7 @@ fn a_body_of_another_encoding_than_its_type_is_refused_with_406() {
     }
 }
 
+/// RFC 8995 §6: bodies are binary, unless a peer that sends base64 was named.
 #[test]
 fn variants_are_read_only_when_the_switch_is_on() {
     let mut world = World::new();
