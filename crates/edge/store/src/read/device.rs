@@ -79,6 +79,27 @@ impl Store {
             .transpose()
     }
 
+    /// Which of these devices there are; in no order. A thousand at once is a good number.
+    ///
+    /// # Errors
+    /// As [`Store::device`].
+    pub async fn known_devices(&self, ids: &[DeviceId]) -> Result<Vec<DeviceId>, ReadError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut values = Values::new();
+        let mut places = String::new();
+        for (index, id) in ids.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            places.push_str(&format!("{comma}${}", index + 1));
+            values.push_text(name(id.as_bytes()));
+        }
+        let sql = format!("SELECT id FROM device WHERE id IN ({places})");
+        let rows = fetch_all_text(&self.readers(), AssertSqlSafe(sql), values).await?;
+        let read = |row| Columns::of(row, "device").parsed("id");
+        rows.iter().map(read).collect()
+    }
+
     /// Devices in the order of their serial numbers, behind `after`, at most `limit`.
     ///
     /// # Errors
