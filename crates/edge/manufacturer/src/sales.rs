@@ -11,6 +11,9 @@ use crate::factory::{Factory, FactoryError, Settled, settled};
 /// Owners looked through at once when one is named.
 const PAGE: u32 = 1024;
 
+/// Sales that are made durable together.
+const SALES_AT_ONCE: usize = 64;
+
 /// Who gives a device up.
 #[derive(Debug, Clone, Copy)]
 pub enum ReleaseBy<'a> {
@@ -151,6 +154,33 @@ impl Factory {
             })
             .await?;
         accepted(outcome)
+    }
+
+    /// Records the sale of many devices, several at a time. It stops at the first that cannot be sold;
+    /// those before it are sold.
+    ///
+    /// # Errors
+    /// As [`Factory::sell`].
+    pub async fn sell_all(
+        &self,
+        actor: &Actor,
+        serials: &[String],
+        owner: &Owner,
+    ) -> Result<Vec<Device>, FactoryError> {
+        let mut sold = Vec::new();
+        for some in serials.chunks(SALES_AT_ONCE) {
+            let mut sales = tokio::task::JoinSet::new();
+            for serial in some {
+                let (factory, actor) = (self.clone(), actor.clone());
+                let (serial, owner) = (serial.clone(), owner.clone());
+                sales.spawn(async move { factory.sell(&actor, &serial, &owner).await });
+            }
+            while let Some(sale) = sales.join_next().await {
+                sold.push(sale.map_err(|_| FactoryError::Broken)??);
+            }
+        }
+        sold.sort_by(|one, other| one.serial.cmp(&other.serial));
+        Ok(sold)
     }
 
     /// Ends an ownership, so that the device can be sold again.

@@ -1,23 +1,30 @@
 //! The listeners of a manufacturer.
 //!
-//! 1. [`serve`] opens the data folder and its store and binds the MASA and the line.
+//! 1. [`serve`] opens the data folder and its store and binds the MASA, the line and the desk's
+//!    socket.
 //! 2. The caller is told where they really listen ([`Ready`]).
 //! 3. Every minute the listeners' certificates are looked at: what has lived two thirds of its life
 //!    is renewed without a restart.
 //! 4. When told to stop, no connection is accepted, requests in flight finish, the store closes.
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use axum::routing::get;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tokio::sync::watch;
 use vouchsafe_net::{
-    BindError, ClientAuth, Clock, Limits, ReloadableIdentity, Server, ServerOptions,
+    BindError, ClientAuth, Clock, Identity, Limits, ReloadableIdentity, Server, ServerOptions,
 };
+use vouchsafe_trust::Anchors;
 
 use crate::config::ListenerConfig;
+use crate::desk;
 use crate::factory::{Factory, FactoryError, off_thread};
 use crate::home::HomeError;
+use crate::line::Line;
 use crate::masa::Masa;
 
 /// How often certificates are looked at.
@@ -33,6 +40,8 @@ pub struct Ready {
     pub ready: &'static str,
     /// The MASA's address.
     pub masa: String,
+    /// The factory line's address.
+    pub line: String,
 }
 
 /// Why the manufacturer did not start.
@@ -86,25 +95,49 @@ async fn run(
         ClientAuth::Optional,
     )
     .await?;
+    let line_identity = ReloadableIdentity::new(factory.home.line_identity()?);
+    let stations = Anchors::one(factory.home.line.certificate().clone());
+    let line = bind(
+        factory,
+        "line",
+        &config.line,
+        &line_identity,
+        ClientAuth::Required(stations),
+    )
+    .await?;
+    let desk = desk::Listener::bind(factory)?;
     // 2
     ready(&Ready {
         ready: "manufacturer",
         masa: format!("https://{}", masa.local_addr()),
+        line: format!("https://{}", line.local_addr()),
     });
     let (stopping, stopped) = watch::channel(false);
     let wait = |mut stopped: watch::Receiver<bool>| async move {
         // An error means that the sender is gone, which is a reason to stop as well.
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    let renewal = renew(factory, &masa_identity, wait(stopped.clone()));
-    let routes = Masa::new(factory.clone()).routes();
-    let serving = masa.serve(routes, wait(stopped.clone()));
+    let metrics = metrics_recorder();
+    let renewal = renew(
+        factory,
+        &masa_identity,
+        &line_identity,
+        wait(stopped.clone()),
+    );
+    let masa_routes = Masa::new(factory.clone()).routes();
+    let line_routes = Line::new(factory.clone()).routes().route(
+        "/metrics",
+        get(move || async move { metrics.map_or_else(String::new, PrometheusHandle::render) }),
+    );
+    let masa = masa.serve(masa_routes, wait(stopped.clone()));
+    let line = line.serve(line_routes, wait(stopped.clone()));
+    let desk = desk.serve(factory.clone(), wait(stopped.clone()));
     let stop = async {
         stop.await;
         let _ = stopping.send(true);
     };
     // 4
-    tokio::join!(serving, renewal, stop);
+    tokio::join!(masa, line, desk, renewal, stop);
     Ok(())
 }
 
@@ -125,8 +158,25 @@ async fn bind(
     Server::bind(config.listen, options).await
 }
 
+/// Counters of this process, for the line listener: it is inside the factory, the MASA is not.
+fn metrics_recorder() -> Option<&'static PrometheusHandle> {
+    static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    let made = HANDLE.get_or_init(|| {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        // Another recorder was set before: it has the counters, and we have nothing to show.
+        metrics::set_global_recorder(recorder).ok().map(|()| handle)
+    });
+    made.as_ref()
+}
+
 /// Step 3.
-async fn renew(factory: &Factory, masa: &ReloadableIdentity, stop: impl Future<Output = ()>) {
+async fn renew(
+    factory: &Factory,
+    masa: &ReloadableIdentity,
+    line: &ReloadableIdentity,
+    stop: impl Future<Output = ()>,
+) {
     let mut stop = std::pin::pin!(stop);
     loop {
         tokio::select! {
@@ -134,14 +184,23 @@ async fn renew(factory: &Factory, masa: &ReloadableIdentity, stop: impl Future<O
             () = tokio::time::sleep(RENEWAL_CHECK) => {}
         }
         let here = factory.clone();
-        match off_thread(move || here.home.masa_identity()).await {
-            Ok(Ok(identity)) => {
-                if identity.chain().first() != masa.current().chain().first() {
-                    masa.replace(identity);
-                }
+        let both = off_thread(move || {
+            let home = &here.home;
+            Ok::<_, HomeError>((home.masa_identity()?, home.line_identity()?))
+        });
+        match both.await {
+            Ok(Ok((new_masa, new_line))) => {
+                replace(masa, new_masa);
+                replace(line, new_line);
             }
             Ok(Err(error)) => tracing::error!(%error, "a certificate cannot be renewed"),
             Err(error) => tracing::error!(%error, "a certificate cannot be renewed"),
         }
+    }
+}
+
+fn replace(present: &ReloadableIdentity, next: Identity) {
+    if next.chain().first() != present.current().chain().first() {
+        present.replace(next);
     }
 }

@@ -1,0 +1,491 @@
+//! Identities by the thousand, with keys made here.
+//!
+//! 1. Serial numbers are taken in chunks; those that have an identity already are passed over, so
+//!    that a batch that was broken off is continued by running it again.
+//! 2. All cores make keys and sign certificates for one chunk while the chunk before it is stored.
+//! 3. The keys of a chunk are made durable, then its records in one commit. A key whose record is
+//!    never stored is worthless; a record without its key would be a lost serial number.
+//!
+//! Memory holds two chunks, whatever the size of the batch.
+
+use std::collections::HashSet;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use vouchsafe_fleet::decide::{self, Decision, ProvisionFacts};
+use vouchsafe_fleet::{Actor, Commit, Device, DeviceId, Digest, KeyOrigin};
+use vouchsafe_keystore::{
+    Algorithm, BundleWriter, Permissions, SealedBundle, Sealer, generate_pkcs8,
+};
+use vouchsafe_store::CommitError;
+use vouchsafe_trust::{Certificate, IssueError, Secret, Signer, SoftwareSigner};
+
+use crate::birth::{self, Birth};
+use crate::factory::{Factory, FactoryError, off_thread};
+use crate::provision::{NewDevice, Press};
+
+/// Devices of one chunk.
+const CHUNK: usize = 1000;
+
+/// Largest list of serial numbers that is read, in bytes.
+const MAX_LIST: u64 = 256 * 1024 * 1024;
+
+/// What to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Batch {
+    /// Which serial numbers.
+    pub serials: Serials,
+    /// The model of those that the list gives none.
+    pub model: Option<String>,
+    /// The algorithm of the keys: `ecdsa-p256`, `ecdsa-p384` or `ed25519`.
+    pub algorithm: String,
+    /// Where keys and certificates go.
+    pub output: Output,
+}
+
+/// Which serial numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Serials {
+    /// A running number behind a prefix, padded with zeros to so many digits.
+    Numbered {
+        /// What stands in front.
+        prefix: String,
+        /// The first number.
+        first: u64,
+        /// How many.
+        count: u64,
+        /// Digits at least.
+        digits: usize,
+    },
+    /// A CSV file with a column `serial` and, if it likes, a column `model`.
+    List(PathBuf),
+}
+
+/// Where keys and certificates go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Output {
+    /// One sealed file with all keys, each under its SHA-256 in hexadecimal; the certificates are in
+    /// the store. [`Factory::export_birth`] makes birth folders of it.
+    Bundle {
+        /// The file; added to when it is there.
+        file: PathBuf,
+        /// What seals it; made when absent. Keep it elsewhere.
+        sealing_key: PathBuf,
+    },
+    /// One birth folder for each device, named by its serial number.
+    Folders(PathBuf),
+}
+
+/// How far a batch has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Identities made in this run.
+    pub made: u64,
+    /// Serial numbers that had one already.
+    pub passed_over: u64,
+    /// How many there are in all, where that is known beforehand.
+    pub total: Option<u64>,
+}
+
+/// A device with its key and what will be stored of it.
+struct Pressed {
+    device: Device,
+    certificate: Certificate,
+    /// Kept with its record by the bundle; in a folder it lies already.
+    key: Option<Secret>,
+    commit: Commit,
+}
+
+impl Factory {
+    /// Gives identities to many devices. Running the same batch again continues it.
+    ///
+    /// # Errors
+    /// A line of the list that cannot be used, named by its number: what came before its chunk is
+    /// stored. And what can go wrong with keys, files and store.
+    pub async fn provision_batch(
+        &self,
+        actor: &Actor,
+        batch: &Batch,
+        progress: &(dyn Fn(&Progress) + Send + Sync),
+    ) -> Result<Progress, FactoryError> {
+        let algorithm: Algorithm = batch.algorithm.parse().map_err(|_| FactoryError::List {
+            line: 0,
+            message: format!("{:?} is no key algorithm", batch.algorithm),
+        })?;
+        let mut list = List::open(batch)?;
+        let mut keeper = Keeper::open(&batch.output).await?;
+        let mut made = Progress {
+            total: list.total,
+            ..Progress::default()
+        };
+        let mut ahead: Option<tokio::task::JoinHandle<Result<Vec<Pressed>, FactoryError>>> = None;
+        loop {
+            // 1
+            let (read, chunk) = off_thread(move || {
+                let chunk = list.next_chunk();
+                (list, chunk)
+            })
+            .await?;
+            list = read;
+            let chunk = chunk?;
+            let last = chunk.is_empty();
+            let fresh = self.fresh(chunk, &batch.output, &mut made).await?;
+            // 2
+            let next = (!last).then(|| {
+                let work = press(
+                    self.clone(),
+                    actor.clone(),
+                    fresh,
+                    algorithm,
+                    batch.output.clone(),
+                );
+                tokio::spawn(work)
+            });
+            // 3
+            if let Some(pressed) = std::mem::replace(&mut ahead, next) {
+                let pressed = pressed.await.map_err(|_| FactoryError::Broken)??;
+                made.made += keeper.keep(self, pressed).await?;
+                progress(&made);
+            }
+            if ahead.is_none() {
+                progress(&made);
+                return Ok(made);
+            }
+        }
+    }
+
+    /// Makes the birth folder of a device whose key is in a bundle.
+    ///
+    /// # Errors
+    /// The bundle does not hold the key, or the folder cannot be written.
+    pub async fn export_birth(
+        &self,
+        serial: &str,
+        bundle: &Path,
+        sealing_key: &Path,
+        folder: &Path,
+    ) -> Result<(), FactoryError> {
+        let device = self.device(serial).await?;
+        let (bundle, sealing_key) = (bundle.to_owned(), sealing_key.to_owned());
+        let (folder, factory) = (folder.to_owned(), self.clone());
+        off_thread(move || {
+            let sealer = Sealer::open_existing(&sealing_key, Permissions::OwnerOnly)?;
+            let label = key_label(&device);
+            let key = SealedBundle::open(&bundle, &sealer)?.read(&label)?;
+            birth::put_key(&folder, &key)?;
+            factory.write_birth(&folder, &device)
+        })
+        .await?
+    }
+
+    /// Passes over serial numbers that have an identity; a birth folder that was left without its
+    /// certificate gets it.
+    async fn fresh(
+        &self,
+        chunk: Vec<NewDevice>,
+        output: &Output,
+        made: &mut Progress,
+    ) -> Result<Vec<NewDevice>, FactoryError> {
+        let ids: Vec<DeviceId> = chunk
+            .iter()
+            .map(|device| DeviceId::new(self.home.id, &device.serial))
+            .collect();
+        let known: HashSet<DeviceId> = self.store.known_devices(&ids).await?.into_iter().collect();
+        let mut fresh = Vec::with_capacity(chunk.len());
+        for (device, id) in chunk.into_iter().zip(ids) {
+            if !known.contains(&id) {
+                fresh.push(device);
+                continue;
+            }
+            made.passed_over += 1;
+            if let Output::Folders(folder) = output {
+                let folder = folder.join(&device.serial);
+                let unfinished =
+                    folder.join("keys").exists() && !folder.join("device.toml").exists();
+                if let (true, Some(row)) = (unfinished, self.store.device(id).await?) {
+                    let factory = self.clone();
+                    off_thread(move || factory.write_birth(&folder, &row)).await??;
+                }
+            }
+        }
+        Ok(fresh)
+    }
+
+    fn write_birth(&self, folder: &Path, device: &Device) -> Result<(), FactoryError> {
+        let leaf = Certificate::from_der(device.idevid_der.as_deref().unwrap_or_default())?;
+        let mut chain = vec![leaf];
+        chain.extend_from_slice(self.home.root.chain());
+        let birth = Birth {
+            serial: &device.serial,
+            model: device.model.as_deref(),
+            chain: &chain,
+            masa_anchors: self.home.masa_anchors.certificates(),
+        };
+        birth::write(folder, &birth)
+    }
+}
+
+/// The bundle's label of a device's key.
+fn key_label(device: &Device) -> String {
+    device
+        .idevid_spki_sha256
+        .unwrap_or(Digest::ZERO)
+        .to_string()
+}
+
+/// Step 2 for one chunk, on all cores.
+async fn press(
+    factory: Factory,
+    actor: Actor,
+    devices: Vec<NewDevice>,
+    algorithm: Algorithm,
+    output: Output,
+) -> Result<Vec<Pressed>, FactoryError> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let share = devices.len().div_ceil(cores).max(1);
+    let mut works = Vec::new();
+    for some in devices.chunks(share) {
+        let (some, factory, actor) = (some.to_vec(), factory.clone(), actor.clone());
+        let output = output.clone();
+        works.push(tokio::task::spawn_blocking(move || {
+            let press = Press::new(&factory);
+            some.into_iter()
+                .map(|device| press_one(&factory, &press, &actor, device, algorithm, &output))
+                .collect::<Result<Vec<_>, _>>()
+        }));
+    }
+    let mut pressed = Vec::with_capacity(devices.len());
+    for work in works {
+        pressed.extend(work.await.map_err(|_| FactoryError::Broken)??);
+    }
+    Ok(pressed)
+}
+
+fn press_one(
+    factory: &Factory,
+    press: &Press,
+    actor: &Actor,
+    device: NewDevice,
+    algorithm: Algorithm,
+    output: &Output,
+) -> Result<Pressed, FactoryError> {
+    let (public_key, key) = match output {
+        Output::Bundle { .. } => {
+            let key = generate_pkcs8(algorithm)?;
+            let signer = SoftwareSigner::from_pkcs8_der(key.expose()).map_err(IssueError::from)?;
+            (signer.public_key().clone(), Some(key))
+        }
+        Output::Folders(folder) => {
+            let signer = birth::key(&folder.join(&device.serial), algorithm)?;
+            (signer.public_key().clone(), None)
+        }
+    };
+    let outcome = decide::provision(&ProvisionFacts {
+        now: factory.clock.now(),
+        actor,
+        manufacturer: factory.home.id,
+        serial: &device.serial,
+        model: device.model.as_deref(),
+        mud_url: factory.home.config.mud_url(device.model.as_deref()),
+        key_origin: device.key_origin,
+        key_spki_sha256: Digest(public_key.sha256()),
+        // Both were looked up for the chunk or cannot be; the commit's guards watch over them.
+        existing: None,
+        key_holder: None,
+    });
+    let permit = match outcome.decision {
+        Decision::Accept(permit) => permit,
+        Decision::Refuse { refusal, reasons } => {
+            return Err(FactoryError::Refused { refusal, reasons });
+        }
+        Decision::Replay(_) | Decision::Wait { .. } => return Err(FactoryError::Contended),
+    };
+    let certificate = press.issue(&device, &public_key)?;
+    let outcome = permit.issue(certificate.der().to_vec());
+    match outcome.decision {
+        Decision::Accept(device) => Ok(Pressed {
+            device,
+            certificate,
+            key,
+            commit: outcome.commit,
+        }),
+        _ => Err(FactoryError::Contended),
+    }
+}
+
+/// Step 3.
+enum Keeper {
+    Bundle(Option<BundleWriter>),
+    Folders(PathBuf),
+}
+
+impl Keeper {
+    async fn open(output: &Output) -> Result<Self, FactoryError> {
+        match output.clone() {
+            Output::Folders(folder) => Ok(Self::Folders(folder)),
+            Output::Bundle { file, sealing_key } => {
+                off_thread(move || {
+                    let sealer = Sealer::open(&sealing_key, Permissions::OwnerOnly)?;
+                    // What a crash left unfinished was never promised to anybody.
+                    if file.exists() {
+                        BundleWriter::repair(&file, &sealer)?;
+                    }
+                    Ok(Self::Bundle(Some(BundleWriter::open(&file, &sealer)?)))
+                })
+                .await?
+            }
+        }
+    }
+
+    /// Stores a chunk; how many identities it made.
+    async fn keep(
+        &mut self,
+        factory: &Factory,
+        mut pressed: Vec<Pressed>,
+    ) -> Result<u64, FactoryError> {
+        if let Self::Bundle(slot) = self {
+            let Some(mut writer) = slot.take() else {
+                return Err(FactoryError::Broken);
+            };
+            let keys: Vec<(String, Secret)> = pressed
+                .iter_mut()
+                .filter_map(|one| Some((key_label(&one.device), one.key.take()?)))
+                .collect();
+            let written = off_thread(move || {
+                for (label, key) in &keys {
+                    writer.append(label, key.expose())?;
+                }
+                writer.sync().map(|()| writer)
+            })
+            .await??;
+            *slot = Some(written);
+        }
+        let mut whole = Commit::default();
+        for one in &pressed {
+            whole.guards.extend(one.commit.guards.iter().cloned());
+            whole.changes.extend(one.commit.changes.iter().cloned());
+            whole.entries.extend(one.commit.entries.iter().cloned());
+        }
+        let kept = match factory.commit(whole).await {
+            Ok(()) => pressed,
+            Err(CommitError::Conflict(_)) => one_by_one(factory, pressed).await?,
+            Err(error) => return Err(FactoryError::Commit(error)),
+        };
+        let made = kept.len() as u64;
+        if let Self::Folders(folder) = self {
+            let (folder, factory) = (folder.clone(), factory.clone());
+            off_thread(move || {
+                kept.iter().try_for_each(|one| {
+                    let mut chain = vec![one.certificate.clone()];
+                    chain.extend_from_slice(factory.home.root.chain());
+                    let birth = Birth {
+                        serial: &one.device.serial,
+                        model: one.device.model.as_deref(),
+                        chain: &chain,
+                        masa_anchors: factory.home.masa_anchors.certificates(),
+                    };
+                    birth::write(&folder.join(&one.device.serial), &birth)
+                })
+            })
+            .await??;
+        }
+        metrics::counter!("vouchsafe_identities_total", "result" => "issued").increment(made);
+        Ok(made)
+    }
+}
+
+/// Somebody else took a serial number of this chunk meanwhile: the others still get theirs.
+async fn one_by_one(
+    factory: &Factory,
+    pressed: Vec<Pressed>,
+) -> Result<Vec<Pressed>, FactoryError> {
+    let mut kept = Vec::with_capacity(pressed.len());
+    for one in pressed {
+        match factory.commit(one.commit.clone()).await {
+            Ok(()) => kept.push(one),
+            Err(CommitError::Conflict(conflict)) => {
+                tracing::warn!(serial = one.device.serial, %conflict, "no second identity");
+            }
+            Err(error) => return Err(FactoryError::Commit(error)),
+        }
+    }
+    Ok(kept)
+}
+
+/// The serial numbers still to come.
+struct List {
+    rows: Box<dyn Iterator<Item = Result<NewDevice, FactoryError>> + Send>,
+    total: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    serial: String,
+    #[serde(default)]
+    model: Option<String>,
+}
+
+impl List {
+    fn open(batch: &Batch) -> Result<Self, FactoryError> {
+        let model = batch.model.clone();
+        let device = move |serial: String, own: Option<String>| NewDevice {
+            serial,
+            model: own.filter(|own| !own.is_empty()).or_else(|| model.clone()),
+            key_origin: KeyOrigin::Factory,
+        };
+        match batch.serials.clone() {
+            Serials::Numbered {
+                prefix,
+                first,
+                count,
+                digits,
+            } => {
+                let end = first.saturating_add(count);
+                let name = move |number| format!("{prefix}{number:0digits$}");
+                Ok(Self {
+                    rows: Box::new((first..end).map(move |number| Ok(device(name(number), None)))),
+                    total: Some(count),
+                })
+            }
+            Serials::List(path) => {
+                let failed = |source| FactoryError::File {
+                    path: path.clone(),
+                    source,
+                };
+                let file = std::fs::File::open(&path).map_err(failed)?;
+                let file = std::io::Read::take(file, MAX_LIST);
+                let reader = csv::ReaderBuilder::new()
+                    .trim(csv::Trim::All)
+                    .from_reader(file);
+                let rows = reader.into_deserialize::<Row>().map(move |row| match row {
+                    Ok(row) => Ok(device(row.serial, row.model)),
+                    Err(error) => Err(FactoryError::List {
+                        line: error.position().map_or(0, csv::Position::line),
+                        message: error.to_string(),
+                    }),
+                });
+                Ok(Self {
+                    rows: Box::new(rows),
+                    total: None,
+                })
+            }
+        }
+    }
+
+    /// At most [`CHUNK`] devices, each serial number once.
+    fn next_chunk(&mut self) -> Result<Vec<NewDevice>, FactoryError> {
+        let mut seen = HashSet::new();
+        let mut chunk = Vec::with_capacity(CHUNK);
+        for device in self.rows.by_ref().take(CHUNK) {
+            let device = device?;
+            if seen.insert(device.serial.clone()) {
+                chunk.push(device);
+            }
+        }
+        Ok(chunk)
+    }
+}

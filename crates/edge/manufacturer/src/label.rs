@@ -1,0 +1,302 @@
+//! Labels: a QR code that says which device this is.
+//!
+//! # What it says
+//!
+//! `vouchsafe:1?serial=SERIAL&manufacturer=ID&idevid=FINGERPRINT`: the serial number, percent-encoded
+//! except for letters, digits, `-`, `.`, `_` and `~`; the manufacturer's id, 32 hexadecimal digits;
+//! the SHA-256 of the birth certificate, 64 hexadecimal digits. Nothing of it is secret: whoever
+//! holds the device may read it, and it proves nothing that the device does not prove itself.
+//!
+//! # Forms
+//!
+//! [`png`] is the bare code, [`svg`] the code with serial number and model in plain text beneath,
+//! [`pdf`] a sheet of A4 pages with three labels in a row, for printing and cutting.
+
+use std::fmt::Write as _;
+
+use qrcode::{Color, EcLevel, QrCode};
+use vouchsafe_fleet::{Device, Digest};
+
+use crate::factory::FactoryError;
+
+/// Light modules around a code (ISO/IEC 18004: four).
+const QUIET: usize = 4;
+
+/// Pixels of a module in a PNG.
+const PIXELS: usize = 8;
+
+/// Labels in a row and rows on a page.
+const COLUMNS: usize = 3;
+const ROWS: usize = 5;
+
+/// A4 in points, and the size of one label's place.
+const PAGE: (f64, f64) = (595.0, 842.0);
+const MARGIN: f64 = 36.0;
+
+/// The text in the code.
+#[must_use]
+pub fn text(device: &Device) -> String {
+    format!(
+        "vouchsafe:1?serial={}&manufacturer={}&idevid={}",
+        percent_encoded(&device.serial),
+        device.manufacturer,
+        device.idevid_sha256.unwrap_or(Digest::ZERO),
+    )
+}
+
+/// The bare code as a PNG, one bit deep.
+///
+/// # Errors
+/// [`FactoryError::Label`].
+pub fn png(device: &Device) -> Result<Vec<u8>, FactoryError> {
+    let code = Code::of(device)?;
+    let side = (code.side + 2 * QUIET) * PIXELS;
+    let bytes_in_row = side.div_ceil(8);
+    let mut image = Vec::with_capacity(bytes_in_row * side);
+    for y in 0..side {
+        let mut row = vec![0_u8; bytes_in_row];
+        for (x, byte) in (0..side).map(|x| (x, x / 8)) {
+            if !code.is_dark(x / PIXELS, y / PIXELS)
+                && let Some(byte) = row.get_mut(byte)
+            {
+                *byte |= 0x80 >> (x % 8);
+            }
+        }
+        image.extend_from_slice(&row);
+    }
+    let failed = |error: png::EncodingError| FactoryError::Label(error.to_string());
+    let pixels = u32::try_from(side).map_err(|error| FactoryError::Label(error.to_string()))?;
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, pixels, pixels);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::One);
+    let mut writer = encoder.write_header().map_err(failed)?;
+    writer.write_image_data(&image).map_err(failed)?;
+    writer.finish().map_err(failed)?;
+    Ok(file)
+}
+
+/// The code with serial number and model beneath, as SVG: one unit is one module.
+///
+/// # Errors
+/// [`FactoryError::Label`].
+pub fn svg(device: &Device) -> Result<String, FactoryError> {
+    let code = Code::of(device)?;
+    let side = code.side + 2 * QUIET;
+    let height = side + 8;
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {side} {height}\" \
+         width=\"{side}mm\" height=\"{height}mm\" shape-rendering=\"crispEdges\">\n\
+         <rect width=\"{side}\" height=\"{height}\" fill=\"#fff\"/>\n<path d=\""
+    );
+    for (x, y, length) in code.runs() {
+        let _infallible = write!(svg, "M{x} {y}h{length}v1h-{length}z");
+    }
+    svg.push_str("\"/>\n");
+    let lines = [Some(&device.serial), device.model.as_ref()];
+    for (line, size, y) in [(lines[0], 4, side + 1), (lines[1], 3, side + 6)] {
+        if let Some(line) = line {
+            let middle = side / 2;
+            let line = xml(line);
+            let _infallible = writeln!(
+                svg,
+                "<text x=\"{middle}\" y=\"{y}\" font-family=\"sans-serif\" font-size=\"{size}\" \
+                 text-anchor=\"middle\" textLength=\"{}\" lengthAdjust=\"spacingAndGlyphs\">{line}</text>",
+                fitting(&line, size, side)
+            );
+        }
+    }
+    svg.push_str("</svg>\n");
+    Ok(svg)
+}
+
+/// A sheet of labels as PDF, A4, three in a row.
+///
+/// # Errors
+/// [`FactoryError::Label`].
+pub fn pdf(devices: &[Device]) -> Result<Vec<u8>, FactoryError> {
+    let mut pages = Vec::new();
+    for some in devices.chunks(COLUMNS * ROWS) {
+        let mut page = String::new();
+        for (place, device) in some.iter().enumerate() {
+            draw(&mut page, place, device)?;
+        }
+        pages.push(page);
+    }
+    if pages.is_empty() {
+        pages.push(String::new());
+    }
+    Ok(document(&pages))
+}
+
+/// One label: the code, the serial number and the model beneath, a thin frame to cut along.
+fn draw(page: &mut String, place: usize, device: &Device) -> Result<(), FactoryError> {
+    let width = 2.0_f64.mul_add(-MARGIN, PAGE.0) / COLUMNS as f64;
+    let height = 2.0_f64.mul_add(-MARGIN, PAGE.1) / ROWS as f64;
+    let left = ((place % COLUMNS) as f64).mul_add(width, MARGIN);
+    let bottom = PAGE.1 - MARGIN - ((place / COLUMNS) as f64 + 1.0) * height;
+    let _infallible = writeln!(
+        page,
+        "0.75 G 0.25 w {left:.2} {bottom:.2} {width:.2} {height:.2} re S 0 g"
+    );
+    let code = Code::of(device)?;
+    let modules = (code.side + 2 * QUIET) as f64;
+    let module = (height - 34.0).min(width - 8.0) / modules;
+    let corner = left + module.mul_add(-modules, width) / 2.0;
+    let top = bottom + height - 2.0;
+    for (x, y, length) in code.runs() {
+        let (x, y) = (x as f64, y as f64 + 1.0);
+        let _infallible = writeln!(
+            page,
+            "{:.3} {:.3} {:.3} {module:.3} re",
+            module.mul_add(x, corner),
+            module.mul_add(-y, top),
+            length as f64 * module,
+        );
+    }
+    page.push_str("f\n");
+    let lines = [
+        (Some(device.serial.as_str()), 9.0, 18.0),
+        (device.model.as_deref(), 7.0, 8.0),
+    ];
+    for (line, size, above) in lines {
+        if let Some(line) = line {
+            // Helvetica's characters are on average half as wide as they are high.
+            let natural = line.chars().count() as f64 * size * 0.55;
+            let size = size * ((width - 8.0) / natural).min(1.0);
+            let natural = line.chars().count() as f64 * size * 0.55;
+            let x = left + (width - natural) / 2.0;
+            let y = bottom + above;
+            let line = pdf_text(line);
+            let _infallible = writeln!(page, "BT /F {size:.2} Tf {x:.2} {y:.2} Td ({line}) Tj ET");
+        }
+    }
+    Ok(())
+}
+
+/// The least that ISO 32000-1 §7.5 asks for: header, objects, cross-reference table, trailer.
+fn document(pages: &[String]) -> Vec<u8> {
+    let mut objects = vec![
+        "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
+        String::new(),
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"
+            .to_owned(),
+    ];
+    let mut kids = String::new();
+    for page in pages {
+        let number = objects.len() + 1;
+        let _infallible = write!(kids, "{number} 0 R ");
+        objects.push(format!(
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {} {}] \
+             /Resources << /Font << /F 3 0 R >> >> /Contents {} 0 R >>",
+            PAGE.0,
+            PAGE.1,
+            number + 1
+        ));
+        objects.push(format!(
+            "<< /Length {} >>\nstream\n{page}\nendstream",
+            page.len() + 1
+        ));
+    }
+    if let Some(tree) = objects.get_mut(1) {
+        *tree = format!("<< /Type /Pages /Kids [ {kids}] /Count {} >>", pages.len());
+    }
+    let mut file = "%PDF-1.4\n".to_owned();
+    let mut table = format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1);
+    for (index, object) in objects.iter().enumerate() {
+        let _infallible = writeln!(table, "{:010} 00000 n ", file.len());
+        let _infallible = write!(file, "{} 0 obj\n{object}\nendobj\n", index + 1);
+    }
+    let start = file.len();
+    let _infallible = write!(
+        file,
+        "{table}trailer\n<< /Size {} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n",
+        objects.len() + 1
+    );
+    file.into_bytes()
+}
+
+/// The modules of a code.
+struct Code {
+    side: usize,
+    dark: Vec<bool>,
+}
+
+impl Code {
+    fn of(device: &Device) -> Result<Self, FactoryError> {
+        let code = QrCode::with_error_correction_level(text(device), EcLevel::M)
+            .map_err(|error| FactoryError::Label(error.to_string()))?;
+        Ok(Self {
+            side: code.width(),
+            dark: code
+                .to_colors()
+                .into_iter()
+                .map(|color| color == Color::Dark)
+                .collect(),
+        })
+    }
+
+    /// Whether a module is dark, counted with the quiet zone.
+    fn is_dark(&self, x: usize, y: usize) -> bool {
+        let (Some(x), Some(y)) = (x.checked_sub(QUIET), y.checked_sub(QUIET)) else {
+            return false;
+        };
+        x < self.side && self.dark.get(y * self.side + x).copied().unwrap_or(false)
+    }
+
+    /// Horizontal runs of dark modules: x, y and length, counted with the quiet zone.
+    fn runs(&self) -> Vec<(usize, usize, usize)> {
+        let mut runs: Vec<(usize, usize, usize)> = Vec::new();
+        let end = self.side + QUIET;
+        for (y, x) in (QUIET..end).flat_map(|y| (QUIET..end).map(move |x| (y, x))) {
+            if !self.is_dark(x, y) {
+                continue;
+            }
+            match runs.last_mut() {
+                Some((start, row, length)) if *row == y && *start + *length == x => *length += 1,
+                _ => runs.push((x, y, 1)),
+            }
+        }
+        runs
+    }
+}
+
+fn percent_encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _infallible = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+fn xml(text: &str) -> String {
+    text.chars()
+        .map(|character| match character {
+            '&' => "&amp;".to_owned(),
+            '<' => "&lt;".to_owned(),
+            '>' => "&gt;".to_owned(),
+            other if other.is_control() => String::new(),
+            other => other.to_string(),
+        })
+        .collect()
+}
+
+/// Helvetica in WinAnsi holds Latin text; anything else is shown as a question mark.
+fn pdf_text(text: &str) -> String {
+    text.chars()
+        .map(|character| match character {
+            '(' | ')' | '\\' => format!("\\{character}"),
+            ' '..='~' => character.to_string(),
+            _ => "?".to_owned(),
+        })
+        .collect()
+}
+
+/// How long a line is drawn: as it comes, or squeezed into the label.
+fn fitting(line: &str, size: usize, side: usize) -> usize {
+    (line.chars().count() * size * 11 / 20).clamp(1, side.saturating_sub(4).max(1))
+}
