@@ -6,10 +6,14 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    missing_docs
+    missing_docs,
+    unreachable_pub
 )]
 
+mod belonging;
+mod crowds;
 mod enrol;
+mod forge;
 mod masa;
 mod onboarding;
 mod voucher;

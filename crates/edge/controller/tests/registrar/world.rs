@@ -1,7 +1,7 @@
 //! A site with its registrar behind TLS, a manufacturer with its MASA, and devices.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use axum::Extension;
@@ -25,7 +25,7 @@ use vouchsafe_controller::config::Config;
 use vouchsafe_controller::{Controller, Home, device_router, initialise};
 use vouchsafe_fleet::decide::{self, ClaimFacts};
 use vouchsafe_fleet::{
-    Actor, ActorKind, Credential, Device, DeviceId, Entry, IdevidRules, Manufacturer,
+    Action, Actor, ActorKind, Credential, Device, DeviceId, Entry, IdevidRules, Manufacturer,
     ManufacturerId, ManufacturerTrust, Subject, VoucherRecord,
 };
 use vouchsafe_net::{
@@ -62,9 +62,26 @@ pub struct Masa {
     chain: Vec<Certificate>,
     signer: Arc<dyn Signer>,
     clock: Clock,
-    pub asked: AtomicUsize,
-    /// 200 issues; anything else is answered as it is.
-    pub status: AtomicU16,
+    asked: AtomicUsize,
+    /// Status and body that it gives in place of a voucher.
+    pub says: Mutex<Option<(u16, Vec<u8>)>>,
+}
+
+impl Masa {
+    /// How often it was asked.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// From now on it gives this answer to everybody.
+    pub fn say(&self, status: u16, body: &[u8]) {
+        *self.says.lock().unwrap() = Some((status, body.to_vec()));
+    }
+
+    /// From now on it issues vouchers.
+    pub fn recover(&self) {
+        *self.says.lock().unwrap() = None;
+    }
 }
 
 #[derive(Clone)]
@@ -125,21 +142,27 @@ impl World {
     }
 
     pub async fn trust_maker(&self, trust: ManufacturerTrust) {
+        self.change_maker(|maker| maker.trust = trust).await;
+    }
+
+    /// Changes what is known about the manufacturer; without a change its MASA is trusted.
+    pub async fn change_maker(&self, change: impl FnOnce(&mut Manufacturer)) {
         let store = &self.controller.store;
         let existing = store.manufacturer(self.maker.id).await.unwrap();
         let now = self.now();
-        let wanted = Manufacturer {
+        let mut wanted = Manufacturer {
             id: self.maker.id,
             name: "Maker".to_owned(),
             anchors: vec![self.maker.authority.certificate().der().to_vec()],
             masa_url: Some(self.maker.masa_url.clone()),
             masa_anchors: vec![self.maker.authority.certificate().der().to_vec()],
-            trust,
+            trust: ManufacturerTrust::VoucherRequired,
             idevid_rules: IdevidRules::default(),
             version: 0,
             created_at: now,
             updated_at: now,
         };
+        change(&mut wanted);
         let outcome = decide::put_manufacturer(now, &admin(), existing.as_ref(), wanted);
         self.controller.commit(outcome.commit).await.unwrap();
         self.controller.reload_manufacturers().await.unwrap();
@@ -153,6 +176,8 @@ impl World {
             manufacturer: self.maker.id,
             serial,
             model: None,
+            segment: None,
+            idevid_sha256: None,
             existing: None,
         });
         self.controller.commit(outcome.commit).await.unwrap();
@@ -179,26 +204,71 @@ impl World {
         }
     }
 
-    /// The last entry of a chain.
-    pub async fn last_entry(&self, subject: Subject) -> Entry {
+    /// A chain, oldest first.
+    pub async fn journal(&self, subject: Subject) -> Vec<Entry> {
         let chain = self
             .controller
             .store
-            .journal(subject, 0, 1000)
+            .journal(subject, 0, 5000)
             .await
             .unwrap();
-        let last = chain.last().expect("a journal entry");
-        last.sealed.entry().unwrap()
+        chain
+            .iter()
+            .map(|entry| entry.sealed.entry().unwrap())
+            .collect()
     }
 
-    /// The codes of the reasons in the last entry about a device.
-    pub async fn last_reasons(&self, serial: &str) -> Vec<String> {
-        let entry = self.last_entry(Subject::Device(self.id(serial))).await;
-        entry
-            .reasons
-            .into_iter()
-            .map(|reason| reason.code)
-            .collect()
+    /// What was done with a device, oldest first.
+    pub async fn actions(&self, serial: &str) -> Vec<Action> {
+        let chain = self.journal(Subject::Device(self.id(serial))).await;
+        chain.into_iter().map(|entry| entry.action).collect()
+    }
+
+    /// How things stand before somebody tries what must be refused.
+    pub async fn before(&self, serial: &str) -> Before {
+        Before {
+            serial: serial.to_owned(),
+            state: self.state(serial).await,
+            position: self.controller.store.position(),
+            asked: self.maker.masa.asked(),
+        }
+    }
+
+    /// The answer says `status` and names `code`; nothing has changed but the device's journal,
+    /// by one entry with that reason; and the MASA was asked nothing.
+    pub async fn assert_refused(
+        &self,
+        before: &Before,
+        answer: &Response<Bytes>,
+        status: u16,
+        code: &str,
+    ) -> Entry {
+        assert_answer(answer, status, code);
+        let serial = &before.serial;
+        assert_eq!(self.state(serial).await, before.state, "nothing changed");
+        assert_eq!(
+            self.controller.store.position(),
+            before.position + 1,
+            "one entry"
+        );
+        assert_eq!(self.maker.masa.asked(), before.asked, "no word to the MASA");
+        let chain = self.journal(Subject::Device(self.id(serial))).await;
+        let last = chain.last().unwrap().clone();
+        assert_eq!(last.action, Action::RequestRefused);
+        assert_eq!(last.reasons[0].code, code);
+        assert!(!last.reasons[0].section.is_empty());
+        assert!(
+            said(answer).contains(&last.reasons[0].section),
+            "{}",
+            said(answer)
+        );
+        last
+    }
+
+    /// All journals verify.
+    pub async fn assert_sound(&self) {
+        let report = self.controller.store.verify_journals().await.unwrap();
+        assert!(report.is_sound(), "{report:?}");
     }
 
     pub async fn connect(&self, who: Option<&Birth>) -> Connection {
@@ -260,6 +330,21 @@ impl World {
     }
 }
 
+/// How things stood for one device.
+pub struct Before {
+    serial: String,
+    state: State,
+    position: u64,
+    asked: usize,
+}
+
+impl Before {
+    /// What was stored.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+}
+
 /// What is stored about one device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
@@ -287,7 +372,7 @@ impl Maker {
             signer,
             clock: clock.clone(),
             asked: AtomicUsize::new(0),
-            status: AtomicU16::new(200),
+            says: Mutex::new(None),
         });
         let key = new_key();
         let mut profile = Profile::tls_server(Name::common("MASA").unwrap(), &[]);
@@ -344,10 +429,8 @@ async fn masa_answers(
     body: Bytes,
 ) -> axum::response::Response {
     masa.asked.fetch_add(1, Ordering::SeqCst);
-    let status = masa.status.load(Ordering::SeqCst);
-    if status != 200 {
-        let status = StatusCode::from_u16(status).unwrap();
-        return (status, "it was sold to somebody else").into_response();
+    if let Some((status, body)) = masa.says.lock().unwrap().clone() {
+        return (StatusCode::from_u16(status).unwrap(), body).into_response();
     }
     let anchors = Anchors::one(masa.authority.certificate().clone());
     let encoding = Encoding::detect(&body).unwrap();
@@ -395,6 +478,18 @@ async fn masa_answers(
         issued.bytes,
     )
         .into_response()
+}
+
+/// The status, and the reason's code at the beginning of the text.
+pub fn assert_answer(answer: &Response<Bytes>, status: u16, code: &str) {
+    let text = said(answer);
+    assert_eq!(answer.status(), status, "{text}");
+    assert!(
+        text.starts_with(&format!("{code}: ")),
+        "{code} expected: {text}"
+    );
+    let kind = &answer.headers()[header::CONTENT_TYPE];
+    assert!(kind.to_str().unwrap().starts_with("text/plain"), "{kind:?}");
 }
 
 pub async fn ask(line: &mut Connection, body: &[u8], encoding: Encoding) -> Response<Bytes> {
