@@ -1,0 +1,57 @@
+//! `vouchsafe-sim`: the demo, the attackers, the measurements.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use vouchsafe_sim::attack::{self, Attack};
+use vouchsafe_sim::{bench, bound, demo};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "vouchsafe-sim",
+    about = "Simulated worlds around Vouchsafe",
+    version
+)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Show the whole story in this terminal: factory, owners, devices, attackers.
+    Demo(demo::Options),
+    /// Play one attacker.
+    Attack {
+        #[command(subcommand)]
+        attack: Attack,
+    },
+    /// Measure, each table beside its floor.
+    Bench(bench::Options),
+    /// Run a program that ends when this process's parent does.
+    #[command(hide = true)]
+    Bound {
+        /// The process id of the parent.
+        parent: u32,
+        /// The program and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Demo(options) => demo::run(&options),
+        Task::Attack { attack } => attack::run(&attack),
+        Task::Bench(options) => bench::run(&options),
+        Task::Bound { parent, command } => Err(bound::run(parent, &command)),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
