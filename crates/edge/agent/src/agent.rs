@@ -1,5 +1,6 @@
 //! The agent: which network is tried when, and when the credential is renewed.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -70,6 +71,45 @@ pub struct CredentialStatus {
     pub registrar: String,
     /// Label of its key in the key store.
     pub key: String,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let model = self.model.as_deref().unwrap_or("device");
+        write!(f, "{model} {}: {}", self.serial, self.state)?;
+        if let Some(credential) = &self.credential {
+            write!(
+                f,
+                "\n  credential  {} for {}",
+                credential.serial, credential.subject
+            )?;
+            write!(
+                f,
+                "\n  issued by   {} ({})",
+                credential.issuer, credential.registrar
+            )?;
+            write!(
+                f,
+                "\n  valid       {} to {}",
+                credential.not_before, credential.not_after
+            )?;
+            write!(f, "\n  renewal     {}", credential.renew_at)?;
+            if !credential.reported {
+                write!(f, "\n  the registrar has not been told yet")?;
+            }
+        }
+        if self.outstanding > 0 {
+            write!(f, "\n  outstanding {} voucher requests", self.outstanding)?;
+        }
+        for end in &self.attempts {
+            write!(
+                f,
+                "\n  {} {}: {} {}",
+                end.at, end.registrar, end.result, end.text
+            )?;
+        }
+        Ok(())
+    }
 }
 
 impl Credential {

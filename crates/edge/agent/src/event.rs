@@ -146,6 +146,114 @@ pub enum Event {
     },
 }
 
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Searching { candidates } => write!(f, "found {candidates} networks to try"),
+            Self::Connected {
+                registrar,
+                found,
+                subject,
+            } => {
+                write!(
+                    f,
+                    "connected to {registrar} ({found}), which says it is {subject}"
+                )
+            }
+            Self::VoucherRequested {
+                registrar,
+                again: false,
+            } => {
+                write!(f, "asked {registrar} for a voucher")
+            }
+            Self::VoucherRequested {
+                registrar,
+                again: true,
+            } => {
+                write!(f, "asked {registrar} again for the voucher")
+            }
+            Self::Waiting {
+                registrar,
+                retry_after,
+                said,
+            } => {
+                write!(f, "{registrar} asks to wait {retry_after} s: {said}")
+            }
+            Self::VoucherAccepted {
+                registrar,
+                assertion,
+                domain,
+            } => {
+                write!(
+                    f,
+                    "the voucher from {registrar} is genuine ({assertion}): we belong to {domain}"
+                )
+            }
+            Self::VoucherRefused {
+                registrar,
+                section,
+                text,
+                ..
+            } => {
+                write!(f, "refused the voucher from {registrar}: {text}")?;
+                if text.contains(section) {
+                    Ok(())
+                } else {
+                    write!(f, " [{section}]")
+                }
+            }
+            Self::EnrolmentRequested { registrar } => {
+                write!(f, "made a key and asked {registrar} for a certificate")
+            }
+            Self::CredentialInstalled {
+                credential,
+                subject,
+                renew_at,
+                renewal,
+                ..
+            } => {
+                let what = if *renewal { "renewed" } else { "new" };
+                write!(
+                    f,
+                    "{what} credential {credential} for {subject}, to be renewed {renew_at}"
+                )
+            }
+            Self::EnrolmentReported { registrar } => {
+                write!(
+                    f,
+                    "told {registrar}, with the new credential, that it works"
+                )
+            }
+            Self::Onboarded { registrar, .. } => write!(f, "onboarded by {registrar}"),
+            Self::NetworkPutAside {
+                registrar,
+                section,
+                text,
+                seconds,
+                ..
+            } => {
+                write!(f, "left {registrar} alone for {seconds} s: {text}")?;
+                if text.contains(section) {
+                    Ok(())
+                } else {
+                    write!(f, " [{section}]")
+                }
+            }
+            Self::RenewalFailed { with, text, .. } => {
+                write!(f, "could not renew with the {with}: {text}")
+            }
+            Self::Sleeping { until } => write!(f, "nothing to do until {until}"),
+            Self::Reset { keys } => {
+                write!(
+                    f,
+                    "wiped everything but the birth credential ({keys} keys destroyed)"
+                )
+            }
+            Self::Born { keys } => write!(f, "born, with the key in {keys}"),
+        }
+    }
+}
+
 /// Who is told. Cheap to clone.
 #[derive(Clone)]
 pub struct Events(Arc<dyn Fn(&Record) + Send + Sync>);

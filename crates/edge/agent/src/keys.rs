@@ -82,10 +82,6 @@ impl Keys {
         .await??)
     }
 
-    pub(crate) fn kind(&self) -> &'static str {
-        self.store.kind().name()
-    }
-
     fn prefix(&self) -> String {
         format!("{}.ldevid-", self.birth)
     }

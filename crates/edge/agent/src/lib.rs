@@ -4,7 +4,7 @@
 //!
 //! | | what | written by |
 //! | --- | --- | --- |
-//! | `birth/` | who the device is, see [`birth`] | the factory, or `vouchsafe-agent birth`; never wiped |
+//! | `birth/` | who the device is, see [`birth`] | the factory, or [`line::be_born`]; never wiped |
 //! | `agent.toml` | [`Config`], optional | its owner or maker |
 //! | `state/` | what it has become, see [`folder`] | the agent; wiped by [`Agent::reset`] |
 //!
@@ -42,6 +42,7 @@ mod error;
 mod event;
 pub mod folder;
 mod keys;
+pub mod line;
 mod random;
 mod renew;
 mod session;
