@@ -197,4 +197,6 @@ pub struct PolicyRecord {
     pub text: String,
     /// When it came into force; the latest one counts.
     pub since: Timestamp,
+    /// Who put it there, by name.
+    pub by: String,
 }

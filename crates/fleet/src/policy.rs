@@ -43,6 +43,7 @@ pub const DEFAULT_POLICY: &str = include_str!("../../../policies/default.rego");
 #[derive(Clone)]
 pub struct Policy {
     id: Digest,
+    text: Arc<str>,
     engine: Arc<Engine>,
 }
 
@@ -98,6 +99,7 @@ impl Policy {
         engine.set_input(Value::Undefined);
         Ok(Self {
             id: Digest::of(text.as_bytes()),
+            text: text.into(),
             engine: Arc::new(engine),
         })
     }
@@ -106,6 +108,12 @@ impl Policy {
     #[must_use]
     pub const fn id(&self) -> Digest {
         self.id
+    }
+
+    /// The text that was read.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// What the policy says about `input`. Never fails: what cannot be evaluated is denied,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, Semaphore, watch};
 use vouchsafe_brski::Compatibility;
 use vouchsafe_fleet::decide::{MAX_STRANGERS, Outcome, Strangers};
 use vouchsafe_fleet::policy::{Input, Policy, RequestKind, Verdict};
@@ -12,11 +12,13 @@ use vouchsafe_net::{Clock, ReloadableIdentity};
 use vouchsafe_store::{CommitError, ReadError, Store};
 use vouchsafe_trust::{Anchors, Authority};
 
+use crate::api::events::MAX_STREAMS;
 use crate::catalogue::Manufacturers;
 use crate::config::Config;
 use crate::est::Requirements;
 use crate::home::{Home, HomeError};
 use crate::registrar::Proofs;
+use crate::revocation::Lists;
 
 /// How often a decision is made anew when others were faster.
 const MAX_ATTEMPTS: usize = 8;
@@ -60,6 +62,14 @@ pub struct Inner {
     pub started_at: Timestamp,
     /// True once it is told to stop: what would go on for ever ends then.
     pub stopping: watch::Sender<bool>,
+    /// Event streams that may still begin.
+    pub(crate) streams: Arc<Semaphore>,
+    /// What was revoked.
+    pub(crate) lists: Lists,
+    /// Whoever replaces the policy.
+    pub(crate) policy_turn: Mutex<()>,
+    /// Whoever makes a checkpoint.
+    pub(crate) checkpoint_turn: Mutex<()>,
     /// Where devices really reach it; known once it listens.
     registrar_url: OnceLock<String>,
     policy: RwLock<Arc<Policy>>,
@@ -131,6 +141,10 @@ impl Controller {
             proofs: Proofs::default(),
             started_at: now,
             stopping: watch::Sender::new(false),
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            lists: Lists::default(),
+            policy_turn: Mutex::default(),
+            checkpoint_turn: Mutex::default(),
             registrar_url: OnceLock::new(),
             policy: RwLock::new(Arc::new(policy)),
             standing_claims: standing_claims(&config, home.owner, now),
@@ -195,11 +209,7 @@ impl Controller {
             // Strangers are refused before policy is asked.
             return Ok(Verdict::failed("the device is in no inventory"));
         };
-        let mut claims = self
-            .store
-            .claims_about(&subjects(device, self.owner), MAX_CLAIMS)
-            .await?;
-        claims.extend_from_slice(&self.standing_claims);
+        let claims = self.claims_about(device).await?;
         Ok(self.policy().evaluate(&Input {
             now: self.clock.now(),
             request,
@@ -207,6 +217,32 @@ impl Controller {
             manufacturer: Some(manufacturer),
             claims: &claims,
         }))
+    }
+
+    /// All that is claimed about a device, its model, its manufacturer and its owner.
+    ///
+    /// # Errors
+    /// [`Fault::Read`].
+    pub async fn claims_about(&self, device: &Device) -> Result<Vec<Claim>, Fault> {
+        let mut claims = self
+            .store
+            .claims_about(&subjects(device, self.owner), MAX_CLAIMS)
+            .await?;
+        claims.extend_from_slice(&self.standing_claims);
+        Ok(claims)
+    }
+
+    /// Takes the policy from the store anew, where another replica may have put it.
+    ///
+    /// # Errors
+    /// [`Fault::Read`], or [`Fault::Policy`]; then the old one stays in force.
+    pub async fn reload_policy(&self) -> Result<(), Fault> {
+        if let Some(record) = self.store.policy().await?
+            && record.id != self.policy().id()
+        {
+            self.set_policy(Policy::load(&record.text)?);
+        }
+        Ok(())
     }
 
     /// What is remembered of a stranger of this name, and of strangers in all.

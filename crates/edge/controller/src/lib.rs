@@ -13,6 +13,7 @@
 //! | `est` | `/.well-known/est` |
 //! | `api` | the REST API on the contract of `vouchsafe-api` |
 //! | `discovery` | mDNS: how devices find the registrar |
+//! | `revocation` | CRL and OCSP for the credentials of this domain |
 //! | `metrics` | measurements |
 //! | `serve` | listeners, reload, shutdown |
 
@@ -26,6 +27,7 @@ mod home;
 mod metrics;
 mod random;
 mod registrar;
+mod revocation;
 mod serve;
 
 pub use catalogue::{Catalogue, KnownManufacturer, Manufacturers};
@@ -38,5 +40,6 @@ pub use serve::{Ready, ServeError, serve};
 pub fn device_router(controller: Controller) -> axum::Router {
     registrar::routes()
         .merge(est::routes())
+        .merge(revocation::routes())
         .with_state(controller)
 }

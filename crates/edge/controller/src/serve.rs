@@ -4,7 +4,7 @@
 //! 2. The caller is told where they really listen ([`Ready`]).
 //! 3. Every minute the certificates are looked at: what has lived two thirds of its life, or was
 //!    replaced on disk, is taken into use without a restart; and with PostgreSQL, what other replicas
-//!    changed about manufacturers.
+//!    changed about manufacturers and policy.
 //! 4. When told to stop, no connection is accepted, requests in flight finish, the store closes.
 
 use std::net::SocketAddr;
@@ -182,6 +182,9 @@ async fn renew(
         }
         if let Err(error) = controller.reload_manufacturers().await {
             tracing::error!(%error, "manufacturers cannot be read");
+        }
+        if let Err(error) = controller.reload_policy().await {
+            tracing::error!(%error, "the policy cannot be read");
         }
     }
 }

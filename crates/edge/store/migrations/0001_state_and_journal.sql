@@ -127,9 +127,10 @@ CREATE TABLE token (
 CREATE UNIQUE INDEX token_secret ON token (secret_sha256);
 
 CREATE TABLE policy (
-    since BIGINT NOT NULL,
-    id    BYTEA  NOT NULL,
-    text  TEXT   NOT NULL,
+    since  BIGINT NOT NULL,
+    id     BYTEA  NOT NULL,
+    text   TEXT   NOT NULL,
+    author TEXT   NOT NULL,
     PRIMARY KEY (since, id)
 );
 

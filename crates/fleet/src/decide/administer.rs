@@ -96,6 +96,7 @@ pub fn put_policy(now: Timestamp, actor: &Actor, text: &str) -> Outcome<Policy> 
         id: policy.id(),
         text: text.to_owned(),
         since: now,
+        by: actor.name.clone(),
     };
     let commit = Commit {
         entries: vec![entry.on(Evidence::new("policy", record.id))],

@@ -27,6 +27,8 @@ use crate::voucher::{VoucherRecord, VoucherStatus};
 pub enum EnrolIdentity<'a> {
     /// With its birth certificate.
     Idevid {
+        /// SHA-256 of the birth certificate (DER).
+        sha256: Digest,
         /// SHA-256 of the birth certificate's SubjectPublicKeyInfo.
         spki_sha256: Digest,
     },
@@ -117,8 +119,11 @@ fn try_enrol<'a>(
         return Err(plain(Refusal::ManufacturerBlocked));
     }
     match facts.identity {
-        EnrolIdentity::Idevid { spki_sha256 } => {
-            check_device(facts.device, facts.owner, spki_sha256).map_err(plain)?;
+        EnrolIdentity::Idevid {
+            sha256,
+            spki_sha256,
+        } => {
+            check_device(facts.device, facts.owner, sha256, spki_sha256).map_err(plain)?;
         }
         EnrolIdentity::Credential(credential) => {
             check_credential(facts, credential).map_err(plain)?;

@@ -175,6 +175,10 @@ pub struct ClaimFacts<'a> {
     pub serial: &'a str,
     /// Its model, when known.
     pub model: Option<&'a str>,
+    /// The segment it shall go to, if policy leaves that open.
+    pub segment: Option<&'a str>,
+    /// SHA-256 of its birth certificate, when known: then a device that shows another is refused.
+    pub idevid_sha256: Option<Digest>,
     /// The device's row, if it has one.
     pub existing: Option<&'a Device>,
 }
@@ -235,6 +239,16 @@ fn try_claim(
     device.reason = None;
     if let Some(model) = facts.model {
         device.model = Some(model.to_owned());
+    }
+    if let Some(segment) = facts.segment {
+        device.segment = Some(segment.to_owned());
+    }
+    if let Some(expected) = facts.idevid_sha256 {
+        if differs(device.idevid_sha256, Some(expected)) {
+            // Another birth certificate may have another key; the one shown last decides.
+            device.idevid_spki_sha256 = None;
+        }
+        device.idevid_sha256 = Some(expected);
     }
     commit
         .entries

@@ -100,7 +100,14 @@ pub fn voucher_request(facts: &VoucherRequestFacts<'_>) -> Outcome<Forward> {
     };
     let actor = Actor::new(ActorKind::Device, &device.serial);
     let checked = trust
-        .and_then(|()| check_device(device, facts.owner, facts.idevid_spki_sha256))
+        .and_then(|()| {
+            check_device(
+                device,
+                facts.owner,
+                facts.idevid_sha256,
+                facts.idevid_spki_sha256,
+            )
+        })
         .and_then(|()| check_repeat(facts));
     match checked {
         Err(refusal) => {
@@ -127,10 +134,12 @@ fn check_trust(manufacturer: &Manufacturer) -> Result<(), Refusal> {
     }
 }
 
-/// The device is ours, may join, and shows the key it is known by (RFC 8995 §5.3).
+/// The device is ours, may join, and shows the key it is known by (RFC 8995 §5.3), or the birth
+/// certificate, where that alone is known. The same key in a newer certificate is the same device.
 pub(super) fn check_device(
     device: &Device,
     owner: OwnerId,
+    idevid_sha256: Digest,
     idevid_spki_sha256: Digest,
 ) -> Result<(), Refusal> {
     if !matches!(
@@ -142,7 +151,11 @@ pub(super) fn check_device(
     if device.owner != Some(owner) {
         return Err(Refusal::OtherOwner);
     }
-    if differs(device.idevid_spki_sha256, Some(idevid_spki_sha256)) {
+    let differs = match device.idevid_spki_sha256 {
+        Some(known) => known != idevid_spki_sha256,
+        None => differs(device.idevid_sha256, Some(idevid_sha256)),
+    };
+    if differs {
         return Err(Refusal::IdevidKeyDiffers);
     }
     Ok(())
@@ -207,7 +220,8 @@ fn judge(
         (Answer::Allow { segment }, approved) => {
             let segment = approved
                 .and_then(|record| record.segment.clone())
-                .or_else(|| segment.clone());
+                .or_else(|| segment.clone())
+                .or_else(|| device.segment.clone());
             forward(facts, device, actor, evidence, segment)
         }
     }

@@ -143,6 +143,8 @@ fn a_person_claims_a_device_once() {
         manufacturer: MAKER,
         serial: "A-1",
         model: None,
+        segment: None,
+        idevid_sha256: None,
         existing: None,
     };
     let outcome = claim(&facts);
@@ -185,4 +187,29 @@ fn a_person_claims_a_device_once() {
         }),
         Refusal::WrongState,
     );
+}
+
+#[test]
+fn a_birth_certificate_given_by_hand_is_held_against_the_device() {
+    let alice = person();
+    let facts = ClaimFacts {
+        now: at(0),
+        actor: &alice,
+        owner: OWNER,
+        manufacturer: MAKER,
+        serial: "A-1",
+        model: None,
+        segment: Some("sensors"),
+        idevid_sha256: Some(vouchsafe_fleet::Digest::of(b"another certificate")),
+        existing: None,
+    };
+    let outcome = claim(&facts);
+    let claimed = accepted(&outcome);
+    assert_eq!(claimed.segment.as_deref(), Some("sensors"));
+    let world = World::new();
+    let facts = VoucherRequestFacts {
+        device: Some(&claimed),
+        ..world.voucher_facts()
+    };
+    refused(&voucher_request(&facts), Refusal::IdevidKeyDiffers);
 }

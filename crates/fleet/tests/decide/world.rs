@@ -149,6 +149,7 @@ pub(crate) fn enrol_facts<'a>(
         manufacturer: maker,
         device,
         identity: EnrolIdentity::Idevid {
+            sha256: Digest::of(b"birth certificate"),
             spki_sha256: birth_key(),
         },
         request_sha256: Digest::of(b"csr 1"),

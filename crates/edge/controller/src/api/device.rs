@@ -105,6 +105,8 @@ pub(super) async fn claim_device(
                 manufacturer,
                 serial: &claim.serial,
                 model: claim.model.as_deref(),
+                segment: claim.segment.as_deref(),
+                idevid_sha256: None,
                 existing: existing.as_ref(),
             });
             add_reason(&mut outcome, said.as_ref());

@@ -110,7 +110,7 @@ pub(super) async fn import_manifest(
                         existing,
                         head,
                     };
-                    Step::Decided(decide::import(&facts))
+                    Step::Decided(Box::new(decide::import(&facts)))
                 },
                 |line| (content.manufacturer.id, line.serial.clone()),
             )
@@ -404,15 +404,17 @@ fn claim_line(
             return Step::Unchanged;
         }
     }
-    Step::Decided(decide::claim(&ClaimFacts {
+    Step::Decided(Box::new(decide::claim(&ClaimFacts {
         now: controller.clock.now(),
         actor,
         owner: controller.owner,
         manufacturer,
         serial: &line.serial,
         model: line.model.as_deref(),
+        segment: line.segment.as_deref(),
+        idevid_sha256,
         existing,
-    }))
+    })))
 }
 
 fn warn_of_strangers(controller: &Controller, lines: &[ImportDevice], result: &mut ImportResult) {
@@ -438,7 +440,7 @@ fn warn_of_strangers(controller: &Controller, lines: &[ImportDevice], result: &m
 /// What becomes of one line.
 enum Step {
     /// A decision, with what to store.
-    Decided(Outcome<Device>),
+    Decided(Box<Outcome<Device>>),
     /// Nothing to do.
     Unchanged,
     /// The line says nothing that could be decided: code and sentence.

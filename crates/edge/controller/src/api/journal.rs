@@ -8,7 +8,7 @@ use vouchsafe_store::Positioned;
 
 use super::problem::{Failure, bad_request};
 use super::request::Asked;
-use super::signed;
+use super::{checkpoint, signed};
 use crate::controller::Controller;
 
 /// Entries of a page when nothing is said, and at most.
@@ -101,6 +101,7 @@ pub(super) async fn verify_journal(
             detail: "the number of entries is not what the chains' heads say".to_owned(),
         });
     }
+    faults.extend(checkpoint::verify(&controller).await?);
     faults.truncate(Verification::MAX_FAULTS);
     Ok(Json(Verification {
         ok: faults.is_empty(),

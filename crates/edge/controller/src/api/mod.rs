@@ -6,16 +6,21 @@
 //! 3. The answer is a type of the contract, or a `Problem`.
 
 mod auth;
+mod checkpoint;
 mod credential;
 mod device;
+pub(crate) mod events;
 mod import;
 mod journal;
+mod manufacturer;
+mod policy;
 mod problem;
 mod release;
 mod request;
 mod sign;
 mod site;
 mod status;
+mod token;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -30,6 +35,7 @@ use vouchsafe_trust::Certificate;
 pub(crate) use auth::{Caller, new_secret};
 
 use crate::controller::Controller;
+use crate::revocation;
 
 /// All routes.
 pub(crate) fn routes(controller: &Controller) -> Router<Controller> {
@@ -53,11 +59,31 @@ pub(crate) fn routes(controller: &Controller) -> Router<Controller> {
         RELEASE_DEVICE => release::release_device;
         RETIRE_DEVICE => device::retire_device;
         DEVICE_JOURNAL => device::device_journal;
+        LIST_MANUFACTURERS => manufacturer::list_manufacturers;
+        ADD_MANUFACTURER => manufacturer::add_manufacturer;
+        SHOW_MANUFACTURER => manufacturer::show_manufacturer;
+        SET_MANUFACTURER_TRUST => manufacturer::set_manufacturer_trust;
         SHOW_SITE => site::show_site;
         LIST_OWNERS => site::list_owners;
         ADD_OWNER => site::add_owner;
+        LIST_CREDENTIALS => credential::list_credentials;
+        SHOW_CREDENTIAL => credential::show_credential;
+        REVOKE_CREDENTIAL => credential::revoke_credential;
+        SHOW_POLICY => policy::show_policy;
+        PUT_POLICY => policy::put_policy;
+        CHECK_POLICY => policy::check_policy;
+        DRY_RUN_POLICY => policy::dry_run_policy;
         READ_JOURNAL => journal::read_journal;
         VERIFY_JOURNAL => journal::verify_journal;
+        SHOW_CHECKPOINT => checkpoint::show_checkpoint;
+        CREATE_CHECKPOINT => checkpoint::create_checkpoint;
+        STREAM_EVENTS => events::stream_events;
+        LIST_TOKENS => token::list_tokens;
+        CREATE_TOKEN => token::create_token;
+        REVOKE_TOKEN => token::revoke_token;
+        SHOW_CRL => revocation::show_crl;
+        ASK_OCSP => revocation::ask_ocsp;
+        ASK_OCSP_BY_PATH => revocation::ask_ocsp_by_path;
         SHOW_STATUS => status::show_status;
         SHOW_OPENAPI => status::show_openapi;
         HEALTHZ => status::healthz;

@@ -277,6 +277,7 @@ impl Question<'_> {
         };
         let identity = match self.proved {
             Proved::Birth(birth) => EnrolIdentity::Idevid {
+                sha256: Digest(birth.certificate.fingerprint_sha256()),
                 spki_sha256: Digest(birth.certificate.public_key().sha256()),
             },
             Proved::Domain { credential } => EnrolIdentity::Credential(credential),

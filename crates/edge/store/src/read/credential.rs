@@ -10,7 +10,44 @@ use crate::row::name;
 use crate::statement::{Values, fetch_all, fetch_optional};
 use crate::table::credential;
 
+/// Which credentials a list shows. Empty means all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CredentialFilter {
+    /// Of this device.
+    pub device: Option<DeviceId>,
+    /// With this status, as [`CredentialStatus::as_str`] says it.
+    pub status: Option<&'static str>,
+}
+
 impl Store {
+    /// Credentials in the order of their numbers, behind `after`, at most `limit`. A status that
+    /// few have is looked for in all of them: for people, not for each request.
+    ///
+    /// # Errors
+    /// As [`Store::credentials`].
+    pub async fn list_credentials(
+        &self,
+        filter: &CredentialFilter,
+        after: Option<&CredentialId>,
+        limit: u32,
+    ) -> Result<Vec<Credential>, ReadError> {
+        const ALL: &str = "SELECT * FROM credential WHERE id > $1 \
+             AND ($2 = '' OR status = $2) ORDER BY id LIMIT $3";
+        const OF_DEVICE: &str = "SELECT * FROM credential WHERE device = $4 AND id > $1 \
+             AND ($2 = '' OR status = $2) ORDER BY id LIMIT $3";
+        let values = Values::new()
+            .text(after.map_or("", |id| id.as_str()))
+            .text(filter.status.unwrap_or(""))
+            .number(i64::from(limit));
+        match filter.device {
+            None => self.read_credentials(ALL, values).await,
+            Some(device) => {
+                let values = values.text(name(device.as_bytes()));
+                self.read_credentials(OF_DEVICE, values).await
+            }
+        }
+    }
+
     /// A device's credentials, oldest first.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod manufacturer_side;
 mod register;
 mod voucher;
 
+pub use credential::CredentialFilter;
 pub use device::{DeviceFilter, DeviceKey};
 
 /// Most rows of a list that is read whole: a device's credentials, its ownerships and the like.

@@ -162,7 +162,7 @@ impl Store {
         before: Option<Timestamp>,
         limit: u32,
     ) -> Result<Vec<PolicyRecord>, ReadError> {
-        const SQL: &str = "SELECT since, id, text FROM policy WHERE since < $1 \
+        const SQL: &str = "SELECT since, id, text, author FROM policy WHERE since < $1 \
              ORDER BY since DESC, id DESC LIMIT $2";
         let values = Values::new()
             .number(before.map_or(i64::MAX, millis))

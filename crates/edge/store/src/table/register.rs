@@ -25,7 +25,7 @@ pub(crate) const PUT_TOKEN: &str = "INSERT INTO token (id, secret_sha256, docume
      VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET secret_sha256 = excluded.secret_sha256, \
      document = excluded.document";
 
-pub(crate) const PUT_POLICY: &str = "INSERT INTO policy (since, id, text) VALUES ($1, $2, $3) \
+pub(crate) const PUT_POLICY: &str = "INSERT INTO policy (since, id, text, author) VALUES ($1, $2, $3, $4) \
      ON CONFLICT (since, id) DO UPDATE SET text = excluded.text";
 
 pub(crate) const PUT_SIGHTING: &str = "INSERT INTO sighting (device, manufacturer, serial, at, expires_at) \
@@ -74,7 +74,9 @@ pub(crate) fn token_values(token: &Token) -> Result<Values, CommitError> {
 pub(crate) fn policy_values(policy: &PolicyRecord) -> Values {
     let mut values = Values::new().number(millis(policy.since));
     values.push_digest(policy.id);
-    values.text(policy.text.as_str())
+    values
+        .text(policy.text.as_str())
+        .text(policy.by.as_str())
 }
 
 pub(crate) fn sighting_values(sighting: &Sighting) -> Values {
@@ -121,6 +123,7 @@ pub(crate) fn read_policy(row: &AnyRow) -> Result<PolicyRecord, ReadError> {
         id: row.digest("id")?,
         text: row.text("text")?,
         since: row.time("since")?,
+        by: row.text("author")?,
     })
 }
 

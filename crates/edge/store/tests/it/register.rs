@@ -85,6 +85,7 @@ pub(crate) async fn registers_are_read_back(backend: &Backend) {
         id: Digest::of(b"policy"),
         text: format!("package p{since}"),
         since: at(since),
+        by: "admin".to_owned(),
     };
     let stranger = |number: usize, seconds| Sighting {
         device: id(number),
