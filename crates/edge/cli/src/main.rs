@@ -23,6 +23,7 @@ mod input;
 mod journal;
 mod logging;
 mod maker;
+mod manufacturer;
 mod output;
 mod owner;
 mod policy;
@@ -108,6 +109,8 @@ enum Command {
     /// The journal: who did what, why, when, on which evidence
     #[command(subcommand)]
     Journal(journal::JournalCommand),
+    /// A manufacturer's side: identities, sales, MASA
+    Manufacturer(manufacturer::Manufacturer),
     /// Look into vouchers and voucher requests, and verify them
     #[command(subcommand)]
     Voucher(voucher::VoucherCommand),
@@ -137,7 +140,11 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
-    let serving = matches!(cli.command, Command::Serve(_));
+    let serving = match &cli.command {
+        Command::Serve(_) => true,
+        Command::Manufacturer(command) => command.serves(),
+        _ => false,
+    };
     let filter = cli.global.log.as_deref();
     let filter = filter.unwrap_or(if serving { "info" } else { "warn" });
     logging::start(filter, cli.global.log_format)?;
@@ -164,6 +171,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Policy(command) => policy::run(command, &api()?, printer).await,
         Command::Cert(command) => cert::run(command, &api()?, printer).await,
         Command::Journal(command) => journal::run(command, &api()?, printer).await,
+        Command::Manufacturer(command) => manufacturer::run(command, dir, printer).await,
         Command::Voucher(command) => voucher::run(command, printer),
         Command::Token(command) => token::run(command, &api()?, printer).await,
         Command::Completions(command) => shell::completions(&command),

@@ -1,0 +1,294 @@
+//! Giving devices their identity.
+
+use std::path::{Component, Path, PathBuf};
+
+use clap::{ArgGroup, Args};
+use serde_json::json;
+use vouchsafe_fleet::KeyOrigin;
+use vouchsafe_keystore::Algorithm;
+use vouchsafe_manufacturer::{
+    Batch, Desk, Factory, Identity, NewDevice, Order, Output, Reply, Serials,
+};
+use vouchsafe_trust::Certificate;
+
+use super::desk::{self, Place};
+use super::record::{devices_table, shown_device};
+use crate::failure::{Exit, Failure};
+use crate::input::{self, words};
+use crate::output::facts;
+
+/// `manufacturer provision`: one device or a few by serial number, or a batch.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).args(["serials", "count", "list"]))]
+#[command(group = ArgGroup::new("where").required(true).args(["out", "bundle"]))]
+pub(crate) struct Provision {
+    /// Serial numbers
+    #[arg(value_name = "SERIAL")]
+    serials: Vec<String>,
+    /// A batch of so many devices, numbered behind --prefix
+    #[arg(long, value_name = "N", requires = "prefix")]
+    count: Option<u64>,
+    /// What stands in front of the numbers of a batch
+    #[arg(long)]
+    prefix: Option<String>,
+    /// The first number of a batch
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    first: u64,
+    /// Digits of the numbers of a batch, at least
+    #[arg(long, default_value_t = 6)]
+    digits: usize,
+    /// A batch from a CSV file with a column serial and, if it likes, a column model
+    #[arg(long, value_name = "CSV")]
+    list: Option<PathBuf>,
+    /// The model
+    #[arg(long)]
+    model: Option<String>,
+    /// The algorithm of the keys: ecdsa-p256, ecdsa-p384 or ed25519
+    #[arg(long, default_value = "ecdsa-p256")]
+    algorithm: Algorithm,
+    /// A birth folder for each device goes into this folder; it holds the device's private key
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// The keys of a batch go into this one sealed file
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "sealing_key",
+        conflicts_with = "serials"
+    )]
+    bundle: Option<PathBuf>,
+    /// What seals the bundle; made when it is absent. Keep it elsewhere
+    #[arg(long, value_name = "FILE")]
+    sealing_key: Option<PathBuf>,
+    /// The device made its own key: its certificate request (PKCS #10, DER or PEM). The folder gets
+    /// certificates only
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["count", "list", "bundle"])]
+    csr: Option<PathBuf>,
+    /// With --csr: where the device made its key
+    #[arg(long, value_parser = words::<KeyOrigin>(&["device", "hardware"]), default_value = "device", requires = "csr")]
+    key_origin: KeyOrigin,
+}
+
+/// `manufacturer export`
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Serial number
+    serial: String,
+    /// The sealed file that the batch wrote
+    #[arg(long, value_name = "FILE")]
+    bundle: PathBuf,
+    /// What seals it
+    #[arg(long, value_name = "FILE")]
+    sealing_key: PathBuf,
+    /// The device's birth folder goes into this folder
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+pub(super) async fn run(command: Provision, at: &Place<'_>) -> Result<Exit, Failure> {
+    if let Some(csr) = &command.csr {
+        return from_csr(&command, csr, at).await;
+    }
+    if command.count.is_some() || command.list.is_some() {
+        return batch(command, at).await;
+    }
+    let out = absolute(command.out.as_deref().unwrap_or(Path::new(".")))?;
+    let mut orders = Vec::new();
+    for serial in &command.serials {
+        orders.push(Order::Provision {
+            serial: serial.clone(),
+            model: command.model.clone(),
+            algorithm: command.algorithm.to_string(),
+            folder: birth_folder(&out, serial)?,
+        });
+    }
+    let mut devices = Vec::new();
+    for reply in at.orders(orders).await? {
+        devices.extend(desk::devices(reply)?);
+    }
+    let shown: Vec<_> = devices
+        .iter()
+        .map(|device| {
+            let mut shown = shown_device(device);
+            let folder = json!(out.join(&device.serial));
+            if let Some(fields) = shown.as_object_mut() {
+                fields.insert("folder".to_owned(), folder);
+            }
+            shown
+        })
+        .collect();
+    at.printer
+        .show(&json!({ "devices": shown }), |_| devices_table(&devices))?;
+    at.printer
+        .note("birth folders hold private keys: put each into its device, and keep no copy");
+    Ok(Exit::Done)
+}
+
+async fn batch(command: Provision, at: &Place<'_>) -> Result<Exit, Failure> {
+    let serials = match (&command.list, command.count) {
+        (Some(list), _) => Serials::List(absolute(list)?),
+        (None, count) => Serials::Numbered {
+            prefix: command.prefix.clone().unwrap_or_default(),
+            first: command.first,
+            count: count.unwrap_or_default(),
+            digits: command.digits,
+        },
+    };
+    if let Serials::Numbered { prefix, .. } = &serials {
+        birth_folder(Path::new(""), &format!("{prefix}0"))?;
+    }
+    let output = match (&command.bundle, &command.sealing_key) {
+        (Some(bundle), Some(sealing_key)) => Output::Bundle {
+            file: absolute(bundle)?,
+            sealing_key: absolute(sealing_key)?,
+        },
+        _ => Output::Folders(absolute(command.out.as_deref().unwrap_or(Path::new(".")))?),
+    };
+    let order = Order::ProvisionBatch(Batch {
+        serials,
+        model: command.model,
+        algorithm: command.algorithm.to_string(),
+        output,
+    });
+    let Reply::Batch(progress) = at.order(order).await? else {
+        return Err(desk::unexpected());
+    };
+    at.printer.show(&progress, |progress| {
+        facts([
+            ("identities made", progress.made.to_string()),
+            ("had one already", progress.passed_over.to_string()),
+        ])
+    })?;
+    Ok(Exit::Done)
+}
+
+async fn from_csr(command: &Provision, csr: &Path, at: &Place<'_>) -> Result<Exit, Failure> {
+    let [serial] = command.serials.as_slice() else {
+        return Err(Failure::usage(
+            "a certificate request is for one serial number",
+        ));
+    };
+    let request = der(input::read(csr)?, csr)?;
+    let folder = birth_folder(command.out.as_deref().unwrap_or(Path::new(".")), serial)?;
+    let device = NewDevice {
+        serial: serial.clone(),
+        model: command.model.clone(),
+        key_origin: command.key_origin,
+    };
+    let identity: Identity = with_factory(at, async |factory| {
+        Ok(factory
+            .provision_from_csr(&at.actor, &device, &request)
+            .await?)
+    })
+    .await?;
+    let pem = |certificates: &[Certificate]| -> String {
+        certificates.iter().map(Certificate::pem).collect()
+    };
+    let (chain, anchors) = (pem(&identity.chain), pem(&identity.masa_anchors));
+    input::write(&folder.join("idevid.pem"), chain.as_bytes())?;
+    input::write(&folder.join("masa-anchors.pem"), anchors.as_bytes())?;
+    let result = json!({
+        "serial": serial,
+        "folder": folder,
+        "chain": chain,
+        "masa_anchors": anchors,
+        "repeated": identity.repeated,
+    });
+    at.printer.show(&result, |_| {
+        let again = if identity.repeated {
+            " (the same as before)"
+        } else {
+            ""
+        };
+        format!("the birth certificate{again} is in {}", folder.display())
+    })?;
+    Ok(Exit::Done)
+}
+
+pub(super) async fn export(command: &Export, at: &Place<'_>) -> Result<Exit, Failure> {
+    let folder = birth_folder(&command.out, &command.serial)?;
+    with_factory(at, async |factory| {
+        let (bundle, key) = (&command.bundle, &command.sealing_key);
+        Ok(factory
+            .export_birth(&command.serial, bundle, key, &folder)
+            .await?)
+    })
+    .await?;
+    at.printer.show(
+        &json!({ "serial": command.serial, "folder": folder }),
+        |_| format!("the birth folder is {}", folder.display()),
+    )?;
+    Ok(Exit::Done)
+}
+
+/// Work that only the program that has the store open can do.
+async fn with_factory<T>(
+    at: &Place<'_>,
+    work: impl AsyncFnOnce(&Factory) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    match at.open().await? {
+        Desk::Here(factory) => {
+            let result = work(&factory).await;
+            factory.close().await;
+            result
+        }
+        Desk::There(_) => Err(Failure::new(
+            Exit::Conflict,
+            "in-use",
+            "this needs the store, and `vouchsafe manufacturer serve` has it open",
+        )
+        .next_step("stop it first; devices with a key of their own may use its line endpoint")),
+    }
+}
+
+/// The folder of a device, which must not be anywhere else: serial numbers come from lists.
+pub(super) fn birth_folder(parent: &Path, serial: &str) -> Result<PathBuf, Failure> {
+    let mut components = Path::new(serial).components();
+    let plain = matches!(
+        (components.next(), components.next()),
+        (Some(Component::Normal(name)), None) if name == serial
+    );
+    if plain {
+        Ok(parent.join(serial))
+    } else {
+        Err(Failure::usage(format!(
+            "serial number {serial:?} cannot be the name of a folder"
+        )))
+    }
+}
+
+/// The running program may work in another folder.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::file(path, error))
+}
+
+/// The DER of a file that may be PEM.
+fn der(bytes: Vec<u8>, file: &Path) -> Result<Vec<u8>, Failure> {
+    if !bytes.starts_with(b"-----BEGIN") {
+        return Ok(bytes);
+    }
+    use base64::Engine as _;
+    let text = String::from_utf8_lossy(&bytes);
+    let body: String = text
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .flat_map(|line| line.trim().chars())
+        .collect();
+    base64::prelude::BASE64_STANDARD
+        .decode(body)
+        .map_err(|error| Failure::file(file, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_serial_number_does_not_lead_out_of_the_folder() {
+        let out = Path::new("/births");
+        assert_eq!(birth_folder(out, "A-1").unwrap(), Path::new("/births/A-1"));
+        for serial in ["../x", "/etc/x", "a/b", "..", ".", "", "a/", "./a"] {
+            assert!(birth_folder(out, serial).is_err(), "{serial:?}");
+        }
+    }
+}
