@@ -11,17 +11,18 @@
 use std::path::Path;
 
 use vouchsafe_fleet::decide::{self, Decision, Outcome, ProvisionFacts};
-use vouchsafe_fleet::{Actor, Device, DeviceId, Digest, KeyOrigin};
+use vouchsafe_fleet::{Actor, Device, DeviceId, Digest, KeyOrigin, Refusal};
 use vouchsafe_keystore::Algorithm;
 use vouchsafe_trust::{
-    Authority, Certificate, CertificateRequest, HardwareModuleName, IssueError, Name, Profile,
-    PublicKey, Validity, Verified, oid,
+    Authority, Certificate, CertificateRequest, HardwareModuleName, Name, Profile, PublicKey,
+    Validity, Verified, oid,
 };
 
 use crate::birth::{self, Birth};
 use crate::factory::{Factory, FactoryError, Settled, off_thread, settled};
 use crate::home::BACKDATE;
 use crate::random;
+use crate::sales::refused;
 
 /// A device to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,8 +203,11 @@ impl Press {
         &self,
         device: &NewDevice,
         key: &PublicKey,
-    ) -> Result<Certificate, IssueError> {
+    ) -> Result<Certificate, FactoryError> {
         let config = &self.factory.home.config;
+        // X.520 gives serialNumber the type PrintableString, whose alphabet is smaller than ASCII.
+        Name::new(&[(oid::SERIAL_NUMBER, &device.serial)])
+            .map_err(|_| refused(Refusal::BadSerial))?;
         let mut subject = vec![(oid::ORGANIZATION, config.name.as_str())];
         if let Some(model) = &device.model {
             subject.push((oid::COMMON_NAME, model));
@@ -221,11 +225,11 @@ impl Press {
         }
         let now = self.factory.clock.now();
         let not_before = now.saturating_sub(BACKDATE).unwrap_or(now);
-        self.root().issue(
+        Ok(self.root().issue(
             &profile,
             key,
             &random::serial(),
             Validity::without_end(not_before),
-        )
+        )?)
     }
 }

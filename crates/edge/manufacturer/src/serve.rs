@@ -74,38 +74,38 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     vouchsafe_net::raise_open_files_limit();
     let factory = Factory::open(dir, clock).await?;
-    let served = run(&factory, ready, stop).await;
+    let served = run(factory.clone(), ready, stop).await;
     factory.close().await;
     served
 }
 
 async fn run(
-    factory: &Factory,
+    factory: Factory,
     ready: impl FnOnce(&Ready),
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let config = &factory.home.config;
+    let config = factory.home.config.clone();
     // 1
     let masa_identity = ReloadableIdentity::new(factory.home.masa_identity()?);
     let masa = bind(
-        factory,
+        factory.clock.clone(),
         "masa",
-        &config.masa,
-        &masa_identity,
+        config.masa,
+        masa_identity.clone(),
         ClientAuth::Optional,
     )
     .await?;
     let line_identity = ReloadableIdentity::new(factory.home.line_identity()?);
     let stations = Anchors::one(factory.home.line.certificate().clone());
     let line = bind(
-        factory,
+        factory.clock.clone(),
         "line",
-        &config.line,
-        &line_identity,
+        config.line,
+        line_identity.clone(),
         ClientAuth::Required(stations),
     )
     .await?;
-    let desk = desk::Listener::bind(factory)?;
+    let desk = desk::Listener::bind(&factory)?;
     // 2
     ready(&Ready {
         ready: "manufacturer",
@@ -119,9 +119,9 @@ async fn run(
     };
     let metrics = metrics_recorder();
     let renewal = renew(
-        factory,
-        &masa_identity,
-        &line_identity,
+        factory.clone(),
+        masa_identity,
+        line_identity,
         wait(stopped.clone()),
     );
     let masa_routes = Masa::new(factory.clone()).routes();
@@ -142,19 +142,19 @@ async fn run(
 }
 
 async fn bind(
-    factory: &Factory,
+    clock: Clock,
     name: &'static str,
-    config: &ListenerConfig,
-    identity: &ReloadableIdentity,
+    config: ListenerConfig,
+    identity: ReloadableIdentity,
     client_auth: ClientAuth,
 ) -> Result<Server, BindError> {
-    let mut options = ServerOptions::new(name, identity.clone(), client_auth);
+    let mut options = ServerOptions::new(name, identity, client_auth);
     options.limits = Limits {
         connections: config.max_connections,
         body_bytes: BODY_BYTES,
         ..Limits::default()
     };
-    options.clock = factory.clock.clone();
+    options.clock = clock;
     Server::bind(config.listen, options).await
 }
 
@@ -172,9 +172,9 @@ fn metrics_recorder() -> Option<&'static PrometheusHandle> {
 
 /// Step 3.
 async fn renew(
-    factory: &Factory,
-    masa: &ReloadableIdentity,
-    line: &ReloadableIdentity,
+    factory: Factory,
+    masa: ReloadableIdentity,
+    line: ReloadableIdentity,
     stop: impl Future<Output = ()>,
 ) {
     let mut stop = std::pin::pin!(stop);
@@ -190,8 +190,8 @@ async fn renew(
         });
         match both.await {
             Ok(Ok((new_masa, new_line))) => {
-                replace(masa, new_masa);
-                replace(line, new_line);
+                replace(&masa, new_masa);
+                replace(&line, new_line);
             }
             Ok(Err(error)) => tracing::error!(%error, "a certificate cannot be renewed"),
             Err(error) => tracing::error!(%error, "a certificate cannot be renewed"),

@@ -7,5 +7,6 @@
     missing_docs
 )]
 
+mod factory;
 mod masa;
 mod world;
