@@ -105,10 +105,6 @@ pub async fn serve(
     });
 
     let stopped = controller.stopping.subscribe();
-    let wait = |mut stopped: watch::Receiver<bool>| async move {
-        // An error means that the sender is gone, which is a reason to stop as well.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    };
     let renewal = tokio::spawn(renew(
         home,
         controller.clone(),
@@ -119,8 +115,8 @@ pub async fn serve(
     let api_router = crate::api::routes(&controller).with_state(controller.clone());
     let serving = async {
         tokio::join!(
-            devices.serve(device_router, wait(stopped.clone())),
-            api.serve(api_router, wait(stopped.clone())),
+            devices.serve(device_router, told(stopped.clone())),
+            api.serve(api_router, told(stopped.clone())),
         )
     };
     let stop = async {
@@ -139,6 +135,16 @@ pub async fn serve(
     renewal.abort();
     controller.store.close().await;
     Ok(())
+}
+
+/// Ready once it is time to stop.
+async fn told(mut stopped: watch::Receiver<bool>) {
+    while !*stopped.borrow_and_update() {
+        // An error means that the sender is gone, which is a reason to stop as well.
+        if stopped.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// How others reach a listener: its address, or its first name where it listens on all addresses.

@@ -206,10 +206,9 @@ fn a_birth_certificate_given_by_hand_is_held_against_the_device() {
     let outcome = claim(&facts);
     let claimed = accepted(&outcome);
     assert_eq!(claimed.segment.as_deref(), Some("sensors"));
-    let world = World::new();
-    let facts = VoucherRequestFacts {
-        device: Some(&claimed),
-        ..world.voucher_facts()
-    };
-    refused(&voucher_request(&facts), Refusal::IdevidKeyDiffers);
+    let (maker, allow) = (maker(ManufacturerTrust::VoucherRequired), allow());
+    refused(
+        &voucher_request(&request(at(0), &maker, &claimed, &allow)),
+        Refusal::IdevidKeyDiffers,
+    );
 }
