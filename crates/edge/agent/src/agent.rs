@@ -12,7 +12,7 @@ use crate::attempt;
 use crate::birth::Birth;
 use crate::candidate::{Aside, Candidate, Found, add};
 use crate::config::Config;
-use crate::device::{Device, corrected};
+use crate::device::Device;
 use crate::discover;
 use crate::error::{AgentError, Failure, LocalError};
 use crate::event::{Event, Events};
@@ -136,6 +136,10 @@ impl Credential {
 /// # Errors
 /// [`LocalError`] with the file.
 pub fn status(dir: &Path, clock: &Clock) -> Result<Status, LocalError> {
+    status_by(dir, &Config::read(dir)?, clock)
+}
+
+fn status_by(dir: &Path, config: &Config, clock: &Clock) -> Result<Status, LocalError> {
     let birth = Birth::open(dir)?;
     let credential = read_credential(dir)?;
     let outstanding = read_pending(dir)?.len();
@@ -143,7 +147,8 @@ pub fn status(dir: &Path, clock: &Clock) -> Result<Status, LocalError> {
         None if outstanding > 0 => "joining",
         None => "new",
         Some(credential) => {
-            let now = corrected(clock.now(), credential.stored.clock_correction);
+            let now =
+                birth.effective_now(config, clock.now(), credential.stored.clock_correction)?;
             if now > credential.leaf.not_after() {
                 "expired"
             } else if now >= credential.renew_at() {
@@ -271,7 +276,11 @@ impl Agent {
     /// # Errors
     /// [`LocalError`] with the file.
     pub fn status(&self) -> Result<Status, LocalError> {
-        status(self.device.folder.dir(), &self.device.clock)
+        status_by(
+            self.device.folder.dir(),
+            &self.device.config,
+            &self.device.clock,
+        )
     }
 
     /// Does what is due and says when the next thing will be.
@@ -284,7 +293,7 @@ impl Agent {
         let credential = match device.folder.credential()? {
             None => self.join(aside, once).await?,
             Some(credential) => {
-                let now = device.corrected_now(credential.stored.clock_correction);
+                let now = device.effective_now(credential.stored.clock_correction)?;
                 if now >= credential.renew_at() {
                     self.renewed(credential, aside, once).await?
                 } else if credential.stored.reported {
@@ -296,7 +305,7 @@ impl Agent {
                 }
             }
         };
-        let now = device.corrected_now(credential.stored.clock_correction);
+        let now = device.effective_now(credential.stored.clock_correction)?;
         let due = credential.renew_at().duration_since(now);
         Ok(if credential.stored.reported {
             due
@@ -307,47 +316,49 @@ impl Agent {
         })
     }
 
-    /// Joins the first network that takes the device.
+    /// Joins the first network that takes the device. With `once`, networks that asked for patience
+    /// are asked again when they wanted to be; the others had their chance.
     async fn join(&self, aside: &mut Aside, once: bool) -> Result<Credential, AgentError> {
         let device = &self.device;
-        let mut tried: Vec<Origin> = Vec::new();
+        let mut candidates = self.candidates(None).await?;
+        device.tell(Event::Searching {
+            candidates: candidates.len(),
+        });
+        let (mut tried, mut last) = (Vec::new(), None);
         loop {
-            let candidates = self.candidates(None).await?;
-            device.tell(Event::Searching {
-                candidates: candidates.len(),
-            });
-            if candidates.is_empty() {
-                return Err(AgentError::NoCandidate);
-            }
-            let mut last = None;
-            let mut asked_to_wait = false;
-            for candidate in self.in_order(candidates, aside) {
+            let mut waiting = Vec::new();
+            for candidate in self.in_order(candidates.clone(), aside) {
+                if !tried.contains(&candidate.origin) {
+                    tried.push(candidate.origin.clone());
+                }
                 match attempt::onboard(device, &candidate).await {
                     Ok(credential) => return self.joined(credential).map_err(Into::into),
                     Err(Failure::Local(error)) => return Err(error.into()),
                     Err(failure) => {
-                        asked_to_wait |= matches!(failure, Failure::NotYet { .. });
                         self.put_aside(aside, &candidate, &failure)?;
-                        if !tried.contains(&candidate.origin) {
-                            tried.push(candidate.origin);
+                        if matches!(failure, Failure::NotYet { .. }) {
+                            waiting.push(candidate);
                         }
                         last = Some(failure);
                     }
                 }
             }
-            if once && asked_to_wait {
-                let pause = self.next_try(aside)?;
-                let until = device.now().checked_add(pause).unwrap_or(Timestamp::MAX);
-                self.sleep_until(until).await;
-                continue;
+            if !once || waiting.is_empty() {
+                return Err(last.map_or(AgentError::NoCandidate, |last| {
+                    AgentError::NothingWorked {
+                        tried: tried.len(),
+                        last,
+                    }
+                }));
             }
-            return Err(match last {
-                Some(last) => AgentError::NothingWorked {
-                    tried: tried.len(),
-                    last,
-                },
-                None => AgentError::NoCandidate,
-            });
+            // All of them, so that none is forgotten for the one that is ready first.
+            let now = device.now();
+            let until = waiting
+                .iter()
+                .filter_map(|candidate| aside.until(&candidate.origin, now))
+                .max();
+            self.sleep_until(until.unwrap_or(now)).await;
+            candidates = waiting;
         }
     }
 

@@ -28,17 +28,15 @@ impl Device {
         self.clock.now()
     }
 
-    /// The time, if the clock can be relied on: one that is behind the birth certificate has lost
-    /// its time, whatever the configuration says (RFC 8995 §2.6.1).
+    /// The time, if the clock can be relied on.
     pub(crate) fn trusted_now(&self) -> Result<Option<Timestamp>, LocalError> {
-        let now = self.now();
-        let plausible = now >= self.birth.idevid()?.not_before();
-        Ok((self.config.clock == ClockTrust::Trusted && plausible).then_some(now))
+        self.birth.trusted(&self.config, self.now())
     }
 
-    /// The time as the voucher corrected it.
-    pub(crate) fn corrected_now(&self, correction: i64) -> Timestamp {
-        corrected(self.now(), correction)
+    /// The best time there is; see [`Birth::effective_now`].
+    pub(crate) fn effective_now(&self, correction: i64) -> Result<Timestamp, LocalError> {
+        self.birth
+            .effective_now(&self.config, self.now(), correction)
     }
 
     /// TLS that believes nothing yet, with the birth certificate (RFC 8995 §5.1).
@@ -52,9 +50,8 @@ impl Device {
     pub(crate) async fn as_born(&self, known: &Credential) -> Result<ConnectorOptions, LocalError> {
         let signer = self.keys.birth().await?;
         let identity = Identity::new(self.birth.chain.clone(), signer)?;
-        Ok(self
-            .known(&known.anchors, known.stored.clock_correction)
-            .with_identity(identity))
+        let options = self.known(&known.anchors, known.stored.clock_correction)?;
+        Ok(options.with_identity(identity))
     }
 
     /// TLS to the domain's registrar, with the domain's credential.
@@ -64,19 +61,19 @@ impl Device {
     ) -> Result<ConnectorOptions, LocalError> {
         let signer = self.keys.load(&credential.stored.label).await?;
         let identity = Identity::new(credential.chain.clone(), signer)?;
-        let options = self.known(&credential.anchors, credential.stored.clock_correction);
+        let options = self.known(&credential.anchors, credential.stored.clock_correction)?;
         Ok(options.with_identity(identity))
     }
 
-    fn known(&self, anchors: &Anchors, correction: i64) -> ConnectorOptions {
+    fn known(&self, anchors: &Anchors, correction: i64) -> Result<ConnectorOptions, LocalError> {
         let mut options =
             ConnectorOptions::new(ServerTrust::RegistrationAuthority(anchors.clone()));
-        options.clock = match correction {
-            0 => self.clock.clone(),
+        options.clock = match self.trusted_now()? {
+            Some(_) => self.clock.clone(),
             // A connection is made within seconds, so for its checks the time may stand still.
-            correction => Clock::fixed(self.corrected_now(correction)),
+            None => Clock::fixed(self.effective_now(correction)?),
         };
-        options
+        Ok(options)
     }
 
     pub(crate) fn tell(&self, event: Event) {
@@ -105,13 +102,31 @@ impl Device {
     }
 }
 
-/// `now` moved by some milliseconds; the ends of time stop it.
-pub(crate) fn corrected(now: Timestamp, correction: i64) -> Timestamp {
-    let end = if correction < 0 {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    };
-    now.checked_add(SignedDuration::from_millis(correction))
-        .unwrap_or(end)
+impl Birth {
+    /// `now`, if the clock can be relied on: one that is behind the birth certificate has lost its
+    /// time, whatever the configuration says (RFC 8995 §2.6.1).
+    fn trusted(&self, config: &Config, now: Timestamp) -> Result<Option<Timestamp>, LocalError> {
+        let plausible = now >= self.idevid()?.not_before();
+        Ok((config.clock == ClockTrust::Trusted && plausible).then_some(now))
+    }
+
+    /// The best time there is: the device's own, or while that cannot be relied on, the same
+    /// moved by what the voucher taught, in milliseconds. A clock that was set meanwhile is right
+    /// again by itself.
+    pub(crate) fn effective_now(
+        &self,
+        config: &Config,
+        now: Timestamp,
+        correction: i64,
+    ) -> Result<Timestamp, LocalError> {
+        let end = if correction < 0 {
+            Timestamp::MIN
+        } else {
+            Timestamp::MAX
+        };
+        let moved = now
+            .checked_add(SignedDuration::from_millis(correction))
+            .unwrap_or(end);
+        Ok(self.trusted(config, now)?.unwrap_or(moved))
+    }
 }

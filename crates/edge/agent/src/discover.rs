@@ -17,7 +17,7 @@ use crate::error::LocalError;
 const SERVICES: [&str; 2] = ["_brski-registrar._tcp.local.", "_brski-proxy._tcp.local."];
 
 /// Once the first is found, others may follow for this long.
-const FOLLOWERS: Duration = Duration::from_millis(300);
+const FOLLOWERS: Duration = Duration::from_secs(1);
 
 /// The most addresses of one service that are tried.
 const MAX_ADDRESSES: usize = 4;

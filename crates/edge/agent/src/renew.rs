@@ -57,7 +57,7 @@ async fn at(
     credential: &Credential,
     candidate: &Candidate,
 ) -> Result<Credential, Failure> {
-    let now = device.corrected_now(credential.stored.clock_correction);
+    let now = device.effective_now(credential.stored.clock_correction)?;
     if now < credential.leaf.not_after() {
         // 1
         let options = device.as_member(credential).await?;
@@ -98,9 +98,8 @@ async fn with(
         .folder
         .credential()?
         .map_or(credential.stored.clone(), |now| now.stored);
-    let correction = stored.clock_correction;
     let mut slot = Slot::Renewal(Box::new(stored.clone()));
-    let now = device.corrected_now(correction);
+    let now = device.effective_now(stored.clock_correction)?;
     let issued = enrol::request(device, &mut session, &mut slot, kind, now).await?;
     let renewed = Stored {
         label: issued.label,

@@ -70,7 +70,7 @@ async fn join(device: &Device, accepted: VoucherAccepted) -> Result<Credential, 
     let (voucher, media_type) = (pending.voucher.clone(), pending.media_type.clone());
     let fingerprint = pending.registrar.clone();
     let mut slot = enrol::Slot::Pending(pending);
-    let now = device.corrected_now(correction);
+    let now = device.effective_now(correction)?;
     let issued = enrol::request(device, &mut session, &mut slot, enrol::Kind::First, now).await;
     let issued = match issued {
         Ok(issued) => issued,

@@ -260,3 +260,25 @@ async fn without_registrars_there_is_nobody_to_ask() {
         AgentError::NoCandidate
     ));
 }
+
+#[tokio::test]
+async fn a_device_waits_for_one_who_asked_it_to_even_when_another_refuses_it() {
+    let maker = Arc::new(Maker::new());
+    let slow = Registrar::start(&maker, "slow").await;
+    // 503 is the registrar's own trouble; it says when to come back (RFC 9110 §15.6.4).
+    slow.set(|behaviour| behaviour.trouble = (2, 0));
+    let refuses = Registrar::start(&maker, "refuses").await;
+    refuses.set(|behaviour| behaviour.voucher_status = Some(403));
+    let device = maker.device().towards(&[&slow, &refuses]);
+    let status = device.run().await.unwrap();
+    assert_eq!(status.credential.unwrap().registrar, slow.url());
+    assert_eq!(refuses.called().len(), 1);
+    slow.seen(|seen| {
+        assert_eq!(seen.requests.len(), 3);
+        assert!(
+            seen.requests
+                .iter()
+                .all(|request| *request == seen.requests[0])
+        );
+    });
+}

@@ -12,6 +12,7 @@
 mod crash;
 mod joining;
 mod places;
+mod program;
 mod refusals;
 mod registrar;
 mod renewal;

@@ -31,6 +31,9 @@ async fn a_clock_from_before_the_device_was_made_is_set_by_the_voucher_rfc8995_2
         "the report's TLS is judged by the right time"
     );
     device.assert_whole();
+    // Once the clock is set, what the voucher taught is no longer needed.
+    device.clock = Clock::system();
+    assert_eq!(device.status().state, "onboarded");
 }
 
 #[tokio::test]

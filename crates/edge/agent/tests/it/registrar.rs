@@ -39,6 +39,8 @@ pub(crate) struct Behaviour {
     pub(crate) masa: Option<Holder>,
     /// 202 this often, with this Retry-After.
     pub(crate) waits: (usize, u64),
+    /// 503 this often, with this Retry-After.
+    pub(crate) trouble: (usize, u64),
     /// Every voucher request is answered with this.
     pub(crate) voucher_status: Option<u16>,
     /// Every voucher request is sent there.
@@ -65,6 +67,7 @@ impl Default for Behaviour {
             spoil: None,
             masa: None,
             waits: (0, 0),
+            trouble: (0, 0),
             voucher_status: None,
             redirect: None,
             attributes: Some(CsrAttributes {
@@ -240,6 +243,12 @@ async fn request_voucher(
                 [(header::LOCATION, to.clone())],
             )
                 .into_response();
+        }
+        if behaviour.trouble.0 > 0 {
+            behaviour.trouble.0 -= 1;
+            let after = behaviour.trouble.1.to_string();
+            let header = [(header::RETRY_AFTER, after)];
+            return (StatusCode::SERVICE_UNAVAILABLE, header, "soon").into_response();
         }
         if behaviour.waits.0 > 0 {
             behaviour.waits.0 -= 1;
