@@ -1,0 +1,79 @@
+//! `vouchsafe-sim bench`: what things cost, each beside its floor, measured in the same run.
+//!
+//! A missed target is said in the table and is no error: speed is shown, never tested.
+
+mod floor;
+mod inventory;
+mod measure;
+mod memory;
+mod onboarding;
+mod pledge;
+mod provision;
+mod world;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Bench {
+    /// Whole onboardings per second at 1, 16 and 64 pledges.
+    Onboarding,
+    /// Identities per second in a batch of 100,000.
+    Provision,
+    /// An onboarding and a look-up with 1,000 and 1,000,000 devices.
+    Lookup,
+    /// The controller's memory with 1,000 connections.
+    Memory,
+}
+
+/// What to measure; everything when nothing is named.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Tables to print.
+    #[arg(value_enum)]
+    pub tables: Vec<Bench>,
+    /// Where the `vouchsafe` program is; beside this one when absent.
+    #[arg(long)]
+    pub bin_dir: Option<PathBuf>,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// What keeps a measurement from being made; a missed target is none.
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(measure_all(options))
+}
+
+async fn measure_all(options: &Options) -> anyhow::Result<ExitCode> {
+    let bin_dir = match &options.bin_dir {
+        Some(dir) => dir.clone(),
+        None => std::env::current_exe()?
+            .parent()
+            .context("no folder")?
+            .to_owned(),
+    };
+    if cfg!(debug_assertions) {
+        println!("This build is not optimised: ratios mean little. Use `cargo xtask bench`.\n");
+    }
+    let wanted = |bench| options.tables.is_empty() || options.tables.contains(&bench);
+    if wanted(Bench::Onboarding) {
+        onboarding::run(&bin_dir).await?;
+    }
+    if wanted(Bench::Provision) {
+        provision::run().await?;
+    }
+    if wanted(Bench::Lookup) {
+        inventory::run(&bin_dir).await?;
+    }
+    if wanted(Bench::Memory) {
+        memory::run(&bin_dir).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
