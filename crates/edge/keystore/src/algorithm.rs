@@ -3,11 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::pkcs8::Document;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair,
 };
-use vouchsafe_trust::{Secret, SignatureAlgorithm};
+use vouchsafe_trust::{PublicKey, Secret, SignatureAlgorithm};
 
 use crate::Error;
 
@@ -84,4 +88,52 @@ pub fn generate_pkcs8(algorithm: Algorithm) -> Result<Secret, Error> {
     .map_err(|_| Error::Random)?;
     // The document zeroizes itself when it is dropped.
     Ok(Secret::new(document.as_ref().to_vec()))
+}
+
+/// Makes a new private key and returns it as PKCS#8 DER together with its public half, which saves
+/// reading the key back. The key exists nowhere else.
+///
+/// # Errors
+///
+/// [`Error::Random`] when the system gives no randomness.
+pub fn generate_key(algorithm: Algorithm) -> Result<(Secret, PublicKey), Error> {
+    let made = match algorithm {
+        Algorithm::EcdsaP256 => ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING),
+        Algorithm::EcdsaP384 => ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING),
+        Algorithm::Ed25519 => Ed25519KeyPair::generate().and_then(|pair| {
+            let document = pair.to_pkcs8v1()?;
+            Ok((document, pair.public_key().as_der()?.as_ref().to_vec()))
+        }),
+    };
+    let (document, spki) = made.map_err(|_| Error::Random)?;
+    let public_key = PublicKey::from_spki_der(&spki).map_err(|_| Error::Random)?;
+    // The document zeroizes itself when it is dropped.
+    Ok((Secret::new(document.as_ref().to_vec()), public_key))
+}
+
+fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm) -> Result<(Document, Vec<u8>), Unspecified> {
+    let pair = EcdsaKeyPair::generate(algorithm)?;
+    let document = pair.to_pkcs8v1()?;
+    Ok((document, pair.public_key().as_der()?.as_ref().to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use vouchsafe_trust::{Signer, SoftwareSigner};
+
+    use super::*;
+
+    #[test]
+    fn a_key_comes_with_its_own_public_half() {
+        for algorithm in [
+            Algorithm::EcdsaP256,
+            Algorithm::EcdsaP384,
+            Algorithm::Ed25519,
+        ] {
+            let (key, public_key) = generate_key(algorithm).unwrap();
+            let signer = SoftwareSigner::from_pkcs8_der(key.expose()).unwrap();
+            assert_eq!(signer.public_key(), &public_key);
+            assert_eq!(signer.algorithm(), algorithm.signature_algorithm());
+        }
+    }
 }

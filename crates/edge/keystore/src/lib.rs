@@ -52,7 +52,7 @@ mod task;
 mod tpm;
 mod uri;
 
-pub use algorithm::{Algorithm, UnknownAlgorithm, generate_pkcs8};
+pub use algorithm::{Algorithm, UnknownAlgorithm, generate_key, generate_pkcs8};
 pub use bundle::{BundleWriter, SealedBundle, Tail};
 pub use error::{Error, HardwareProblem, SealedProblem, SealingKeyProblem, UriProblem};
 pub use files::write_file;
