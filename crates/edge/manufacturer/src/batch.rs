@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 use vouchsafe_fleet::decide::{self, Decision, ProvisionFacts};
 use vouchsafe_fleet::{Actor, Commit, Device, DeviceId, Digest, KeyOrigin};
 use vouchsafe_keystore::{
-    Algorithm, BundleWriter, Permissions, SealedBundle, Sealer, generate_pkcs8,
+    Algorithm, BundleWriter, Permissions, SealedBundle, Sealer, generate_key,
 };
 use vouchsafe_store::CommitError;
-use vouchsafe_trust::{Certificate, IssueError, Secret, Signer, SoftwareSigner};
+use vouchsafe_trust::{Certificate, Secret};
 
 use crate::birth::{self, Birth};
 use crate::factory::{Factory, FactoryError, off_thread};
@@ -275,9 +275,8 @@ fn press_one(
 ) -> Result<Pressed, FactoryError> {
     let (public_key, key) = match output {
         Output::Bundle { .. } => {
-            let key = generate_pkcs8(algorithm)?;
-            let signer = SoftwareSigner::from_pkcs8_der(key.expose()).map_err(IssueError::from)?;
-            (signer.public_key().clone(), Some(key))
+            let (key, public_key) = generate_key(algorithm)?;
+            (public_key, Some(key))
         }
         Output::Folders(folder) => {
             let signer = birth::key(&folder.join(&device.serial), algorithm)?;

@@ -67,7 +67,7 @@ pub struct Config {
     /// What the MASA asks of requests, and what it answers.
     pub vouchers: VoucherConfig,
     /// How much anybody may ask.
-    pub limits: RateConfig,
+    pub rates: RateConfig,
 }
 
 impl Default for Config {
@@ -82,7 +82,7 @@ impl Default for Config {
             idevid: IdevidConfig::default(),
             ownership: OwnershipConfig::default(),
             vouchers: VoucherConfig::default(),
-            limits: RateConfig::default(),
+            rates: RateConfig::default(),
         }
     }
 }
@@ -234,16 +234,16 @@ impl Default for VoucherConfig {
     }
 }
 
-/// `[limits]`: requests a minute, as an average; a tenth of a minute's worth may come at once, or
+/// `[rates]`: requests a minute, as an average; a tenth of a minute's worth may come at once, or
 /// ten, whichever is more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RateConfig {
-    /// From one address. 1 to 10,000,000.
+    /// From one address. 1 to 1,000,000,000.
     pub per_address: u32,
-    /// From one owner. 1 to 10,000,000.
+    /// From one owner. 1 to 1,000,000,000.
     pub per_owner: u32,
-    /// From one line station. 1 to 10,000,000.
+    /// From one line station. 1 to 1,000,000,000.
     pub per_station: u32,
 }
 
@@ -337,12 +337,12 @@ impl Config {
             "vouchers.skew",
             "must be at most 1d",
         )?;
-        let rate = |rate: u32| (1..=10_000_000).contains(&rate);
-        let limits = &self.limits;
-        let between = "must lie between 1 and 10000000";
-        check(rate(limits.per_address), "limits.per_address", between)?;
-        check(rate(limits.per_owner), "limits.per_owner", between)?;
-        check(rate(limits.per_station), "limits.per_station", between)
+        let rate = |rate: u32| (1..=1_000_000_000).contains(&rate);
+        let rates = &self.rates;
+        let between = "must lie between 1 and 1000000000";
+        check(rate(rates.per_address), "rates.per_address", between)?;
+        check(rate(rates.per_owner), "rates.per_owner", between)?;
+        check(rate(rates.per_station), "rates.per_station", between)
     }
 
     /// The algorithm of the manufacturer's own keys.
@@ -410,7 +410,7 @@ mod tests {
         assert!(named(|c| c.name.clear()).starts_with("name:"));
         assert!(named(|c| c.masa_url.clear()).starts_with("masa_url:"));
         assert!(named(|c| c.keys.algorithm = "rsa".to_owned()).starts_with("keys.algorithm:"));
-        assert!(named(|c| c.limits.per_owner = 0).starts_with("limits.per_owner:"));
+        assert!(named(|c| c.rates.per_owner = 0).starts_with("rates.per_owner:"));
         assert!(named(|c| c.vouchers.lifetime = Period::from_secs(1)).contains("lifetime"));
         assert!(named(|c| c.idevid.hardware_type = "x".to_owned()).contains("hardware_type"));
     }

@@ -41,6 +41,9 @@ const MAX_REPLY: u64 = 128 * 1024 * 1024;
 /// Pause after a failed accept, for example while no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
+/// How long a caller may take to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Rows of one page at most.
 const MAX_PAGE: u32 = 1000;
 
@@ -217,7 +220,7 @@ pub enum DeskError {
     /// The running program refused; the code is stable.
     #[error("{message}")]
     Remote {
-        /// Stable code: a refusal's, or `failed`.
+        /// Stable code: a refusal's, `not-found`, or `failed`.
         code: String,
         /// What it says.
         message: String,
@@ -236,10 +239,13 @@ pub enum DeskError {
 }
 
 impl DeskError {
-    /// A stable code: that of a refusal, or `failed`.
+    /// A stable code: that of a refusal, `not-found`, or `failed`.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
+            Self::Factory(FactoryError::NoSuchOwner(_) | FactoryError::NoSuchDevice(_)) => {
+                "not-found"
+            }
             Self::Factory(error) => error.refusal().map_or("failed", |refusal| refusal.code()),
             Self::Remote { code, .. } => code,
             Self::Unreachable { .. } | Self::Value(_) => "failed",
@@ -540,7 +546,9 @@ async fn answer(factory: Factory, stream: UnixStream) {
     let (reading, mut writing) = stream.into_split();
     let mut text = String::new();
     let mut lines = BufReader::new(reading.take(MAX_ORDER));
-    if lines.read_line(&mut text).await.is_err() {
+    // A caller that says nothing must not hold up the end of the program.
+    let read = tokio::time::timeout(PATIENCE, lines.read_line(&mut text)).await;
+    if !matches!(read, Ok(Ok(_))) {
         return;
     }
     let call: Call = match serde_json::from_str(&text) {

@@ -93,16 +93,24 @@ pub fn svg(device: &Device) -> Result<String, FactoryError> {
         let _infallible = write!(svg, "M{x} {y}h{length}v1h-{length}z");
     }
     svg.push_str("\"/>\n");
-    let lines = [Some(&device.serial), device.model.as_ref()];
-    for (line, size, y) in [(lines[0], 4, side + 1), (lines[1], 3, side + 6)] {
+    let lines = [
+        (Some(&device.serial), 4_u8, side + 1),
+        (device.model.as_ref(), 3, side + 6),
+    ];
+    for (line, size, y) in lines {
         if let Some(line) = line {
-            let middle = side / 2;
+            let middle = side as f64 / 2.0;
+            let room = side as f64 - 4.0;
+            let squeezed = if width_of(line) * f64::from(size) > room {
+                format!(" textLength=\"{room}\" lengthAdjust=\"spacingAndGlyphs\"")
+            } else {
+                String::new()
+            };
             let line = xml(line);
             let _infallible = writeln!(
                 svg,
-                "<text x=\"{middle}\" y=\"{y}\" font-family=\"sans-serif\" font-size=\"{size}\" \
-                 text-anchor=\"middle\" textLength=\"{}\" lengthAdjust=\"spacingAndGlyphs\">{line}</text>",
-                fitting(&line, size, side)
+                "<text x=\"{middle}\" y=\"{y}\" font-family=\"Helvetica, Arial, sans-serif\" \
+                 font-size=\"{size}\" text-anchor=\"middle\"{squeezed}>{line}</text>",
             );
         }
     }
@@ -161,11 +169,10 @@ fn draw(page: &mut String, place: usize, device: &Device) -> Result<(), FactoryE
     ];
     for (line, size, above) in lines {
         if let Some(line) = line {
-            // Helvetica's characters are on average half as wide as they are high.
-            let natural = line.chars().count() as f64 * size * 0.55;
-            let size = size * ((width - 8.0) / natural).min(1.0);
-            let natural = line.chars().count() as f64 * size * 0.55;
-            let x = left + (width - natural) / 2.0;
+            let natural = width_of(line) * size;
+            let squeeze = ((width - 8.0) / natural).min(1.0);
+            let size = size * squeeze;
+            let x = natural.mul_add(-squeeze, width).mul_add(0.5, left);
             let y = bottom + above;
             let line = pdf_text(line);
             let _infallible = writeln!(page, "BT /F {size:.2} Tf {x:.2} {y:.2} Td ({line}) Tj ET");
@@ -296,7 +303,23 @@ fn pdf_text(text: &str) -> String {
         .collect()
 }
 
-/// How long a line is drawn: as it comes, or squeezed into the label.
-fn fitting(line: &str, size: usize, side: usize) -> usize {
-    (line.chars().count() * size * 11 / 20).clamp(1, side.saturating_sub(4).max(1))
+/// Widths of Helvetica's characters from space to tilde, in thousandths of the font's size, as its
+/// public metrics give them.
+const HELVETICA: [u16; 95] = [
+    278, 278, 355, 556, 556, 889, 667, 191, 333, 333, 389, 584, 278, 333, 278, 278, 556, 556, 556,
+    556, 556, 556, 556, 556, 556, 556, 278, 278, 584, 584, 584, 556, 1015, 667, 667, 722, 722, 667,
+    611, 778, 722, 278, 500, 667, 556, 833, 722, 778, 667, 778, 722, 667, 611, 722, 667, 944, 667,
+    667, 611, 278, 278, 278, 469, 556, 333, 556, 556, 500, 556, 556, 278, 556, 556, 222, 222, 500,
+    222, 833, 556, 556, 556, 556, 333, 500, 278, 556, 500, 722, 500, 500, 500, 334, 260, 334, 584,
+];
+
+/// The width of a line in Helvetica of size one; what it does not hold is drawn as a question mark.
+fn width_of(line: &str) -> f64 {
+    line.chars()
+        .map(|character| {
+            let index = u32::from(character).checked_sub(0x20);
+            let width = index.and_then(|index| HELVETICA.get(usize::try_from(index).ok()?));
+            f64::from(*width.unwrap_or(&556)) / 1000.0
+        })
+        .sum()
 }

@@ -80,7 +80,7 @@ pub struct IdentityDocument {
 
 impl Line {
     pub(crate) fn new(factory: Factory) -> Self {
-        let rate = factory.home.config.limits.per_station;
+        let rate = factory.home.config.rates.per_station;
         Self(Arc::new(Inner {
             factory,
             stations: Buckets::per_minute(rate),

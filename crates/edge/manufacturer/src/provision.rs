@@ -31,7 +31,9 @@ pub struct NewDevice {
     pub serial: String,
     /// Its model.
     pub model: Option<String>,
-    /// How its key came into being.
+    /// How its key came into being. Of the five methods in NIST SP 1800-36B, `device` is the first,
+    /// `hardware` the second and the fourth, `factory` the third; the fifth, a key derived from a seed
+    /// that the maker keeps, is not offered.
     pub key_origin: KeyOrigin,
 }
 

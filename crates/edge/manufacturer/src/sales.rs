@@ -197,8 +197,8 @@ impl Factory {
                     "manufacturer policy",
                 );
                 let evidence = Evidence::new("release-statement", Digest::of(bytes));
-                let owner = Some(statement.owner);
-                self.end(actor, &statement.serial, owner, reason, Some(evidence))
+                let said = Some((statement.owner, statement.released_at));
+                self.end(actor, &statement.serial, said, reason, Some(evidence))
                     .await
             }
             ReleaseBy::Order { serial, reason } => {
@@ -233,7 +233,7 @@ impl Factory {
         &self,
         actor: &Actor,
         serial: &str,
-        owner: Option<OwnerId>,
+        said: Option<(OwnerId, Timestamp)>,
         reason: Reason,
         evidence: Option<Evidence>,
     ) -> Result<Device, FactoryError> {
@@ -242,7 +242,8 @@ impl Factory {
             .settle(|| async move {
                 let device = self.device(serial).await?;
                 let current = self.store.current_ownership(device.id).await?;
-                let owner = match owner.or(current.as_ref().map(|current| current.owner)) {
+                let named = said.map(|(owner, _)| owner);
+                let owner = match named.or(current.as_ref().map(|current| current.owner)) {
                     Some(owner) => owner,
                     None => return Err(refused(Refusal::NotSold)),
                 };
@@ -251,13 +252,15 @@ impl Factory {
                     .owner(owner)
                     .await?
                     .ok_or_else(|| refused(Refusal::OwnerUnknown))?;
-                let mut outcome = decide::release_ownership(&SellFacts {
+                let facts = SellFacts {
                     now: self.clock.now(),
                     actor,
                     device: &device,
                     owner: &owner,
                     current: current.as_ref(),
-                });
+                };
+                let mut outcome =
+                    decide::release_ownership(&facts, said.map(|(_, stated_at)| stated_at));
                 for entry in &mut outcome.commit.entries {
                     entry.reasons.push(reason.clone());
                     entry.evidence.extend(evidence.clone());

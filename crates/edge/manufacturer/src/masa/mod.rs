@@ -60,10 +60,10 @@ impl Masa {
     /// A MASA with full budgets.
     #[must_use]
     pub fn new(factory: Factory) -> Self {
-        let limits = &factory.home.config.limits;
+        let rates = &factory.home.config.rates;
         Self(Arc::new(Inner {
-            addresses: Buckets::per_minute(limits.per_address),
-            owners: Buckets::per_minute(limits.per_owner),
+            addresses: Buckets::per_minute(rates.per_address),
+            owners: Buckets::per_minute(rates.per_owner),
             unproved: Buckets::per_minute(UNPROVED_PER_MINUTE),
             factory,
         }))

@@ -521,7 +521,7 @@ async fn broken_requests_are_refused_by_name_and_change_nothing() {
 
 #[tokio::test]
 async fn who_asks_too_often_is_told_to_wait_and_another_owner_is_served() {
-    let world = World::with(|config| config.limits.per_owner = 1).await;
+    let world = World::with(|config| config.rates.per_owner = 1).await;
     let (domain, other) = (Domain::new("Hotel"), Domain::new("Museum"));
     let device = world.sold("A-1", &domain).await;
     let others = world.sold("B-1", &other).await;
@@ -548,4 +548,84 @@ async fn refused_without_trace(world: &World, reason: &str) {
     let journal = world.journal("A-1").await;
     let vouchers = journal.iter().filter(|entry| *entry == "voucher-issued");
     assert_eq!(vouchers.count(), issued.len());
+}
+
+/// RFC 8995 §5.5.2: what the registrar sends decides what may be pinned. One that sends nothing but
+/// itself is found by the key identifier of its issuer, and is pinned itself.
+#[tokio::test]
+async fn a_registrar_that_sends_only_itself_is_known_and_pinned_itself() {
+    let world = World::new().await;
+    let mut domain = Domain::new("Hotel");
+    let device = world.sold("A-1", &domain).await;
+    domain.chain.truncate(1);
+    let masa = world.serve().await;
+    let nonce = fresh_nonce(CMS);
+    let request = world.request_with(&device, &domain, CMS, &nonce);
+    let answer = masa.voucher(&domain, CMS, request).await;
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    let voucher = world
+        .at_device(&device, answer.body(), CMS, Some(&nonce))
+        .unwrap();
+    let pinned = voucher.pinned_domain_cert.as_deref();
+    assert_eq!(pinned, Some(domain.chain[0].der()));
+}
+
+/// RFC 8995 §5.4: the TLS client is of the domain that signed the request.
+#[tokio::test]
+async fn a_request_on_another_domains_connection_is_refused() {
+    let world = World::new().await;
+    let (domain, other) = (Domain::new("Hotel"), Domain::new("Museum"));
+    let device = world.sold("A-1", &domain).await;
+    let masa = world.serve().await;
+    let request = world.request(&device, &domain, CMS);
+    masa.voucher(&other, CMS, request)
+        .await
+        .refused(403, "registrar-not-tls-client");
+    refused_without_trace(&world, "registrar-not-tls-client").await;
+}
+
+/// RFC 8366 §5.3: `verified` is asserted only where the sale was looked up and nothing closer is
+/// proved; RFC 8995 §5.5.5: proximity only where the device saw this registrar.
+#[tokio::test]
+async fn assertions_say_no_more_than_what_is_proved() {
+    let world = World::with(|config| config.vouchers.nonceless = true).await;
+    let domain = Domain::new("Hotel");
+    let device = world.sold("A-1", &domain).await;
+    let masa = world.serve().await;
+    let request = RegistrarRequest::nonceless("A-1", None, now(), None, CMS);
+    let answer = masa
+        .voucher(&domain, CMS, world.sign(&request, &domain))
+        .await;
+    let voucher = world.at_device(&device, answer.body(), CMS, None).unwrap();
+    assert_eq!(voucher.assertion, Assertion::Verified);
+
+    let world = World::with(|config| {
+        config.vouchers.nonceless = true;
+        config.ownership.policy = OwnershipPolicy::AuditOnly;
+    })
+    .await;
+    let device = world.device("A-1").await;
+    world.owner(&domain).await;
+    let masa = world.serve().await;
+    let answer = masa
+        .voucher(&domain, CMS, world.sign(&request, &domain))
+        .await;
+    let voucher = world.at_device(&device, answer.body(), CMS, None).unwrap();
+    assert_eq!(voucher.assertion, Assertion::Logged);
+}
+
+/// RFC 8995 §5.2: a nonce is good for one request.
+#[tokio::test]
+async fn a_nonce_in_another_request_is_refused() {
+    let world = World::new().await;
+    let domain = Domain::new("Hotel");
+    let device = world.sold("A-1", &domain).await;
+    let masa = world.serve().await;
+    let nonce = fresh_nonce(CMS);
+    let first = world.request_with(&device, &domain, CMS, &nonce);
+    assert_eq!(masa.voucher(&domain, CMS, first).await.status(), 200);
+    let second = world.request_with(&device, &domain, CMS, &nonce);
+    masa.voucher(&domain, CMS, second)
+        .await
+        .refused(403, "nonce-reused");
 }
