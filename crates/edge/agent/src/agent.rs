@@ -374,7 +374,8 @@ impl Agent {
         Ok(credential)
     }
 
-    /// Renews by credential, by birth certificate, or by joining anew.
+    /// Renews by credential, by birth certificate, or by joining anew: where renewal is refused, or
+    /// nobody is left to ask and the credential has ended.
     async fn renewed(
         &self,
         credential: Credential,
@@ -391,6 +392,10 @@ impl Agent {
             }
             Err(renew::Stopped::Local(error)) => Err(error.into()),
             Err(renew::Stopped::StartAgain) => self.join(aside, once).await,
+            // A network that is gone for good must not hold a device whose credential has ended.
+            Err(renew::Stopped::Later(_)) if self.device.has_ended()? => {
+                self.join(aside, once).await
+            }
             Err(renew::Stopped::Later(failures)) => {
                 let tried = failures.len();
                 let mut last = None;

@@ -39,6 +39,15 @@ impl Device {
             .effective_now(&self.config, self.now(), correction)
     }
 
+    /// Whether the credential in force has ended.
+    pub(crate) fn has_ended(&self) -> Result<bool, LocalError> {
+        let Some(credential) = self.folder.credential()? else {
+            return Ok(false);
+        };
+        let now = self.effective_now(credential.stored.clock_correction)?;
+        Ok(now > credential.leaf.not_after())
+    }
+
     /// TLS that believes nothing yet, with the birth certificate (RFC 8995 §5.1).
     pub(crate) async fn provisional(&self) -> Result<ConnectorOptions, LocalError> {
         let signer = self.keys.birth().await?;

@@ -196,11 +196,7 @@ impl fmt::Display for Event {
                 ..
             } => {
                 write!(f, "refused the voucher from {registrar}: {text}")?;
-                if text.contains(section) {
-                    Ok(())
-                } else {
-                    write!(f, " [{section}]")
-                }
+                cite(f, text, section)
             }
             Self::EnrolmentRequested { registrar } => {
                 write!(f, "made a key and asked {registrar} for a certificate")
@@ -233,11 +229,7 @@ impl fmt::Display for Event {
                 ..
             } => {
                 write!(f, "left {registrar} alone for {seconds} s: {text}")?;
-                if text.contains(section) {
-                    Ok(())
-                } else {
-                    write!(f, " [{section}]")
-                }
+                cite(f, text, section)
             }
             Self::RenewalFailed { with, text, .. } => {
                 write!(f, "could not renew with the {with}: {text}")
@@ -251,6 +243,14 @@ impl fmt::Display for Event {
             }
             Self::Born { keys } => write!(f, "born, with the key in {keys}"),
         }
+    }
+}
+
+/// Most texts name a section themselves.
+fn cite(f: &mut fmt::Formatter<'_>, text: &str, section: &str) -> fmt::Result {
+    match text.contains('§') {
+        true => Ok(()),
+        false => write!(f, " [{section}]"),
     }
 }
 

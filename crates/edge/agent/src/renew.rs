@@ -2,8 +2,8 @@
 //!
 //! 1. `simplereenroll` with the credential (RFC 7030 §4.2.2), while it is valid.
 //! 2. `simplereenroll` with the birth certificate, when it is not, or was refused.
-//! 3. All over again with a voucher, when that is refused too. The present credential stays in
-//!    force until there is another.
+//! 3. All over again with a voucher, when that is refused too, or when nobody is left to ask and the
+//!    credential has ended. Until there is another, the present one stays in force.
 
 use crate::attempt::enrol::{self, Kind, Slot};
 use crate::attempt::{install, report_success};

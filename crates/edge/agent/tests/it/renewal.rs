@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use vouchsafe_agent::{AgentError, Event, Events};
+use vouchsafe_agent::{AgentError, ClockTrust, Event, Events};
 
 use crate::registrar::Registrar;
 use crate::world::{Device, Maker};
@@ -143,6 +143,30 @@ async fn while_nobody_answers_the_present_credential_stays_in_force() {
     device.config.registrars.clear();
     assert!(device.run().await.is_err());
     assert_eq!(device.status().credential, before);
+    device.assert_whole();
+}
+
+#[tokio::test]
+async fn a_device_whose_network_is_gone_for_good_joins_another_once_its_credential_has_ended() {
+    let maker = Arc::new(Maker::new());
+    let gone = Registrar::start(&maker, "gone").await;
+    let mut device = maker.device().towards(&[&gone]);
+    device.config.clock = ClockTrust::Untrusted;
+    device.run().await.unwrap();
+    drop(gone);
+    let other = Registrar::start(&maker, "other").await;
+    other.set(|behaviour| behaviour.validity.1 = SignedDuration::from_hours(96));
+    let device = device.towards(&[&other]);
+    device.clock.advance(Duration::from_secs(3600 * 20));
+    device.run().await.unwrap_err();
+    assert_eq!(
+        other.called(),
+        Vec::<String>::new(),
+        "nothing of the other domain is believed"
+    );
+    device.clock.advance(Duration::from_secs(3600 * 28));
+    let credential = device.run().await.unwrap().credential.unwrap();
+    assert_eq!(credential.registrar, other.url());
     device.assert_whole();
 }
 
