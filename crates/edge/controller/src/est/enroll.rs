@@ -206,16 +206,15 @@ fn request(
     let required = controller.config.est.require_channel_binding;
     est::check_channel_binding(&request, &peer.exporter, required)?;
     let leaf = peer.certificate().ok_or(Rule::NoTlsClientCertificate)?;
+    controller.requirements.check(&request)?;
     let with_credential = leaf.issuer().der() == controller.authority.certificate().subject().der();
     if operation == Operation::Reenroll && with_credential {
         est::check_reenroll(&request, leaf)?;
-    } else {
-        controller.requirements.check(&request)?;
-        // The serial number asked for is the device's own.
-        let asked = request.subject().attribute(&oid::SERIAL_NUMBER);
-        if asked != leaf.subject_serial_number() {
-            return Err(Rule::CsrSubject.into());
-        }
+    }
+    // The serial number asked for is the device's own.
+    let asked = request.subject().attribute(&oid::SERIAL_NUMBER);
+    if asked != leaf.subject_serial_number() {
+        return Err(Rule::CsrSubject.into());
     }
     Ok(request)
 }
