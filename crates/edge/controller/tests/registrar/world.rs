@@ -23,10 +23,10 @@ use vouchsafe_brski::{
 };
 use vouchsafe_controller::config::Config;
 use vouchsafe_controller::{Controller, Home, device_router, initialise};
-use vouchsafe_fleet::decide::{self, ClaimFacts};
+use vouchsafe_fleet::decide::{self, ClaimFacts, OperateFacts};
 use vouchsafe_fleet::{
     Action, Actor, ActorKind, Credential, Device, DeviceId, Entry, IdevidRules, Manufacturer,
-    ManufacturerId, ManufacturerTrust, Subject, VoucherRecord,
+    ManufacturerId, ManufacturerTrust, Outcome, Subject, VoucherRecord,
 };
 use vouchsafe_net::{
     ClientAuth, Clock, Connection, Connector, ConnectorOptions, Identity, Origin, Peer, Server,
@@ -39,6 +39,9 @@ use vouchsafe_trust::{
 };
 
 pub const SERIAL: &str = "JADA-0001";
+
+/// What a device reports when all is well (RFC 8995 §5.7, §5.9.4).
+pub const ACCEPTED: &[u8] = br#"{"version":1,"status":true,"reason":"ok","reason-context":{}}"#;
 
 pub struct World {
     pub clock: Clock,
@@ -68,6 +71,11 @@ pub struct Masa {
 }
 
 impl Masa {
+    /// What its devices are born with: the root, and for COSE the signer itself.
+    pub fn anchors(&self) -> Anchors {
+        Anchors::new(self.chain.iter().rev().cloned().collect()).unwrap()
+    }
+
     /// How often it was asked.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
@@ -265,6 +273,27 @@ impl World {
         last
     }
 
+    /// Does something to a device of the inventory, as an administrator would.
+    pub async fn operate(
+        &self,
+        serial: &str,
+        operation: impl Fn(&OperateFacts<'_>) -> Outcome<Device>,
+    ) {
+        let state = self.state(serial).await;
+        let device = self.controller.store.device(self.id(serial)).await.unwrap();
+        let outcome = operation(&OperateFacts {
+            now: self.now(),
+            actor: &admin(),
+            device: &device.unwrap(),
+            credentials: &state.credentials,
+            ownership: None,
+            reasons: &[],
+            evidence: &[],
+        });
+        assert!(outcome.refusal().is_none(), "{outcome:?}");
+        self.controller.commit(outcome.commit).await.unwrap();
+    }
+
     /// All journals verify.
     pub async fn assert_sound(&self) {
         let report = self.controller.store.verify_journals().await.unwrap();
@@ -312,8 +341,7 @@ impl World {
         let (mut line, request) = self.request(who, Encoding::CmsJson).await;
         let answer = ask(&mut line, &request, Encoding::CmsJson).await;
         assert_eq!(answer.status(), 200, "{}", said(&answer));
-        let report = br#"{"version":1,"status":true,"reason":"ok","reason-context":{}}"#;
-        let answer = send(&mut line, PATH_VOUCHER_STATUS, "application/json", report).await;
+        let answer = send(&mut line, PATH_VOUCHER_STATUS, "application/json", ACCEPTED).await;
         assert_eq!(answer.status(), 200, "{}", said(&answer));
         line
     }
@@ -515,6 +543,13 @@ pub async fn send(line: &mut Connection, path: &str, kind: &str, body: &[u8]) ->
     line.request(request).await.unwrap()
 }
 
+pub async fn fetch(line: &mut Connection, path: &str) -> Response<Bytes> {
+    let request = Request::get(path).body(Bytes::new()).unwrap();
+    let answer = line.request(request).await.unwrap();
+    assert_eq!(answer.status(), 200, "{}", said(&answer));
+    answer
+}
+
 pub fn said(answer: &Response<Bytes>) -> String {
     String::from_utf8_lossy(answer.body()).into_owned()
 }
@@ -522,6 +557,11 @@ pub fn said(answer: &Response<Bytes>) -> String {
 pub fn csr(serial: &str, key: &dyn Signer) -> Vec<u8> {
     let name = Name::new(&[(oid::SERIAL_NUMBER, serial)]).unwrap();
     CertificateRequest::build(&RequestContent::new(name), key).unwrap()
+}
+
+/// A request for the subject of a present certificate.
+pub fn csr_of(certificate: &Certificate, key: &dyn Signer) -> Vec<u8> {
+    CertificateRequest::build(&RequestContent::new(certificate.subject().clone()), key).unwrap()
 }
 
 pub fn fresh_nonce(encoding: Encoding) -> Nonce {
