@@ -81,6 +81,8 @@ text_enum! {
         AlreadySold = "already-sold",
         /// The device has no owner.
         NotSold = "not-sold",
+        /// The release statement is not about the ownership that lasts now.
+        StatementOutOfTime = "statement-out-of-time",
         /// The MASA does not know the requester as an owner.
         OwnerUnknown = "owner-unknown",
         /// The MASA serves this owner no longer.
@@ -167,6 +169,7 @@ impl Refusal {
             | Self::SerialTaken
             | Self::AlreadySold
             | Self::NotSold
+            | Self::StatementOutOfTime
             | Self::TokenRevoked => RefusalKind::Conflict,
             Self::JournalBroken
             | Self::JournalIncomplete
@@ -312,6 +315,11 @@ impl Refusal {
                 "manufacturer policy",
             ),
             Self::NotSold => ("The device has no owner.", "manufacturer policy"),
+            Self::StatementOutOfTime => (
+                "The release statement is dated before the present ownership began, or in the \
+                 future.",
+                "manufacturer policy",
+            ),
             Self::OwnerUnknown => (
                 "The manufacturer does not know this registrar's owner.",
                 "RFC 8995 §5.5.4",

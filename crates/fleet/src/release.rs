@@ -6,7 +6,7 @@
 //!    business.
 //! 2. The manufacturer verifies the signature up to the domain CA of the owner that the statement
 //!    names, the signer being a registrar (cmcRA), and only then calls [`ReleaseStatement::read`].
-//! 3. `decide::release_ownership` ends the ownership.
+//! 3. `decide::release_ownership` ends the ownership, if the statement was made while it lasted.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -233,7 +233,7 @@ impl Factory {
         &self,
         actor: &Actor,
         serial: &str,
-        said: Option<(OwnerId, Timestamp)>,
+        said: Option<(OwnerId, jiff::Timestamp)>,
         reason: Reason,
         evidence: Option<Evidence>,
     ) -> Result<Device, FactoryError> {

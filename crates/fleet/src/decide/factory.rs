@@ -4,7 +4,7 @@
 //! 2. The manufacturer's CA signs; [`ProvisionPermit::issue`] makes the record.
 //! 3. The device is sold ([`sell`]), and perhaps comes back ([`release_ownership`]).
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::intake::{check_serial, new_device};
 use super::{Outcome, StoredAnswer, advance, device_entry, put_device};
@@ -205,8 +205,13 @@ pub(super) fn try_transfer(
     Ok((device, commit))
 }
 
-/// Step 3: the owner gives the device up, so that it can be sold again.
-pub fn release_ownership(facts: &SellFacts<'_>) -> Outcome<Device> {
+/// How far an owner's clock may run ahead of the manufacturer's when it dates a statement.
+const STATEMENT_SKEW: SignedDuration = SignedDuration::from_mins(5);
+
+/// Step 3: the owner gives the device up, so that it can be sold again. `stated_at` is the date of
+/// the owner's signed statement, if there is one: a statement ends the ownership during which it
+/// was made and none that came later, even of the same owner.
+pub fn release_ownership(facts: &SellFacts<'_>, stated_at: Option<Timestamp>) -> Outcome<Device> {
     let refuse = |refusal| {
         let entry = device_entry(facts.device, Action::RequestRefused, facts.actor, facts.now)
             .with("owner", facts.owner.id);
@@ -217,6 +222,12 @@ pub fn release_ownership(facts: &SellFacts<'_>) -> Outcome<Device> {
     };
     if current.owner != facts.owner.id {
         return refuse(Refusal::OtherOwner);
+    }
+    let outside = |stated_at: Timestamp| {
+        stated_at < current.since || stated_at.duration_since(facts.now) > STATEMENT_SKEW
+    };
+    if stated_at.is_some_and(outside) {
+        return refuse(Refusal::StatementOutOfTime);
     }
     let (mut device, action) = match advance(facts.device, Event::Release, facts.actor, facts.now) {
         Ok(advanced) => advanced,

@@ -115,10 +115,10 @@ fn a_device_has_one_owner_at_a_time() {
         ..twice
     };
     refused(&sell(&elsewhere), Refusal::AlreadySold);
-    refused(&release_ownership(&elsewhere), Refusal::OtherOwner);
-    refused(&release_ownership(&facts), Refusal::NotSold);
+    refused(&release_ownership(&elsewhere, None), Refusal::OtherOwner);
+    refused(&release_ownership(&facts, None), Refusal::NotSold);
 
-    let given_back = accepted(&release_ownership(&twice));
+    let given_back = accepted(&release_ownership(&twice, None));
     assert_eq!(given_back.state, State::Released);
     let resold = sell(&SellFacts {
         device: &given_back,
@@ -126,6 +126,33 @@ fn a_device_has_one_owner_at_a_time() {
         ..facts
     });
     assert_eq!(accepted(&resold).owner, Some(OTHER));
+}
+
+/// A device that its owner gave up and bought again is not taken away by the statement of the first
+/// time, which others have seen, nor by one that is dated ahead to be used so.
+#[test]
+fn a_release_statement_ends_the_ownership_it_was_made_in_and_no_other() {
+    let (alice, buyer, sold) = (person(), owner(OWNER), device(State::Transferred));
+    let again = Ownership {
+        since: at(DAY),
+        ..ownership(OWNER, None)
+    };
+    let facts = SellFacts {
+        now: at(2 * DAY),
+        actor: &alice,
+        device: &sold,
+        owner: &buyer,
+        current: Some(&again),
+    };
+    for stated_at in [at(DAY - 1), at(2 * DAY + HOUR)] {
+        refused(
+            &release_ownership(&facts, Some(stated_at)),
+            Refusal::StatementOutOfTime,
+        );
+    }
+    for stated_at in [None, Some(at(DAY)), Some(at(2 * DAY))] {
+        accepted(&release_ownership(&facts, stated_at));
+    }
 }
 
 #[test]

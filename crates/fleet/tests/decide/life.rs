@@ -102,7 +102,7 @@ fn from_the_factory_to_a_second_owner() {
             current: current.as_ref(),
         };
         let outcome = if back {
-            release_ownership(&facts)
+            release_ownership(&facts, None)
         } else {
             sell(&facts)
         };
