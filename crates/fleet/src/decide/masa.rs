@@ -258,6 +258,10 @@ fn ownership(facts: &MasaVoucherFacts<'_>, device: &Device) -> Result<Commit, Re
                 Refusal::NotSold
             });
         }
+        // First is who has the device, and only its own signed request says that it came.
+        (OwnershipPolicy::FirstCome, None) if !facts.prior_request => {
+            return Err(Refusal::PriorRequestMissing);
+        }
         (OwnershipPolicy::FirstCome, None) => {
             let fresh;
             let owner = match requester.known {

@@ -69,6 +69,32 @@ fn a_retired_device_gets_no_voucher() {
     );
 }
 
+/// RFC 8995 §5.5.4: who knows a serial number and never had the device does not become its owner,
+/// not even a customer who may otherwise get vouchers without nonce.
+#[test]
+fn rfc8995_5_5_4_the_first_who_comes_brings_the_device() {
+    let device = device(State::Provisioned);
+    let customer = owner(OWNER);
+    let requester = Requester {
+        known: Some(&customer),
+        ..requester(OWNER)
+    };
+    let facts = MasaVoucherFacts {
+        nonceless_allowed: true,
+        prior_request_required: false,
+        prior_request: false,
+        proximity: false,
+        nonce: None,
+        ..masa_facts(at(0), OwnershipPolicy::FirstCome, &device, requester)
+    };
+    refused(&masa_voucher(&facts), Refusal::PriorRequestMissing);
+    let owned = ownership(OWNER, None);
+    accepted(&masa_voucher(&MasaVoucherFacts {
+        current: Some(&owned),
+        ..facts
+    }));
+}
+
 #[test]
 fn the_verified_policy_gives_to_the_buyer_alone() {
     let device = device(State::Transferred);
