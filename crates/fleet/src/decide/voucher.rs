@@ -428,6 +428,16 @@ pub fn voucher_answer(facts: &VoucherAnswerFacts<'_>) -> Outcome<VoucherRecord> 
         return Outcome::refuse(Refusal::NothingPending, &[], entry.on(request));
     }
     let mut next = next_record(facts.record, facts.now);
+    // The MASA took its time, and somebody may have cut the device off or given it up meanwhile: a
+    // voucher handed on now would bind it to this owner all the same.
+    if let Err(refusal) = check_still_ours(facts) {
+        next.status = VoucherStatus::Refused;
+        next.reason = Some(refusal.code().to_owned());
+        let entry = device_entry(facts.device, Action::VoucherRefused, &masa, facts.now);
+        let mut outcome = Outcome::refuse(refusal, &[], entry.on(request));
+        put_record(&mut outcome.commit, facts.record, next);
+        return outcome;
+    }
     match facts.answer {
         MasaAnswer::Voucher {
             body,
@@ -441,6 +451,10 @@ pub fn voucher_answer(facts: &VoucherAnswerFacts<'_>) -> Outcome<VoucherRecord> 
             next.assertion = Some(assertion.to_owned());
             next.expires_on = expires_on;
             let mut commit = Commit::default();
+            commit.guards.push(Guard::DeviceVersion {
+                id: facts.device.id,
+                expected: facts.device.version,
+            });
             put_record(&mut commit, facts.record, next.clone());
             commit.entries.push(
                 device_entry(facts.device, Action::VoucherObtained, &masa, facts.now)
@@ -481,6 +495,18 @@ pub fn voucher_answer(facts: &VoucherAnswerFacts<'_>) -> Outcome<VoucherRecord> 
             )
         }
     }
+}
+
+/// Whether the device may still join the owner for whom the voucher was asked.
+fn check_still_ours(facts: &VoucherAnswerFacts<'_>) -> Result<(), Refusal> {
+    match facts.device.state {
+        State::Claimed | State::Onboarding | State::Onboarded => {}
+        state => return Err(wrong_state(state)),
+    }
+    if facts.device.owner != facts.record.owner {
+        return Err(Refusal::OtherOwner);
+    }
+    Ok(())
 }
 
 /// Longest explanation of a MASA or device that is kept, in characters.

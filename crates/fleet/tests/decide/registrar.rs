@@ -312,6 +312,43 @@ fn rfc8995_5_6_a_voucher_arrives() {
     );
 }
 
+/// RFC 8995 §5.6: a voucher that arrives after its device was cut off or given up goes no further.
+#[test]
+fn rfc8995_5_6_a_voucher_for_a_device_that_is_no_longer_ours_is_not_handed_on() {
+    let sent = record(VoucherStatus::AwaitingMasa, at(0));
+    for (state, refusal) in [
+        (State::Quarantined, Refusal::DeviceQuarantined),
+        (State::Released, Refusal::DeviceReleased),
+        (State::Retired, Refusal::DeviceRetired),
+    ] {
+        let outcome = voucher_answer_of(&device(state), &sent, None);
+        assert_eq!(outcome.refusal(), Some(refusal));
+        assert_eq!(actions(&outcome.commit), ["voucher-refused"]);
+        assert!(matches!(
+            &outcome.commit.changes[..],
+            [Change::PutVoucher(record)] if record.status == VoucherStatus::Refused
+                && record.voucher.is_none()
+        ));
+    }
+    let mut sold = device(State::Claimed);
+    sold.owner = Some(OTHER);
+    let outcome = voucher_answer_of(&sold, &sent, None);
+    assert_eq!(outcome.refusal(), Some(Refusal::OtherOwner));
+
+    // Who decided on what was stored before the change finds out when it stores.
+    let before = device(State::Onboarding);
+    let outcome = voucher_answer_of(&before, &sent, None);
+    let mut world = World::default();
+    world.vouchers.insert(sent.id, sent.clone());
+    world.devices.insert(before.id, before.clone());
+    let released = release(&operate(at(0), &person(), &before, &[]));
+    world.commit(&released.commit).unwrap();
+    assert!(matches!(
+        world.commit(&outcome.commit),
+        Err(Guard::DeviceVersion { .. })
+    ));
+}
+
 #[test]
 fn rfc8995_5_6_a_masa_refuses() {
     let (device, sent) = (
