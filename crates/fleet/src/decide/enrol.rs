@@ -310,6 +310,11 @@ impl EnrolPermit {
             request_sha256: self.request_sha256,
         });
         for id in &self.superseded {
+            // Revoked a moment ago, it proves nothing any more, and must not become less than
+            // revoked again.
+            commit
+                .guards
+                .push(Guard::CredentialActive { id: id.clone() });
             commit.changes.push(Change::SetCredentialStatus {
                 id: id.clone(),
                 status: CredentialStatus::Superseded,

@@ -86,6 +86,11 @@ pub fn revoke(
         return Outcome::refuse(refusal, &[], entry);
     }
     let mut commit = Commit::default();
+    // The device may be getting a further credential right now: then whoever revokes must see it.
+    commit.guards.push(Guard::DeviceVersion {
+        id: facts.device.id,
+        expected: facts.device.version,
+    });
     if credential.status == CredentialStatus::Active {
         commit.guards.push(Guard::CredentialActive {
             id: credential.id.clone(),

@@ -92,6 +92,52 @@ fn a_key_belongs_to_one_device() {
     ));
 }
 
+/// Of a renewal and a revocation that race, the later one sees the earlier: no credential follows
+/// from a revoked one, none stops being revoked, and none is overlooked.
+#[test]
+fn a_renewal_and_a_revocation_that_race_see_each_other() {
+    let (maker, device, allow, alice) = (required(), device(State::Onboarded), allow(), person());
+    let present = credential(7, at(0));
+    let active = [present.clone()];
+    let facts = EnrolFacts {
+        identity: EnrolIdentity::Credential(&present),
+        active: &active,
+        ..enrol_facts(at(1), &maker, &device, &allow)
+    };
+    let mut world = World::default();
+    world.devices.insert(device.id, device.clone());
+    world
+        .credentials
+        .insert(present.id.clone(), present.clone());
+    let renewal = || accepted(&enrol(&facts)).issue(issued(8, at(1)));
+    let revocation = revoke(
+        &operate(at(1), &alice, &device, &active),
+        &present,
+        RevocationReason::KeyCompromise,
+    );
+
+    world.commit(&revocation.commit).unwrap();
+    assert_eq!(
+        world.commit(&renewal().commit),
+        Err(Guard::CredentialActive {
+            id: present.id.clone()
+        })
+    );
+    assert!(matches!(
+        world.credentials[&present.id].status,
+        CredentialStatus::Revoked { .. }
+    ));
+
+    world
+        .credentials
+        .insert(present.id.clone(), present.clone());
+    world.commit(&renewal().commit).unwrap();
+    assert!(matches!(
+        world.commit(&revocation.commit),
+        Err(Guard::DeviceVersion { .. })
+    ));
+}
+
 #[test]
 fn the_same_request_is_certified_once() {
     let (maker, device, allow) = (required(), device(State::Onboarded), allow());
