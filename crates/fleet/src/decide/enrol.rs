@@ -205,12 +205,13 @@ fn check_credential(facts: &EnrolFacts<'_>, credential: &Credential) -> Result<(
         CredentialStatus::Active => Ok(()),
         CredentialStatus::Revoked { .. } => Err(Refusal::CredentialRevoked),
         // The answer that carried the successor may have been lost. Once the device has
-        // confirmed it, the old one has no more say.
+        // confirmed it, or it was revoked, the old one has no more say.
         CredentialStatus::Superseded
-            if facts
-                .active
-                .iter()
-                .any(|active| active.confirmed_at.is_some()) =>
+            if facts.active.is_empty()
+                || facts
+                    .active
+                    .iter()
+                    .any(|active| active.confirmed_at.is_some()) =>
         {
             Err(Refusal::CredentialSuperseded)
         }

@@ -138,6 +138,24 @@ fn a_renewal_and_a_revocation_that_race_see_each_other() {
     ));
 }
 
+/// A credential that was replaced gets a successor only while the one that replaced it counts:
+/// who revokes the newer one does not mean to bring back the older.
+#[test]
+fn a_superseded_credential_gets_nothing_after_its_successor_was_revoked() {
+    let (maker, device, allow) = (required(), device(State::Onboarded), allow());
+    let mut old = credential(1, at(0));
+    old.status = CredentialStatus::Superseded;
+    let ask = |active: &[Credential]| {
+        enrol(&EnrolFacts {
+            identity: EnrolIdentity::Credential(&old),
+            active,
+            ..enrol_facts(at(1), &maker, &device, &allow)
+        })
+    };
+    accepted(&ask(&[credential(2, at(0))]));
+    refused(&ask(&[]), Refusal::CredentialSuperseded);
+}
+
 #[test]
 fn the_same_request_is_certified_once() {
     let (maker, device, allow) = (required(), device(State::Onboarded), allow());
