@@ -80,7 +80,8 @@ pub(super) async fn revoke_credential(
             Ok(decide::revoke(&facts, &credential, why))
         })
         .await?;
-    Ok(Json(shown(accepted(outcome.decision)?)))
+    accepted(outcome.decision)?;
+    Ok(Json(shown(find(&controller, &id).await?)))
 }
 
 async fn find(controller: &Controller, text: &str) -> Result<vouchsafe_fleet::Credential, Failure> {

@@ -6,9 +6,16 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::disallowed_methods,
     missing_docs,
     unreachable_pub
 )]
 
+mod administration;
+mod discovery;
 mod inventory;
+mod journal;
+mod policy;
+mod revocation;
+mod roles;
 mod world;

@@ -17,6 +17,7 @@ use vouchsafe_fleet::manifest::{
 };
 use vouchsafe_fleet::{DeviceId, Digest, IdevidRules, KeyOrigin, ManufacturerId, OwnerId, Subject};
 use vouchsafe_net::{Clock, Connector, ConnectorOptions, Origin, Pool, PoolLimits, ServerTrust};
+use vouchsafe_store::{Store, StoreConfig};
 use vouchsafe_trust::cms::{self, ID_DATA, SignOptions};
 use vouchsafe_trust::{
     Anchors, Authority, Certificate, Name, Profile, Signer, SoftwareSigner, Validity, oid,
@@ -38,6 +39,14 @@ impl World {
     }
 
     pub async fn with(configure: impl FnOnce(&mut Config)) -> Self {
+        Self::prepared(configure, async |_, _| {}).await
+    }
+
+    /// A site whose store holds something before it is served.
+    pub async fn prepared(
+        configure: impl FnOnce(&mut Config),
+        fill: impl AsyncFnOnce(&Home, &Store),
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.keys.store = "file:keys?sealing-key=sealing.key".to_owned();
@@ -48,6 +57,10 @@ impl World {
         let home = initialise(dir.path(), &config, &Clock::system())
             .await
             .unwrap();
+        let address = StoreConfig::from_url(&home.store_url()).unwrap();
+        let store = Store::open(address).await.unwrap();
+        fill(&home, &store).await;
+        store.close().await;
         let secret = std::fs::read_to_string(home.token_file()).unwrap();
         let anchors = Anchors::one(home.authority.certificate().clone());
         Self::serve(dir, secret.trim().to_owned(), anchors).await
@@ -92,10 +105,6 @@ impl World {
     pub async fn restarted(mut self) -> Self {
         self.shut_down().await;
         Self::serve(self.dir, self.secret, self.anchors).await
-    }
-
-    pub fn home(&self) -> Home {
-        Home::open(self.dir.path(), &Clock::system()).unwrap()
     }
 
     pub fn admin(&self) -> Client<Wire> {
