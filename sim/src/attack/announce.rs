@@ -22,8 +22,9 @@ impl Announcement {
             .enable_interface(IfKind::LoopbackV4)
             .context("mDNS")?;
         let nothing: &[(&str, &str)] = &[];
-        let info = ServiceInfo::new(SERVICE, instance, host, "127.0.0.1", port, nothing)
+        let mut info = ServiceInfo::new(SERVICE, instance, host, "127.0.0.1", port, nothing)
             .context("mDNS")?;
+        info.set_requires_probe(false);
         let name = info.get_fullname().to_owned();
         daemon.register(info).context("mDNS")?;
         Ok(Self { daemon, name })

@@ -137,12 +137,17 @@ pub(super) async fn build(stage: &Stage, narrator: &Narrator) -> anyhow::Result<
             .keys
             .push((device.serial, "made at the factory".to_owned()));
     }
-    let folder = stage.path("devices").display().to_string();
+    let folder = stage.path("births");
+    let shown = folder.display().to_string();
     for (model, serials) in by_model {
-        let mut arguments = vec!["provision", "--model", model, "--into", &folder];
+        let mut arguments = vec!["provision", "--model", model, "--out", &shown];
         arguments.extend(&serials);
         factory.command(stage, narrator, &arguments).await?;
         for serial in serials {
+            // The factory's part goes into the device; none of it stays behind.
+            fs::create_dir(stage.device(serial))?;
+            fs::rename(folder.join(serial), stage.device(serial).join("birth"))
+                .with_context(|| format!("putting the birth folder into {serial}"))?;
             narrator.said(
                 serial,
                 Tone::Good,
@@ -156,7 +161,7 @@ pub(super) async fn build(stage: &Stage, narrator: &Narrator) -> anyhow::Result<
         .command(
             stage,
             narrator,
-            &["line-station", "station-1", "--into", &station],
+            &["line-station", "station-1", "--out", &station],
         )
         .await?;
     for device in DEVICES

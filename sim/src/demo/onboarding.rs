@@ -155,9 +155,13 @@ pub(super) async fn agent(
         .args(["--output", "json", "--dir"])
         .arg(stage.device(serial));
     let agent = Program::start(stage, serial, command)?;
+    let mut told = String::new();
     let (status, lines) = agent
         .to_end(ONBOARDING, |line| {
-            if let Some((tone, said)) = sentence::of_agent(line, names) {
+            // A network whose voucher was refused is put aside for that reason: once is enough.
+            let again = is(line, "network-put-aside") && told == text(line, "text");
+            told = text(line, "text").to_owned();
+            if !again && let Some((tone, said)) = sentence::of_agent(line, names) {
                 narrator.said(serial, tone, said);
             }
         })

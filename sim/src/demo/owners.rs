@@ -46,7 +46,11 @@ pub(super) async fn set_up(
     for (domain, buyer) in [(&first, Buyer::First), (&second, Buyer::Second)] {
         let ca = domain.dir.join("domain-ca.pem").display().to_string();
         factory
-            .command(stage, narrator, &["owner", "add", domain.name, "--ca", &ca])
+            .command(
+                stage,
+                narrator,
+                &["owner", "add", domain.name, "--domain-ca", &ca],
+            )
             .await?;
         let mut arguments = vec!["sell"];
         let serials = bought_by(buyer);
@@ -165,8 +169,11 @@ impl Owner {
         let file = self.domain.dir.join("manifest.p7s").display().to_string();
         let arguments = ["manifest", "--owner", name, "--out", &file];
         factory.command(stage, narrator, &arguments).await?;
-        let anchor = factory.dir.join("masa-ca.pem").display().to_string();
-        let arguments = ["import", "manifest", &file, "--anchor", &anchor];
+        let [root, masa] =
+            ["root-ca.pem", "masa-ca.pem"].map(|name| factory.dir.join(name).display().to_string());
+        let arguments = [
+            "import", "manifest", &file, "--anchor", &root, "--anchor", &masa,
+        ];
         let imported = self.command(stage, narrator, &arguments).await?;
         let claimed = imported
             .get("claimed")
