@@ -12,7 +12,7 @@ use vouchsafe_fleet::{
     Outcome, Policy, Sighting, Subject,
 };
 
-use crate::world::{Birth, Maker, SERIAL, World, admin, ask, assert_answer, fresh_nonce, said};
+use crate::world::{Birth, Maker, SERIAL, World, ask, assert_answer, fresh_nonce};
 
 /// A good request of this device must be refused with this status and code.
 async fn refused(world: &World, birth: &Birth, status: u16, code: &str) -> Entry {
