@@ -87,7 +87,7 @@ pub(super) async fn prove(
     };
     let known = find_owner(masa, &chain, &peer.chain).await?;
     // 3, 4
-    match verify(masa, peer, known.as_deref(), body, encoding, now) {
+    match verify(masa, peer, known.as_deref(), &chain, body, encoding, now) {
         Ok(request) => {
             let asked = asked(request, body, encoding);
             match asked {
@@ -146,15 +146,21 @@ fn verify(
     masa: &Masa,
     peer: &Peer,
     known: Option<&KnownOwner>,
+    chain: &[Certificate],
     body: &[u8],
     encoding: Encoding,
     now: Timestamp,
 ) -> Result<Verified<RegistrarVoucherRequest>, Error> {
     let factory = &masa.factory;
     let config = &factory.home.config.vouchers;
+    // RFC 8995 §5.5.3 speaks of certificates that say where their revocation can be looked up.
+    let points = chain
+        .first()
+        .is_some_and(|signer| !signer.crl_urls().is_empty() || !signer.ocsp_urls().is_empty());
+    let required = config.require_revocation_list && points;
     let revocation = match known {
-        Some(owner) => owner.revocation(config.require_revocation_list),
-        None if config.require_revocation_list => Revocation::Checked {
+        Some(owner) => owner.revocation(required),
+        None if required => Revocation::Checked {
             lists: Vec::new(),
             unknown_is_fatal: true,
         },

@@ -318,6 +318,11 @@ async fn a_batch_continues_where_it_was_left_and_its_keys_are_all_there() {
     };
     let first = run(numbered(1200)).await;
     assert_eq!((first.made, first.passed_over), (1200, 0));
+    // A crash in the middle of a record: it was never promised to anybody.
+    let file = world.folder.path().join("keys.bundle");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes.extend_from_slice(&[0, 0, 0, 90, 0xff]);
+    std::fs::write(&file, bytes).unwrap();
     let second = run(numbered(2500)).await;
     assert_eq!((second.made, second.passed_over), (1300, 1200));
     assert!(steps.lock().unwrap().len() >= 4);
@@ -517,6 +522,23 @@ async fn stations_and_the_desk_are_served_while_the_masa_runs() {
     };
     assert_eq!(manifest.devices, 1);
     assert!(cms::parse(&manifest.bytes()).is_ok());
+    let tell = |_: &vouchsafe_manufacturer::Progress| {};
+    let batch = Order::ProvisionBatch(Batch {
+        serials: Serials::Numbered {
+            prefix: "D-".to_owned(),
+            first: 1,
+            count: 3,
+            digits: 2,
+        },
+        model: None,
+        algorithm: "ecdsa-p256".to_owned(),
+        output: Output::Folders(folder.path().join("births")),
+    });
+    let Reply::Batch(made) = desk.carry_out(&actor(), batch, &tell).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!((made.made, made.total), (3, Some(3)));
+    Device::open(&folder.path().join("births/D-03"));
     let Reply::Journals(report) = order(Order::VerifyJournals).await.unwrap() else {
         panic!()
     };

@@ -148,6 +148,33 @@ async fn a_revoked_registrar_is_refused() {
     assert_eq!(masa.voucher(&other, CMS, request).await.status(), 200);
 }
 
+/// RFC 8995 §5.5.3, where the manufacturer insists: who says where its revocation can be looked up
+/// must have handed the list in.
+#[tokio::test]
+async fn a_registrar_that_points_to_a_list_which_is_not_here_is_refused_where_lists_are_required() {
+    let world = World::with(|config| config.vouchers.require_revocation_list = true).await;
+    let points = |profile: &mut vouchsafe_trust::Profile| {
+        profile.crl_urls.push("http://hotel.example/crl".to_owned());
+    };
+    let domain = Domain::with("Hotel", points, years(2));
+    let device = world.sold("A-1", &domain).await;
+    let masa = world.serve().await;
+    let request = world.request(&device, &domain, CMS);
+    masa.voucher(&domain, CMS, request)
+        .await
+        .refused(403, "revocation-unknown");
+    let list = revocation_list(&domain, &Domain::new("Elsewhere"), 1);
+    let (owners, now) = (&world.factory.owners, world.clock.now());
+    assert!(owners.take_revocation_list(&list, now).await.unwrap());
+    assert!(!owners.take_revocation_list(&list, now).await.unwrap());
+    let request = world.request(&device, &domain, CMS);
+    assert_eq!(masa.voucher(&domain, CMS, request).await.status(), 200);
+    let plain = Domain::new("Museum");
+    let device = world.sold("B-1", &plain).await;
+    let request = world.request(&device, &plain, CMS);
+    assert_eq!(masa.voucher(&plain, CMS, request).await.status(), 200);
+}
+
 fn revocation_list(issuer: &Domain, revoked: &Domain, number: u64) -> Vec<u8> {
     let list = issuer.authority.crl(&CrlContent {
         number,
