@@ -10,7 +10,7 @@ use vouchsafe_api::{Credential, CredentialFilter, CredentialState, RevocationRea
 
 use crate::failure::{Exit, Failure};
 use crate::input::{self, PageArgs, words};
-use crate::output::{Printer, facts, table, word};
+use crate::output::{Printer, facts, table, when, word};
 use crate::remote::Api;
 
 /// Words for [`RevocationReason`].
@@ -85,8 +85,8 @@ pub(crate) async fn run(
                         credential.id.clone(),
                         credential.device.clone(),
                         word(&credential.state),
-                        credential.not_before.to_string(),
-                        credential.not_after.to_string(),
+                        when(credential.not_before),
+                        when(credential.not_after),
                     ]
                 });
                 table(["serial number", "device", "state", "from", "to"], rows)
@@ -142,14 +142,14 @@ fn pem(der: &[u8]) -> String {
 fn text(credential: &Credential) -> String {
     let revoked = credential.revoked_at.map(|at| {
         let reason = credential.revocation_reason.as_ref().map(word);
-        format!("{at} {}", reason.unwrap_or_default())
+        format!("{} {}", when(at), reason.unwrap_or_default())
     });
     let facts = facts([
         ("serial number", credential.id.clone()),
         ("device", credential.device.clone()),
         ("state", word(&credential.state)),
-        ("from", credential.not_before.to_string()),
-        ("to", credential.not_after.to_string()),
+        ("from", when(credential.not_before)),
+        ("to", when(credential.not_after)),
         ("revoked", revoked.unwrap_or_default()),
         ("key", credential.spki_sha256.clone()),
     ]);

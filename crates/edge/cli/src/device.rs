@@ -12,7 +12,7 @@ use vouchsafe_api::{
 
 use crate::failure::{Exit, Failure};
 use crate::input::{self, PageArgs, Why, words};
-use crate::output::{Printer, facts, table, word};
+use crate::output::{Printer, facts, table, when, word};
 use crate::remote::Api;
 use crate::{cert, journal};
 
@@ -340,8 +340,8 @@ fn device_text(device: &Device) -> String {
         ("key made", device.key_origin.clone().unwrap_or_default()),
         ("MUD URL", device.mud_url.clone().unwrap_or_default()),
         ("journal entries", device.journal_length.to_string()),
-        ("created", device.created_at.to_string()),
-        ("changed", device.updated_at.to_string()),
+        ("created", when(device.created_at)),
+        ("changed", when(device.updated_at)),
         ("version", device.version.to_string()),
     ])
 }

@@ -94,6 +94,23 @@ impl Failure {
         Self::new(Exit::Usage, "file", format!("{}: {error}", path.display()))
     }
 
+    /// Standard output could not be written. A reader that has seen enough is nothing to report.
+    pub(crate) fn output(error: &std::io::Error) -> Self {
+        let code = match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::CLOSED,
+            _ => "output",
+        };
+        Self::new(Exit::Usage, code, format!("standard output: {error}"))
+    }
+
+    /// The code of an output that nobody reads.
+    const CLOSED: &'static str = "output-closed";
+
+    /// Whether there is anything to tell, and anybody to tell it to.
+    pub(crate) fn is_worth_a_word(&self) -> bool {
+        self.code != Self::CLOSED
+    }
+
     /// The one document of a failed command with `--output json`.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         let mut error = json!({

@@ -19,8 +19,8 @@ pub(crate) enum ImportCommand {
     Manifest {
         /// The manifest as the manufacturer gave it
         file: PathBuf,
-        /// What the manufacturer signs with, PEM, obtained apart from the manifest; needed the first
-        /// time, then the manufacturer becomes known
+        /// The manufacturer's roots (PEM), obtained apart from the manifest: root-ca.pem of its birth
+        /// certificates and masa-ca.pem of what its MASA signs. Needed once; then it is known
         #[arg(long, value_name = "PEM")]
         anchor: Vec<PathBuf>,
         /// Only say what it would do

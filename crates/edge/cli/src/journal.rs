@@ -6,7 +6,7 @@ use clap::Subcommand;
 use vouchsafe_api::{Checkpoint, JournalEntry, JournalPage, JournalQuery};
 
 use crate::failure::{Exit, Failure};
-use crate::output::{Printer, facts, printable, table};
+use crate::output::{Printer, facts, printable, table, when};
 use crate::remote::Api;
 use crate::site;
 
@@ -153,7 +153,7 @@ async fn follow(since: Option<i64>, api: &Api, printer: Printer) -> Result<Exit,
 fn line(entry: &JournalEntry) -> String {
     printable(&format!(
         "{}  {}  {}  by {}  {}",
-        entry.at,
+        when(entry.at),
         entry.subject,
         entry.action,
         entry.actor,
@@ -165,7 +165,7 @@ fn line(entry: &JournalEntry) -> String {
 pub(crate) fn entries_text(entries: &[JournalEntry]) -> String {
     let rows = entries.iter().map(|entry| {
         [
-            entry.at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+            when(entry.at),
             entry.subject.clone(),
             entry.seq.to_string(),
             entry.action.clone(),
@@ -173,12 +173,12 @@ pub(crate) fn entries_text(entries: &[JournalEntry]) -> String {
             entry.reasons.join("; "),
         ]
     });
-    table(["at (UTC)", "chain", "entry", "what", "who", "why"], rows)
+    table(["at", "chain", "entry", "what", "who", "why"], rows)
 }
 
 fn checkpoint_text(checkpoint: &Checkpoint) -> String {
     facts([
-        ("at", checkpoint.at.to_string()),
+        ("at", when(checkpoint.at)),
         ("position", checkpoint.position.to_string()),
         ("chains", checkpoint.chains.to_string()),
         ("root", checkpoint.root.clone()),

@@ -180,6 +180,9 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
 }
 
 fn report(failure: Failure, printer: Printer) {
+    if !failure.is_worth_a_word() {
+        return;
+    }
     match printer.format {
         Format::Json => {
             // Standard output is gone if this fails; the exit code still tells.

@@ -7,7 +7,7 @@ use vouchsafe_api::{AddManufacturer, Code, Manufacturer, ManufacturerTrust, Prob
 
 use crate::failure::{Exit, Failure};
 use crate::input::{self, PageArgs, words};
-use crate::output::{Printer, facts, table, word};
+use crate::output::{Printer, facts, table, when, word};
 use crate::remote::Api;
 
 /// Words for [`ManufacturerTrust`].
@@ -126,8 +126,8 @@ fn text(manufacturer: &Manufacturer) -> String {
         ("name", manufacturer.name.clone()),
         ("trust", word(&manufacturer.trust)),
         ("MASA", manufacturer.masa_url.clone().unwrap_or_default()),
-        ("known since", manufacturer.created_at.to_string()),
-        ("changed", manufacturer.updated_at.to_string()),
+        ("known since", when(manufacturer.created_at)),
+        ("changed", when(manufacturer.updated_at)),
         ("version", manufacturer.version.to_string()),
     ]);
     format!(

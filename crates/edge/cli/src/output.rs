@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, LineStyle, Table, presets};
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
@@ -58,7 +58,7 @@ impl Printer {
         let mut out = std::io::stdout().lock();
         writeln!(out, "{text}")
             .and_then(|()| out.flush())
-            .map_err(|error| Failure::new(Exit::Usage, "output", format!("output: {error}")))
+            .map_err(|error| Failure::output(&error))
     }
 
     /// A remark for people, on standard error.
@@ -77,7 +77,7 @@ pub(crate) fn table<const N: usize>(
 ) -> String {
     let mut table = Table::new();
     table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .load_style(presets::NOTHING.header_separator(LineStyle::new('─', '─', '─', '─')))
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(headings);
     for row in rows {
@@ -114,6 +114,11 @@ pub(crate) fn printable(text: &str) -> String {
             plain.into_iter().chain(escape.into_iter().flatten())
         })
         .collect()
+}
+
+/// A moment, to the second.
+pub(crate) fn when(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
 /// The word by which a value goes in JSON.

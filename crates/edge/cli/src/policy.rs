@@ -7,7 +7,7 @@ use vouchsafe_api::{CheckPolicy, DryRun, DryRunPolicy, PutPolicy};
 
 use crate::failure::{Exit, Failure};
 use crate::maker::no_version;
-use crate::output::{Printer, facts, table, word};
+use crate::output::{Printer, facts, table, when, word};
 use crate::remote::Api;
 use crate::{input, output};
 
@@ -50,7 +50,7 @@ pub(crate) async fn run(
             printer.show(&policy, |policy| policy.rego.clone())?;
             printer.note(&facts([
                 ("digest", policy.sha256.clone()),
-                ("since", policy.updated_at.to_string()),
+                ("since", when(policy.updated_at)),
                 ("by", policy.updated_by.clone()),
                 ("version", policy.version.to_string()),
             ]));

@@ -78,6 +78,6 @@ fn write(bytes: &[u8]) -> Result<Exit, Failure> {
     std::io::stdout()
         .lock()
         .write_all(bytes)
-        .map_err(|error| Failure::new(Exit::Usage, "output", format!("output: {error}")))?;
+        .map_err(|error| Failure::output(&error))?;
     Ok(Exit::Done)
 }

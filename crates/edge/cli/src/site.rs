@@ -11,7 +11,7 @@ use vouchsafe_net::Clock;
 use crate::configuration::{self, Setting};
 use crate::failure::{Exit, Failure};
 use crate::input;
-use crate::output::{Printer, facts, word};
+use crate::output::{Printer, facts, when, word};
 use crate::remote::{Api, READY_FILE};
 
 /// `vouchsafe init`
@@ -131,7 +131,7 @@ pub(crate) async fn status(api: &Api, printer: Printer) -> Result<Exit, Failure>
             .collect();
         facts([
             ("version", status.version.clone()),
-            ("running since", status.started_at.to_string()),
+            ("running since", when(status.started_at)),
             ("store", status.store.clone()),
             ("devices", devices.join(", ")),
             ("waiting for a person", status.waiting.to_string()),

@@ -8,7 +8,7 @@ use vouchsafe_api::{CreateToken, Role};
 
 use crate::failure::{Exit, Failure};
 use crate::input::{self, PageArgs};
-use crate::output::{Printer, facts, table};
+use crate::output::{Printer, facts, table, when};
 use crate::remote::Api;
 
 /// Commands on tokens.
@@ -78,16 +78,14 @@ pub(crate) async fn run(
                 .await?;
             printer.show(&page, |page| {
                 let rows = page.items.iter().map(|token| {
-                    let when = |at: Option<jiff::Timestamp>| {
-                        at.map(|at| at.to_string()).unwrap_or_default()
-                    };
+                    let end = |at: Option<jiff::Timestamp>| at.map(when).unwrap_or_default();
                     [
                         token.id.clone(),
                         token.name.clone(),
                         token.role.to_string(),
-                        token.created_at.to_string(),
-                        when(token.expires_at),
-                        when(token.revoked_at),
+                        when(token.created_at),
+                        end(token.expires_at),
+                        end(token.revoked_at),
                     ]
                 });
                 table(["id", "name", "role", "made", "ends", "revoked"], rows)

@@ -40,10 +40,10 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
     /// The nonce of the request, as base64 as it stands in JSON, or as text
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     nonce: Option<String>,
     /// The device's serial number
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     serial: Option<String>,
     /// The device's birth certificate (PEM), for serial number and issuer
     #[arg(long, value_name = "PEM")]

@@ -192,7 +192,9 @@ async fn init(command: &Init, dir: Option<&Path>, printer: Printer) -> Result<Ex
             ),
         ])
     })?;
-    printer.note("give masa-ca.pem to buyers, apart from manifests: manifests verify against it");
+    printer.note(
+        "give root-ca.pem and masa-ca.pem to buyers, apart from manifests: they prove manifests",
+    );
     Ok(Exit::Done)
 }
 
@@ -292,7 +294,14 @@ impl From<DeskError> for Failure {
     fn from(error: DeskError) -> Self {
         match error {
             DeskError::Factory(error) => error.into(),
-            DeskError::Remote { code, message } => Self::new(Exit::Refused, &code, message),
+            DeskError::Remote { code, message } => {
+                let exit = match code.as_str() {
+                    "not-found" => Exit::NotFound,
+                    "failed" => Exit::Usage,
+                    _ => Exit::Refused,
+                };
+                Self::new(exit, &code, message)
+            }
             DeskError::Unreachable { .. } => Self::new(Exit::Unreachable, "in-use", chain(&error))
                 .next_step("is another vouchsafe command still at work on this data folder?"),
             other => Self::usage(chain(&other)),

@@ -11,7 +11,7 @@ use vouchsafe_manufacturer::{Order, Reply, label};
 use super::desk::{self, Place};
 use crate::failure::{Exit, Failure};
 use crate::input::{self, words};
-use crate::output::{facts, table};
+use crate::output::{facts, table, when};
 
 /// Commands on devices.
 #[derive(Debug, Subcommand)]
@@ -243,11 +243,8 @@ fn report_text(report: &DeviceReport) -> String {
             [
                 ownership.owner.to_string(),
                 ownership.basis.to_string(),
-                ownership.since.to_string(),
-                ownership
-                    .until
-                    .map(|until| until.to_string())
-                    .unwrap_or_default(),
+                when(ownership.since),
+                ownership.until.map(when).unwrap_or_default(),
             ]
         });
         text.push('\n');
@@ -266,7 +263,7 @@ fn journal_table(entries: &[Sealed]) -> String {
                 .collect();
             [
                 sealed.seq.to_string(),
-                entry.at.to_string(),
+                when(entry.at),
                 entry.action.to_string(),
                 format!("{}:{}", entry.actor.kind, entry.actor.name),
                 reasons.join("; "),

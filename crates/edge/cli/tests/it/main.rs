@@ -1,0 +1,15 @@
+//! The real program, run as people and scripts run it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs
+)]
+
+mod configuration;
+mod controller;
+mod manufacturer;
+mod tree;
+mod voucher;
+mod world;
