@@ -182,7 +182,8 @@ impl Agent {
     /// Opens the device in `dir`.
     ///
     /// # Errors
-    /// [`LocalError`]: no birth folder, another agent at work, a key store that does not open.
+    /// [`LocalError`]: no birth folder, another agent at work, a key store that does not open. A
+    /// damaged `state/` shows only when it is used, so that [`Agent::reset`] can wipe it.
     pub async fn open(
         dir: impl Into<PathBuf>,
         config: Config,
@@ -202,10 +203,6 @@ impl Agent {
             clock,
             events,
         };
-        if let Some(credential) = device.folder.credential()? {
-            // A crash may have come between the credential and its copies.
-            device.folder.copies(&credential)?;
-        }
         Ok(Self { device })
     }
 
@@ -293,6 +290,8 @@ impl Agent {
         let credential = match device.folder.credential()? {
             None => self.join(aside, once).await?,
             Some(credential) => {
+                // A crash may have come between the credential and its copies.
+                device.folder.copies(&credential)?;
                 let now = device.effective_now(credential.stored.clock_correction)?;
                 if now >= credential.renew_at() {
                     self.renewed(credential, aside, once).await?

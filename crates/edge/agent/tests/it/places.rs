@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
 use tempfile::TempDir;
-use vouchsafe_agent::{AgentError, ClockTrust, Event, Failure, LocalError};
+use vouchsafe_agent::{AgentError, ClockTrust, Event, Events, Failure, LocalError};
 use vouchsafe_brski::Refusal;
 use vouchsafe_keystore::find_module;
 use vouchsafe_net::Clock;
@@ -111,19 +111,14 @@ async fn a_damaged_file_is_named_and_left_as_it_is() {
     let file = device.path().join("state/credential.json");
     let whole = fs::read(&file).unwrap();
     fs::write(&file, &whole[..whole.len() / 2]).unwrap();
-    let told = vouchsafe_agent::Events::ignored();
-    let opened = vouchsafe_agent::Agent::open(
-        device.path(),
-        device.config.clone(),
-        device.clock.clone(),
-        told,
-    )
-    .await;
-    match opened.unwrap_err() {
-        LocalError::Damaged { path, .. } => assert_eq!(path, file),
+    match device.run().await.unwrap_err() {
+        AgentError::Local(LocalError::Damaged { path, .. }) => assert_eq!(path, file),
         other => panic!("{other}"),
     }
     assert_eq!(fs::read(&file).unwrap().len(), whole.len() / 2);
+    device.agent(Events::ignored()).await.reset().await.unwrap();
+    device.run().await.unwrap();
+    device.assert_whole();
 }
 
 /// SoftHSM2 reads its configuration from the environment, so the test runs again in a process that
@@ -205,11 +200,6 @@ async fn in_token(folder: &str) {
     status.unwrap();
     assert_eq!(registrar.issued(), 2);
     device.assert_whole();
-    device
-        .agent(vouchsafe_agent::Events::ignored())
-        .await
-        .reset()
-        .await
-        .unwrap();
+    device.agent(Events::ignored()).await.reset().await.unwrap();
     assert_eq!(device.keys(), ["idevid"]);
 }
