@@ -109,7 +109,7 @@ pub fn voucher(bytes: &[u8], expected: &Expectations<'_>) -> Vec<Check> {
     check(
         "it is signed by the manufacturer that the device trusts",
         "RFC 8995 §5.6.1",
-        signed.map(drop),
+        signed.and_then(|signed| Ok(pledge::check_voucher_signer(&signed)?)),
     );
     let rule = "its content is a voucher";
     let voucher = match read {

@@ -16,7 +16,7 @@ use crate::envelope::{self, Signing, Unverified};
 use crate::error::{Artifact, Error, Malformed, Refusal};
 use crate::idevid;
 use crate::leaf::Module;
-use crate::pledge::later;
+use crate::pledge::{check_voucher_signer, later};
 use crate::registrar::{PledgeVoucherRequest, check_pledge_content};
 use crate::voucher::{Assertion, Encoding, Voucher, VoucherRequest};
 
@@ -463,7 +463,9 @@ fn check_prior(
         let at = voucher.created_on;
         envelope
             .verify(rules.vouchers, &PathRules::strict(at, Usage::Any))
-            .map_err(|_| Refusal::PriorVoucherUntrusted)?;
+            .ok()
+            .filter(|signed| check_voucher_signer(signed).is_ok())
+            .ok_or(Refusal::PriorVoucherUntrusted)?;
         return Ok(Inner::Voucher(voucher));
     }
     if module == Module::Voucher && !rules.compatibility.accept_voucher_name_in_request {

@@ -8,7 +8,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use vouchsafe_trust::{
-    Anchors, Certificate, Path, PathRules, PublicKey, Signer, Usage, Verified, oid, verify_path,
+    Anchors, Certificate, Path, PathRules, PublicKey, Signed, Signer, Usage, Verified, oid,
+    verify_path,
 };
 
 use crate::compatibility::Compatibility;
@@ -130,7 +131,23 @@ pub fn verify_voucher(
         .verify(rules.masa, &PathRules::strict(at, Usage::Any))
         .map_err(|source| envelope::refused(Artifact::Voucher, source))?;
     // The voucher was read from the very bytes whose signature now holds.
-    signed.try_map(|_| check_voucher(voucher, rules))
+    signed.try_map(|signed| {
+        check_voucher_signer(&signed)?;
+        check_voucher(voucher, rules)
+    })
+}
+
+/// RFC 8995 §5.6.1: the signer is the manufacturer's voucher service. Many makers issue its
+/// certificate and their devices' under one root, and a device that could speak for the MASA would
+/// give away all others. A signer that is itself an anchor was named on purpose.
+pub(crate) fn check_voucher_signer(signed: &Signed) -> Result<(), Refusal> {
+    let is_anchor = signed.path.len() == 1;
+    let is_device =
+        signed.signer.subject_serial_number().is_some() || signed.signer.masa_url().is_some();
+    if is_device && !is_anchor {
+        return Err(Refusal::VoucherByDevice);
+    }
+    Ok(())
 }
 
 fn check_voucher(voucher: Voucher, rules: &VoucherRules<'_>) -> Result<Voucher, Error> {

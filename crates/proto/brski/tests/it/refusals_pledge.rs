@@ -52,6 +52,25 @@ fn rfc8995_5_6_1_a_voucher_of_another_masa_is_refused() {
     }
 }
 
+/// RFC 8995 §5.6.1: one device's key must not be enough to give away its maker's other devices,
+/// even where one root stands behind both devices and MASA.
+#[test]
+fn rfc8995_5_6_1_a_voucher_signed_by_another_device_of_the_maker_is_refused() {
+    for encoding in Encoding::ALL {
+        let world = World::new();
+        let other = device(&world.manufacturer, "JADA-0002");
+        let genuine = world.voucher(encoding);
+        let bytes = sign(
+            &content(&genuine, encoding),
+            encoding,
+            &other.chain,
+            &*other.signer,
+        );
+        let error = world.at_pledge(&bytes, encoding).unwrap_err();
+        assert_eq!(error.refusal(), Some(Refusal::VoucherByDevice));
+    }
+}
+
 #[test]
 fn rfc8995_5_6_1_a_voucher_signed_by_the_domain_is_refused() {
     for encoding in Encoding::ALL {
