@@ -226,6 +226,7 @@ reasons! {
         TopLevel: "top-level-malformed", "RFC 8366 §5.3", "the content is not one object under the voucher's name";
         WrongArtifact: "wrong-artifact", "RFC 8995 §3", "a voucher stands where a voucher request belongs, or the reverse";
         DuplicateField: "duplicate-field", "RFC 7951 §4", "a field is given twice";
+        TooManyFields: "too-many-fields", "RFC 8995 §5.2", "the content has more unknown fields than the limit";
         FieldType: "field-type", "RFC 8995 §3.4", "a field does not have its type";
         Date: "date-malformed", "RFC 6991 §3", "a date is not an RFC 3339 date and time";
         Assertion: "assertion-unknown", "RFC 8366 §5.3", "the assertion is none that the model knows";

@@ -160,6 +160,10 @@ pub(crate) enum Read {
     Nonce(Nonce),
 }
 
+/// The most fields without a place in the model that are kept. Each is compared with all before
+/// it, and a message of single letters would have thousands.
+pub(crate) const MAX_OTHER: usize = 64;
+
 /// The leaves of one document, each at most once.
 #[derive(Debug, Default)]
 pub(crate) struct Leaves {
@@ -185,6 +189,9 @@ impl Leaves {
     ) -> Result<(), Malformed> {
         if self.other.iter().any(|field| field.name == name) {
             return Err(Malformed::DuplicateField);
+        }
+        if self.other.len() >= MAX_OTHER {
+            return Err(Malformed::TooManyFields);
         }
         self.other.push(OtherField { name, value });
         Ok(())

@@ -6,7 +6,7 @@ use vouchsafe_brski::est::{self, ServerKey};
 use vouchsafe_brski::pledge::verify_voucher;
 use vouchsafe_brski::{Encoding, Inspection, audit::AuditLog, inspect, telemetry::StatusReport};
 
-use crate::world::World;
+use crate::world::{World, forge};
 
 /// Every truncation is refused by every reader.
 #[test]
@@ -96,6 +96,33 @@ fn deep_nesting_is_refused() {
     assert!(world.at_registrar(&bytes, Encoding::CoseCbor).is_err());
 }
 
+/// Unknown fields are read before any signature is checked, so their number is bounded.
+#[test]
+fn more_unknown_fields_than_the_limit_are_refused() {
+    let world = World::new();
+    for (count, fits) in [(64, true), (65, false), (2_000, false)] {
+        for encoding in [Encoding::CmsJson, Encoding::JwsJson] {
+            let bytes = forge(
+                &world.pledge_request(encoding),
+                encoding,
+                &world.device,
+                |fields| {
+                    for number in 0..count {
+                        fields.insert(format!("{number:x}"), 1.into());
+                    }
+                },
+            );
+            match world.at_registrar(&bytes, encoding) {
+                Ok(_) => assert!(fits, "{count}"),
+                Err(error) => {
+                    assert!(!fits, "{count}: {error}");
+                    assert_eq!(error.reason_code(), "too-many-fields");
+                }
+            }
+        }
+    }
+}
+
 /// RFC 8366 §5.4: what is no signed message of a known encoding is not guessed at.
 #[test]
 fn bytes_of_no_known_encoding_are_refused_by_name() {
@@ -158,7 +185,7 @@ proptest! {
     #[test]
     fn a_voucher_survives_whatever_its_nonce_is(nonce in "[ -~]{12,30}") {
         let world = World::new();
-        let bytes = crate::world::forge(
+        let bytes = forge(
             &world.voucher(Encoding::JwsJson),
             Encoding::JwsJson,
             &world.masa,
