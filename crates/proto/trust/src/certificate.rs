@@ -487,7 +487,7 @@ impl Inner {
                 let version = inner.small_integer()?;
                 inner.finish()?;
                 // Some encoders write the default; 0 is version 1 all the same.
-                u8::try_from(version + 1).map_err(|_| ParseError::Version)?
+                u8::try_from(version.saturating_add(1)).map_err(|_| ParseError::Version)?
             }
         };
         if version > 3 {

@@ -194,6 +194,24 @@ fn sizes_are_bounded() {
     );
 }
 
+/// RFC 5280 §4.1.2.1: a version beyond all versions is one, whatever adding one to it gives.
+#[test]
+fn rfc_5280_4_1_2_1_the_largest_version_number_is_refused() {
+    let root = root();
+    let leaf = issue(&root, &Profile::end_entity(name("leaf")));
+    for version in [
+        &[3][..],
+        &[0xff],
+        &[0x7f, 0xff, 0xff, 0xff],
+        &[0, 0xff, 0xff, 0xff, 0xff],
+    ] {
+        let der = forge_der(&leaf, root.signer().as_ref(), |fields| {
+            fields[VERSION] = tlv(0xa0, &tlv(0x02, version));
+        });
+        assert!(Certificate::from_der(&der).is_err(), "{version:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn noise_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
