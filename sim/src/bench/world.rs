@@ -110,9 +110,12 @@ impl World {
     }
 
     async fn import(&self, maker: &Path, manifest: &[u8]) -> anyhow::Result<()> {
+        // What proves birth certificates, and what proves the manifest itself.
+        let mut anchors = std::fs::read_to_string(maker.join("root-ca.pem"))?;
+        anchors.push_str(&std::fs::read_to_string(maker.join("masa-ca.pem"))?);
         let body = serde_json::json!({
             "manifest": STANDARD.encode(manifest),
-            "anchors_pem": std::fs::read_to_string(maker.join("masa-ca.pem"))?,
+            "anchors_pem": anchors,
         });
         let request = Request::post("/api/v1/imports/manifest")
             .header(header::CONTENT_TYPE, "application/json")
