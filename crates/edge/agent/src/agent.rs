@@ -319,13 +319,17 @@ impl Agent {
     /// are asked again when they wanted to be; the others had their chance.
     async fn join(&self, aside: &mut Aside, once: bool) -> Result<Credential, AgentError> {
         let device = &self.device;
-        let mut candidates = self.candidates(None).await?;
+        let mut candidates = self.named(None)?;
+        let mut looked = !device.config.mdns;
+        if candidates.is_empty() && !looked {
+            candidates = self.discovered().await?;
+            looked = true;
+        }
         device.tell(Event::Searching {
             candidates: candidates.len(),
         });
-        let (mut tried, mut last) = (Vec::new(), None);
+        let (mut tried, mut waiting, mut last) = (Vec::new(), Vec::new(), None);
         loop {
-            let mut waiting = Vec::new();
             for candidate in self.in_order(candidates.clone(), aside) {
                 if !tried.contains(&candidate.origin) {
                     tried.push(candidate.origin.clone());
@@ -342,6 +346,19 @@ impl Agent {
                     }
                 }
             }
+            if !looked {
+                // Nobody that was named took the device. Only now is it worth to wait for others.
+                looked = true;
+                candidates = self.discovered().await.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "only configured registrars are tried");
+                    Vec::new()
+                });
+                candidates.retain(|candidate| !tried.contains(&candidate.origin));
+                device.tell(Event::Searching {
+                    candidates: candidates.len(),
+                });
+                continue;
+            }
             if !once || waiting.is_empty() {
                 return Err(last.map_or(AgentError::NoCandidate, |last| {
                     AgentError::NothingWorked {
@@ -357,7 +374,7 @@ impl Agent {
                 .filter_map(|candidate| aside.until(&candidate.origin, now))
                 .max();
             self.sleep_until(until.unwrap_or(now)).await;
-            candidates = waiting;
+            candidates = std::mem::take(&mut waiting);
         }
     }
 
@@ -381,7 +398,7 @@ impl Agent {
         aside: &mut Aside,
         once: bool,
     ) -> Result<Credential, AgentError> {
-        let candidates = self.candidates(Some(&credential)).await?;
+        let candidates = self.named(Some(&credential))?;
         let candidates = self.in_order(candidates, aside);
         match renew::renew(&self.device, credential, &candidates).await {
             Ok(credential) => {
@@ -412,9 +429,8 @@ impl Agent {
         }
     }
 
-    /// Remembered, configured, discovered.
-    async fn candidates(&self, known: Option<&Credential>) -> Result<Vec<Candidate>, LocalError> {
-        let config = &self.device.config;
+    /// Remembered, then configured.
+    fn named(&self, known: Option<&Credential>) -> Result<Vec<Candidate>, LocalError> {
         let mut candidates = Vec::new();
         if let Some(credential) = known {
             let origin = credential.origin()?;
@@ -424,7 +440,7 @@ impl Agent {
                 found: Found::Remembered,
             });
         }
-        let configured = config.origins()?.into_iter();
+        let configured = self.device.config.origins()?.into_iter();
         add(
             &mut candidates,
             configured.map(|origin| Candidate {
@@ -433,19 +449,13 @@ impl Agent {
                 found: Found::Configured,
             }),
         );
-        if config.mdns && known.is_none() {
-            // With somebody to try already, a short look is enough.
-            let window = match candidates.is_empty() {
-                true => config.window(),
-                false => config.window().min(Duration::from_secs(1)),
-            };
-            match discover::browse(&config.mdns_interface, window).await {
-                Ok(found) => add(&mut candidates, found),
-                Err(error) if candidates.is_empty() => return Err(error),
-                Err(error) => tracing::warn!(%error, "only configured registrars are tried"),
-            }
-        }
         Ok(candidates)
+    }
+
+    /// Those that mDNS finds.
+    async fn discovered(&self) -> Result<Vec<Candidate>, LocalError> {
+        let config = &self.device.config;
+        discover::browse(&config.mdns_interface, config.window()).await
     }
 
     /// Those that are not put aside; who failed least comes first.
