@@ -307,7 +307,7 @@ impl PublicKey {
             // RFC 8410 §3: no parameters, 32 octets.
             oid::ED25519 if algorithm.is_empty() && bits.len() == 32 => KeyType::Ed25519,
             oid::ED25519 => return Err(SignatureError::MalformedKey),
-            oid::RSA_ENCRYPTION => rsa_key_type(bits)?,
+            oid::RSA_ENCRYPTION => rsa_key_type(algorithm, bits)?,
             _ => KeyType::Unsupported,
         };
         Ok(Self(Arc::new(Inner {
@@ -463,12 +463,18 @@ fn ec_key_type(mut parameters: Reader<'_>, bits: &[u8]) -> KeyType {
     }
 }
 
-fn rsa_key_type(bits: &[u8]) -> Result<KeyType, SignatureError> {
+fn rsa_key_type(mut parameters: Reader<'_>, bits: &[u8]) -> Result<KeyType, SignatureError> {
     let malformed = |_| SignatureError::MalformedKey;
+    // RFC 3279 §2.3.1: the parameters are NULL. Were anything accepted there, one key would have
+    // many encodings, and a key is compared, pinned and looked up by its encoding.
+    if parameters.expect(asn1::NULL).map_err(malformed)? != [0_u8; 0] || !parameters.is_empty() {
+        return Err(SignatureError::MalformedKey);
+    }
     let mut fields = Reader::only(bits, asn1::SEQUENCE).map_err(malformed)?;
     let modulus = fields.expect(asn1::INTEGER).map_err(malformed)?;
     asn1::check_integer(modulus).map_err(malformed)?;
-    fields.expect(asn1::INTEGER).map_err(malformed)?;
+    let exponent = fields.expect(asn1::INTEGER).map_err(malformed)?;
+    asn1::check_integer(exponent).map_err(malformed)?;
     fields.finish().map_err(malformed)?;
     let modulus = match modulus {
         [0, rest @ ..] => rest,

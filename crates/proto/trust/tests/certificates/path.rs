@@ -628,6 +628,28 @@ fn rsa_spki(bits: usize) -> Vec<u8> {
     tlv(0x30, &[algorithm, tlv(0x03, &bit_string)].concat())
 }
 
+/// RFC 3279 §2.3.1: the parameters are NULL. One key has one encoding, since keys are pinned,
+/// compared and looked up by it.
+#[test]
+fn rfc_3279_2_3_1_an_rsa_key_with_other_parameters_is_refused() {
+    let spki = rsa_spki(1024);
+    let [algorithm, key] = <[_; 2]>::try_from(elements(body(&spki))).unwrap();
+    let oid = elements(body(&algorithm)).remove(0);
+    assert_eq!(
+        vouchsafe_trust::PublicKey::from_spki_der(&spki).unwrap_err(),
+        SignatureError::WeakKey
+    );
+    for parameters in [&[][..], &[0x05, 0x01, 0x00], &[0x04, 0x00], &[5, 0, 5, 0]] {
+        let algorithm = tlv(0x30, &[oid.as_slice(), parameters].concat());
+        let other = tlv(0x30, &[algorithm, key.clone()].concat());
+        assert_eq!(
+            vouchsafe_trust::PublicKey::from_spki_der(&other).unwrap_err(),
+            SignatureError::MalformedKey,
+            "{parameters:?}"
+        );
+    }
+}
+
 #[test]
 fn weak_and_unsupported_keys_are_refused() {
     use vouchsafe_trust::{KeyType, PublicKey};
