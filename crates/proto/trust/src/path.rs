@@ -232,7 +232,12 @@ impl Search<'_> {
                 if matches!(error, PathError::SignatureBudget { .. }) {
                     return Err(error);
                 }
+                // Another certificate of the issuer's key may sign no lists; that takes nothing back.
+                let is_revoked = matches!(error, PathError::Revoked { .. });
                 self.note(error);
+                if is_revoked {
+                    return Ok(false);
+                }
                 continue;
             }
             path.push(issuer.clone());
@@ -301,13 +306,14 @@ impl Search<'_> {
                 });
             }
             self.signatures += 1;
-            if list.check(issuer, self.rules.at).is_err() {
+            if list.this_update() > self.rules.at || list.check_origin(issuer).is_err() {
                 continue;
             }
+            // A list that has aged clears nobody; what it revoked stays revoked.
             if list.entry(certificate.serial()).is_some() {
                 return Err(PathError::Revoked { depth });
             }
-            covered = true;
+            covered |= list.is_fresh(self.rules.at);
         }
         if covered || !unknown_is_fatal {
             Ok(())

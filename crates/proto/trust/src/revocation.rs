@@ -201,6 +201,21 @@ impl Crl {
 
     /// RFC 5280 §6.3.3 (f)–(g), and freshness.
     pub(crate) fn check(&self, issuer: &Certificate, at: Timestamp) -> Result<(), RevocationError> {
+        if !self.is_fresh(at) {
+            return Err(RevocationError::Stale);
+        }
+        self.check_origin(issuer)
+    }
+
+    /// §5.1.2.5: nextUpdate is mandatory in this profile; a list without one never ages.
+    pub(crate) fn is_fresh(&self, at: Timestamp) -> bool {
+        self.0
+            .next_update
+            .is_some_and(|next| self.0.this_update <= at && at <= next)
+    }
+
+    /// RFC 5280 §6.3.3 (f)–(g): the list is `issuer`'s, however old.
+    pub(crate) fn check_origin(&self, issuer: &Certificate) -> Result<(), RevocationError> {
         if self.issuer() != issuer.subject() {
             return Err(RevocationError::WrongIssuer);
         }
@@ -220,14 +235,6 @@ impl Crl {
                 return Err(RevocationError::KeyUsage);
             }
             _ => {}
-        }
-        // §5.1.2.5: nextUpdate is mandatory in this profile; a list without one never ages.
-        let fresh = self
-            .0
-            .next_update
-            .is_some_and(|next| self.0.this_update <= at && at <= next);
-        if !fresh {
-            return Err(RevocationError::Stale);
         }
         let key = issuer.public_key();
         if self.0.proved_under.get() == Some(key) {

@@ -87,6 +87,62 @@ fn rfc_5280_6_3_3_a_revoked_certificate_has_no_path() {
     );
 }
 
+/// RFC 5280 §6.3.3: a list that nobody renewed proves nothing good about anybody, and is no reason
+/// to forget whom it revoked.
+#[test]
+fn rfc_5280_6_3_3_a_stale_list_clears_nobody_and_forgets_nobody() {
+    let root = root();
+    let (good, bad) = (
+        issue(&root, &Profile::end_entity(name("good"))),
+        issue(&root, &Profile::end_entity(name("bad"))),
+    );
+    let anchors = Anchors::one(root.certificate().clone());
+    let lists = [list(&root, &[revoked(&bad)])];
+    let verify = |leaf: &Certificate, at: &str, unknown_is_fatal| {
+        let mut rules = rules(&lists, unknown_is_fatal);
+        rules.at = time(at);
+        verify_path(leaf, &[], &anchors, &rules).map(|_| ())
+    };
+    let stale = "2026-06-07T00:00:01Z";
+    for unknown_is_fatal in [true, false] {
+        assert_eq!(
+            verify(&bad, stale, unknown_is_fatal),
+            Err(PathError::Revoked { depth: 0 })
+        );
+    }
+    verify(&good, stale, false).unwrap();
+    assert_eq!(
+        verify(&good, stale, true),
+        Err(PathError::RevocationUnknown { depth: 0 })
+    );
+    // A list of later says nothing about then.
+    verify(&bad, "2026-05-30T23:59:59Z", false).unwrap();
+}
+
+/// RFC 5280 §6.3.3: a second certificate of the issuer's key is no way around its list.
+#[test]
+fn rfc_5280_6_3_3_a_revoked_certificate_has_no_path_over_a_twin_of_its_issuer() {
+    let root = root();
+    let leaf = issue(&root, &Profile::end_entity(name("leaf")));
+    let mut profile = Profile::certificate_authority(name("Root"), None);
+    profile.subject = root.certificate().subject().clone();
+    profile.key_usage = vouchsafe_trust::KeyUsage::KEY_CERT_SIGN;
+    let twin = vouchsafe_trust::Authority::self_signed(
+        &profile,
+        &serial(),
+        validity(),
+        root.signer().clone(),
+    )
+    .unwrap();
+    let anchors =
+        Anchors::new(vec![root.certificate().clone(), twin.certificate().clone()]).unwrap();
+    let lists = [list(&root, &[revoked(&leaf)])];
+    assert_eq!(
+        verify_path(&leaf, &[], &anchors, &rules(&lists, false)).map(|_| ()),
+        Err(PathError::Revoked { depth: 0 })
+    );
+}
+
 #[test]
 fn a_list_that_is_forged_stale_or_anothers_covers_nothing() {
     let root = root();
