@@ -12,6 +12,7 @@
 )]
 
 mod administration;
+mod approval;
 mod discovery;
 mod inventory;
 mod journal;
