@@ -29,7 +29,7 @@ pub struct Policy {
     pub updated_at: Timestamp,
     /// The token that put it there, or `default`.
     pub updated_by: String,
-    /// Grows by one with each change; the ETag.
+    /// Grows with each change, 0 before the first; the ETag.
     pub version: i64,
 }
 
