@@ -89,6 +89,13 @@ pub enum Order {
         /// Name or id.
         owner: String,
     },
+    /// Say whether each of these devices could be sold, and change nothing.
+    RehearseSale {
+        /// Serial numbers.
+        serials: Vec<String>,
+        /// Name or id.
+        owner: String,
+    },
     /// End an ownership on the owner's word: a release statement (CMS in base64).
     ReleaseByStatement {
         /// The statement.
@@ -155,7 +162,7 @@ pub enum Reply {
     Owners(Vec<Owner>),
     /// Whether the list was newer than the one at hand.
     RevocationList(bool),
-    /// A page of devices, or those that were sold or released.
+    /// A page of devices, or those that were, or would be, sold or released.
     Devices(Vec<Device>),
     /// A device and its past.
     Device(Box<DeviceReport>),
@@ -331,6 +338,14 @@ impl Factory {
             Order::Sell { serials, owner } => {
                 let owner = self.owner(&owner).await?;
                 Reply::Devices(self.sell_all(actor, &serials, &owner).await?)
+            }
+            Order::RehearseSale { serials, owner } => {
+                let owner = self.owner(&owner).await?;
+                let mut devices = Vec::with_capacity(serials.len());
+                for serial in &serials {
+                    devices.push(self.rehearse_sale(actor, serial, &owner).await?);
+                }
+                Reply::Devices(devices)
             }
             Order::ReleaseByStatement { statement } => {
                 let statement = decode(&statement)?;

@@ -139,21 +139,39 @@ impl Factory {
         serial: &str,
         owner: &Owner,
     ) -> Result<Device, FactoryError> {
-        let outcome = self
-            .settle(|| async move {
-                let device = self.device(serial).await?;
-                let owner = self.store.owner(owner.id).await?.unwrap_or(owner.clone());
-                let current = self.store.current_ownership(device.id).await?;
-                Ok(decide::sell(&SellFacts {
-                    now: self.clock.now(),
-                    actor,
-                    device: &device,
-                    owner: &owner,
-                    current: current.as_ref(),
-                }))
-            })
-            .await?;
+        let outcome = self.settle(|| self.sale(actor, serial, owner)).await?;
         accepted(outcome)
+    }
+
+    /// Says what a sale would come to, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`Factory::sell`].
+    pub async fn rehearse_sale(
+        &self,
+        actor: &Actor,
+        serial: &str,
+        owner: &Owner,
+    ) -> Result<Device, FactoryError> {
+        accepted(self.sale(actor, serial, owner).await?)
+    }
+
+    async fn sale(
+        &self,
+        actor: &Actor,
+        serial: &str,
+        owner: &Owner,
+    ) -> Result<Outcome<Device>, FactoryError> {
+        let device = self.device(serial).await?;
+        let owner = self.store.owner(owner.id).await?.unwrap_or(owner.clone());
+        let current = self.store.current_ownership(device.id).await?;
+        Ok(decide::sell(&SellFacts {
+            now: self.clock.now(),
+            actor,
+            device: &device,
+            owner: &owner,
+            current: current.as_ref(),
+        }))
     }
 
     /// Records the sale of many devices, several at a time. It stops at the first that cannot be sold;
