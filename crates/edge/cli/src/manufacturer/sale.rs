@@ -64,6 +64,9 @@ pub(crate) struct Sell {
     /// The owner: name or id
     #[arg(long = "to", value_name = "OWNER")]
     owner: String,
+    /// Only say what would come of it
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// `manufacturer release`
@@ -177,11 +180,13 @@ pub(super) async fn sell(mut command: Sell, at: &Place<'_>) -> Result<Exit, Fail
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         command.serials.extend(lines.map(str::to_owned));
     }
-    let order = Order::Sell {
-        serials: command.serials,
-        owner: command.owner,
-    };
-    show_devices(at.order(order).await?, at)
+    let (serials, owner) = (command.serials, command.owner);
+    if command.dry_run {
+        let reply = at.order(Order::RehearseSale { serials, owner }).await?;
+        at.printer.note("nothing was changed: --dry-run");
+        return show_devices(reply, at);
+    }
+    show_devices(at.order(Order::Sell { serials, owner }).await?, at)
 }
 
 pub(super) async fn release(command: Release, at: &Place<'_>) -> Result<Exit, Failure> {

@@ -52,8 +52,12 @@ fn devices_are_made_sold_listed_and_put_into_a_manifest() {
 fn a_device_that_is_sold_is_not_sold_to_another() {
     let world = made();
     world.json("manufacturer --dir m provision A-1 --out births");
+    world.json("manufacturer --dir m sell A-1 --to Plant --dry-run");
+    let before = world.json("manufacturer --dir m device show A-1");
+    assert_eq!(before["device"]["state"], "provisioned");
     world.json("manufacturer --dir m sell A-1 --to Plant");
     world.refused("manufacturer --dir m sell A-1 --to Other", 1);
+    world.refused("manufacturer --dir m sell A-1 --to Other --dry-run", 1);
     world.refused("manufacturer --dir m sell A-1 --to Nobody", 5);
     world.refused("manufacturer --dir m sell A-9 --to Plant", 5);
     world.json("manufacturer --dir m release A-1 --reason returned");
