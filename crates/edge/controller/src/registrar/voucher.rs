@@ -24,7 +24,7 @@ use vouchsafe_fleet::decide::{
 use vouchsafe_fleet::policy::{RequestKind, Verdict};
 use vouchsafe_fleet::{
     Actor, ActorKind, Commit, Device, DeviceId, Digest, Evidence, ManufacturerId, Reason,
-    VoucherId, VoucherStatus,
+    State as Life, VoucherId, VoucherStatus,
 };
 use vouchsafe_net::Peer;
 use vouchsafe_trust::{Certificate, Verified};
@@ -258,8 +258,14 @@ impl<'a> Question<'a> {
                 VoucherStatus::Issued | VoucherStatus::Accepted
             )
         });
+        // Not for one that was cut off or given up since.
+        let still_ours = device.as_ref().is_some_and(|device| {
+            matches!(device.state, Life::Onboarding | Life::Onboarded)
+                && device.owner == Some(self.controller.owner)
+        });
         if let Some(record) = settled
             && let Some(voucher) = &record.voucher
+            && still_ours
         {
             return Ok(Outcome {
                 decision: Decision::Replay(StoredAnswer {
