@@ -214,3 +214,29 @@ async fn an_answer_that_is_no_voucher_is_not_handed_on() {
         world.assert_sound().await;
     }
 }
+
+/// What an owner decides while the MASA thinks comes before the MASA's answer.
+#[tokio::test]
+async fn a_device_cut_off_while_the_masa_thinks_gets_no_voucher() {
+    let world = World::new().await;
+    let (mut line, request) = world
+        .request(&world.maker.device(SERIAL), Encoding::CmsJson)
+        .await;
+    let masa = &world.maker.masa;
+    let thinking = masa.thinking.write().await;
+    let cut_off = async {
+        while masa.asked() == 0 {
+            tokio::task::yield_now().await;
+        }
+        world
+            .operate(SERIAL, vouchsafe_fleet::decide::quarantine)
+            .await;
+        drop(thinking);
+    };
+    let (answer, ()) = tokio::join!(ask(&mut line, &request, Encoding::CmsJson), cut_off);
+    assert_answer(&answer, 403, "device-quarantined");
+    let state = world.state(SERIAL).await;
+    assert_eq!(state.device.unwrap().state, Life::Quarantined);
+    assert_eq!(state.vouchers[0].voucher, None);
+    world.assert_sound().await;
+}

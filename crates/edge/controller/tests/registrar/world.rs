@@ -68,6 +68,8 @@ pub struct Masa {
     asked: AtomicUsize,
     /// Status and body that it gives in place of a voucher.
     pub says: Mutex<Option<(u16, Vec<u8>)>>,
+    /// It thinks for as long as somebody holds this for writing.
+    pub thinking: tokio::sync::RwLock<()>,
 }
 
 impl Masa {
@@ -401,6 +403,7 @@ impl Maker {
             clock: clock.clone(),
             asked: AtomicUsize::new(0),
             says: Mutex::new(None),
+            thinking: tokio::sync::RwLock::new(()),
         });
         let key = new_key();
         let mut profile = Profile::tls_server(Name::common("MASA").unwrap(), &[]);
@@ -457,6 +460,7 @@ async fn masa_answers(
     body: Bytes,
 ) -> axum::response::Response {
     masa.asked.fetch_add(1, Ordering::SeqCst);
+    let _thought = masa.thinking.read().await;
     if let Some((status, body)) = masa.says.lock().unwrap().clone() {
         return (StatusCode::from_u16(status).unwrap(), body).into_response();
     }
