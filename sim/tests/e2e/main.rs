@@ -1,0 +1,35 @@
+//! The four programs as their users meet them: processes that speak over sockets, with others in
+//! their place where that proves more.
+//!
+//! | module | what it shows |
+//! | --- | --- |
+//! | [`judge`] | a pledge and a registrar of other making complete whole runs against ours |
+//! | [`openssl`] | EST by `curl`; vouchers, manifests, certificates, CRL and OCSP by `openssl` |
+//! | [`kill`] | power cuts at each step: nothing is issued twice, nothing is half done |
+//! | [`outage`] | disk full, database gone: refused, and then completed |
+//! | [`race`] | two owners, one device: one wins, the other learns why |
+//! | [`load`] | thousands of idle and slow connections: others are still served |
+//! | [`secrets`] | no secret in any output, log, store, journal, backup or answer |
+//!
+//! [`world`] starts the programs, [`relay`] is the wire between them, [`api`] asks a controller.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs
+)]
+
+mod api;
+mod judge;
+mod kill;
+mod load;
+mod openssl;
+mod outage;
+mod process;
+mod race;
+mod relay;
+mod secrets;
+mod tools;
+mod world;
