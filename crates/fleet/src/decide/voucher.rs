@@ -215,7 +215,8 @@ fn judge(
         }
         (Answer::Wait { retry_after }, None) => wait(facts, device, actor, evidence, *retry_after),
         (Answer::Wait { .. }, Some(record)) => {
-            forward(facts, device, actor, evidence, record.segment.clone())
+            let segment = record.segment.clone().or_else(|| device.segment.clone());
+            forward(facts, device, actor, evidence, segment)
         }
         (Answer::Allow { segment }, approved) => {
             let segment = approved

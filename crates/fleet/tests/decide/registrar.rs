@@ -312,6 +312,23 @@ fn rfc8995_5_6_a_voucher_arrives() {
     );
 }
 
+/// The segment a device was claimed for is its own unless the person who approves gives another.
+#[test]
+fn an_approval_without_a_segment_keeps_the_devices_own() {
+    let (maker, wait) = (required(), wait());
+    let mut claimed = device(State::Claimed);
+    claimed.segment = Some("cellar".to_owned());
+    for (given, expected) in [(None, "cellar"), (Some("attic"), "attic")] {
+        let mut approved = record(VoucherStatus::Approved, at(0));
+        approved.segment = given.map(str::to_owned);
+        let sent = accepted(&voucher_request(&VoucherRequestFacts {
+            record: Some(&approved),
+            ..request(at(1), &maker, &claimed, &wait)
+        }));
+        assert_eq!(sent.device.segment.as_deref(), Some(expected));
+    }
+}
+
 /// RFC 8995 §5.6: a voucher that arrives after its device was cut off or given up goes no further.
 #[test]
 fn rfc8995_5_6_a_voucher_for_a_device_that_is_no_longer_ours_is_not_handed_on() {
