@@ -193,6 +193,11 @@ fn try_voucher(facts: &MasaVoucherFacts<'_>) -> Result<Outcome<VoucherPermit>, R
         updated_at: facts.now,
         version: 1,
     };
+    // A device that leaves service meanwhile gets no voucher any more.
+    commit.guards.push(Guard::DeviceVersion {
+        id: device.id,
+        expected: device.version,
+    });
     commit.guards.push(Guard::VoucherAbsent { id: record.id });
     if let Some(nonce) = facts.nonce {
         commit.guards.push(Guard::NonceUnused {
@@ -392,8 +397,13 @@ pub fn audit_log_read(facts: &AuditLogFacts<'_>) -> Outcome<()> {
         .ownerships
         .iter()
         .any(|ownership| ownership.owner == facts.requester.owner);
+    let blocked = facts
+        .requester
+        .known
+        .is_some_and(|owner| owner.blocked.is_some());
     let refusal = match facts.device {
         _ if facts.requester.revoked => Refusal::RegistrarRevoked,
+        _ if blocked => Refusal::OwnerBlocked,
         None => Refusal::UnknownDevice,
         Some(_) if !owner_once => Refusal::NeverOwner,
         Some(device) => {

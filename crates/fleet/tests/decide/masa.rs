@@ -55,6 +55,44 @@ fn rfc8995_5_5_4_an_unknown_device_and_a_blocked_owner_are_refused() {
     );
 }
 
+/// RFC 8995 §5.8: the log is read by owners that are served, and by nobody who never was one.
+#[test]
+fn rfc8995_5_8_a_blocked_owner_reads_no_audit_log() {
+    let device = device(State::Transferred);
+    let mut blocked = owner(OWNER);
+    blocked.blocked = Some("fraud".to_owned());
+    let ownerships = [ownership(OWNER, Some(at(0)))];
+    let read = |known| {
+        audit_log_read(&AuditLogFacts {
+            now: at(1),
+            requester: Requester {
+                known,
+                ..requester(OWNER)
+            },
+            device: Some(&device),
+            ownerships: &ownerships,
+            request_sha256: Digest::of(b"registrar request 1"),
+        })
+    };
+    accepted(&read(None));
+    refused(&read(Some(&blocked)), Refusal::OwnerBlocked);
+}
+
+#[test]
+fn a_device_that_is_retired_while_its_voucher_is_signed_gets_none() {
+    let (alice, before) = (person(), device(State::Transferred));
+    let facts = masa_facts(at(0), OwnershipPolicy::AuditOnly, &before, requester(OWNER));
+    let signed = accepted(&masa_voucher(&facts)).issue(voucher());
+    let mut world = World::default();
+    world.devices.insert(before.id, before.clone());
+    let retired = retire(&operate(at(0), &alice, &before, &[]));
+    world.commit(&retired.commit).unwrap();
+    assert!(matches!(
+        world.commit(&signed.commit),
+        Err(Guard::DeviceVersion { .. })
+    ));
+}
+
 #[test]
 fn a_retired_device_gets_no_voucher() {
     let device = device(State::Retired);
