@@ -33,19 +33,22 @@ impl Store {
     ) -> Result<Vec<Credential>, ReadError> {
         const ALL: &str = "SELECT * FROM credential WHERE id > $1 \
              AND ($2 = '' OR status = $2) ORDER BY id LIMIT $3";
-        const OF_DEVICE: &str = "SELECT * FROM credential WHERE device = $4 AND id > $1 \
-             AND ($2 = '' OR status = $2) ORDER BY id LIMIT $3";
-        let values = Values::new()
-            .text(after.map_or("", |id| id.as_str()))
-            .text(filter.status.unwrap_or(""))
-            .number(i64::from(limit));
-        match filter.device {
-            None => self.read_credentials(ALL, values).await,
-            Some(device) => {
-                let values = values.text(name(device.as_bytes()));
-                self.read_credentials(OF_DEVICE, values).await
-            }
-        }
+        let after = after.map_or("", |id| id.as_str());
+        let status = filter.status.unwrap_or("");
+        let Some(device) = filter.device else {
+            let values = Values::new().text(after).text(status);
+            return self
+                .read_credentials(ALL, values.number(i64::from(limit)))
+                .await;
+        };
+        let mut few = self.credentials(device).await?;
+        few.retain(|credential| {
+            credential.id.as_str() > after
+                && (status.is_empty() || credential.status.as_str() == status)
+        });
+        few.sort_by(|one, other| one.id.cmp(&other.id));
+        few.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(few)
     }
 
     /// A device's credentials, oldest first.

@@ -74,9 +74,7 @@ pub(crate) fn token_values(token: &Token) -> Result<Values, CommitError> {
 pub(crate) fn policy_values(policy: &PolicyRecord) -> Values {
     let mut values = Values::new().number(millis(policy.since));
     values.push_digest(policy.id);
-    values
-        .text(policy.text.as_str())
-        .text(policy.by.as_str())
+    values.text(policy.text.as_str()).text(policy.by.as_str())
 }
 
 pub(crate) fn sighting_values(sighting: &Sighting) -> Values {
