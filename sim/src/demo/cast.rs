@@ -104,7 +104,7 @@ pub(super) const DEVICES: [Character; 8] = [
         "lamp",
         KeyMaker::Factory,
         Buyer::Second,
-        Fate::Refused("masa-refused"),
+        Fate::Refused("other-owner"),
     ),
     device(
         "LW-0008",

@@ -15,11 +15,9 @@ use serde_json::Value;
 use super::cast::{FIRST, IS_RESET, MAKER, MOVES, Outcome, RENEWS, ROGUE, SECOND};
 use super::factory::Factory;
 use super::narrator::{Narrator, Tone};
-use super::onboarding::{
-    agent, narrate_attacker, plain, refusal_by, run_agent, section, start_rogue,
-};
+use super::onboarding::{agent, narrate_attacker, refusal_by, run_agent, start_rogue};
 use super::owners::{Domain, Owner};
-use super::sentence::{self, Names, is, text};
+use super::sentence::{Names, Why, is, text};
 use super::stage::Stage;
 
 /// The whole chapter; the second owner runs from here on.
@@ -200,19 +198,23 @@ async fn change_hands(
     let said = run_agent(stage, narrator, &names, MOVES, &only_first).await?;
     ensure!(!said.good, "{FIRST} could still claim {MOVES}");
     let refusal = refusal_by(&said, &first.registrar).context("no refusal by the first owner")?;
-    let why = sentence::reason(refusal);
-    if claimed.code == Some(0) {
-        ensure!(
-            why.contains("masa-refused"),
-            "the MASA had to refuse {FIRST}: {why}"
-        );
-    }
+    let why = Why::of(refusal);
+    let expected = match claimed.code {
+        // Its own register lets it claim what its maker sold to somebody else: the MASA does not.
+        Some(0) => "other-owner",
+        _ => "device-released",
+    };
+    ensure!(
+        why.code == expected,
+        "{FIRST} had to be refused for {expected}, not {}: {why}",
+        why.code
+    );
     let lost = Outcome {
         who: FIRST.to_owned(),
         what: format!("wants {MOVES} back"),
         end: "refused".to_owned(),
-        because: plain(&why),
-        section: section(&why, refusal),
+        because: why.text,
+        section: why.section,
     };
     let said = run_agent(stage, narrator, &names, MOVES, &[]).await?;
     let onboarded = said.last("onboarded").map(|line| text(line, "registrar"));

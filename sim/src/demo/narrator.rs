@@ -91,7 +91,7 @@ impl Narrator {
     pub(super) fn table(&self, header: &[&str], rows: &[Vec<String>]) {
         let mut table = Table::new();
         table
-            .load_style(presets::UTF8_HORIZONTAL_ONLY)
+            .load_style(presets::UTF8_FULL_CONDENSED)
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_header(header.to_vec());
         if table.width().is_none() {

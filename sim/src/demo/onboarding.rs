@@ -18,7 +18,7 @@ use super::factory::{self, Factory};
 use super::narrator::{Narrator, Tone};
 use super::owners::Owner;
 use super::program::Program;
-use super::sentence::{self, Names, is, text};
+use super::sentence::{self, Names, Why, is, text};
 use super::stage::Stage;
 
 /// How long a device may take: discovery, and every network that it tries.
@@ -157,7 +157,7 @@ pub(super) async fn agent(
     let agent = Program::start(stage, serial, command)?;
     let mut told = String::new();
     let (status, lines) = agent
-        .to_end(ONBOARDING, |line| {
+        .until_end(ONBOARDING, |line| {
             // A network whose voucher was refused is put aside for that reason: once is enough.
             let again = is(line, "network-put-aside") && told == text(line, "text");
             told = text(line, "text").to_owned();
@@ -278,17 +278,18 @@ async fn judge(
             ensure!(!said.good, "{serial} had to be refused");
             let refusal = refusal_by(said, &first.registrar)
                 .with_context(|| format!("{serial} was not refused by {FIRST}"))?;
-            let why = sentence::reason(refusal);
+            let why = Why::of(refusal);
             ensure!(
-                why.contains(code),
-                "{serial} had to be refused for {code}, not: {why}"
+                why.code == code,
+                "{serial} had to be refused for {code}, not {}: {why}",
+                why.code
             );
             Ok(Outcome {
                 who: serial.to_owned(),
                 what,
                 end: format!("refused by {FIRST}"),
-                because: plain(&why),
-                section: section(&why, refusal),
+                because: why.text,
+                section: why.section,
             })
         }
     }
@@ -305,17 +306,18 @@ fn judge_stranger(said: &Said, registrar: &str) -> anyhow::Result<Outcome> {
     ensure!(!said.good, "{UNKNOWN} had to be refused");
     let refusal = refusal_by(said, registrar)
         .with_context(|| format!("{UNKNOWN} was not refused by {FIRST}"))?;
-    let why = sentence::reason(refusal);
+    let why = Why::of(refusal);
     ensure!(
-        why.contains("unknown-manufacturer"),
-        "{UNKNOWN} had to be refused for its maker, not: {why}"
+        why.code == "unknown-manufacturer",
+        "{UNKNOWN} had to be refused for its maker, not {}: {why}",
+        why.code
     );
     Ok(Outcome {
         who: UNKNOWN.to_owned(),
         what: "of an unknown maker".to_owned(),
         end: format!("refused by {FIRST}"),
-        because: plain(&why),
-        section: section(&why, refusal),
+        because: why.text,
+        section: why.section,
     })
 }
 
@@ -377,18 +379,4 @@ async fn judge_calls(narrator: &Narrator, maker: Program, masa: &str) -> anyhow:
         "its MASA was called by nobody; a call made now to see that it counts was the first",
     );
     Ok(())
-}
-
-/// The reason without its section.
-pub(super) fn plain(why: &str) -> String {
-    let end = why.rfind(" [").unwrap_or(why.len());
-    why.get(..end).unwrap_or(why).to_owned()
-}
-
-/// The section that a registrar named in its answer, else the one of the step.
-pub(super) fn section(why: &str, line: &Value) -> String {
-    let named = why
-        .rfind('[')
-        .and_then(|at| why.get(at + 1..)?.split(']').next());
-    named.unwrap_or_else(|| text(line, "section")).to_owned()
 }

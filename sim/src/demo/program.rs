@@ -106,7 +106,7 @@ impl Program {
     }
 
     /// Waits until it ends by itself; `each` sees every line.
-    pub(super) async fn to_end(
+    pub(super) async fn until_end(
         mut self,
         within: Duration,
         mut each: impl FnMut(&Value),

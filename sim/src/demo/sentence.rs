@@ -1,6 +1,7 @@
 //! What an agent or an attacker says, in words.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::Value;
 
@@ -62,7 +63,7 @@ pub(super) fn of_agent(line: &Value, names: &Names) -> Option<(Tone, String)> {
         ),
         "voucher-refused" => (
             Tone::Refused,
-            format!("refuses the voucher of {who}: {}", reason(line)),
+            format!("refuses the voucher of {who}: {}", Why::of(line)),
         ),
         "credential-installed" if line.get("renewal") == Some(&Value::Bool(true)) => (
             Tone::Good,
@@ -84,9 +85,9 @@ pub(super) fn of_agent(line: &Value, names: &Names) -> Option<(Tone, String)> {
         ),
         "network-put-aside" => (
             Tone::Refused,
-            format!("gets nowhere at {who}: {}", reason(line)),
+            format!("gets nowhere at {who}: {}", Why::of(line)),
         ),
-        "renewal-failed" => (Tone::Refused, format!("cannot renew: {}", reason(line))),
+        "renewal-failed" => (Tone::Refused, format!("cannot renew: {}", Why::of(line))),
         "reset" => (
             Tone::Plain,
             "is reset: nothing is left but its birth credential".to_owned(),
@@ -117,7 +118,7 @@ pub(super) fn of_attacker(line: &Value) -> Option<(Tone, String)> {
         }
         "voucher-status" => (
             Tone::Hostile,
-            format!("is told by {serial}: {}", one_line(text(line, "reason"))),
+            format!("is told by {serial}: {}", Why::of(line)),
         ),
         "caught" => (
             Tone::Hostile,
@@ -127,7 +128,7 @@ pub(super) fn of_attacker(line: &Value) -> Option<(Tone, String)> {
             Tone::Refused,
             format!(
                 "shows the certificate of {serial} and is refused by TLS: {}",
-                reason(line)
+                Why::of(line)
             ),
         ),
         "let-in" => (Tone::Hostile, format!("was let in as {serial}")),
@@ -137,18 +138,63 @@ pub(super) fn of_attacker(line: &Value) -> Option<(Tone, String)> {
     Some(said)
 }
 
-/// The reason in a line, with the section it rests on.
-pub(super) fn reason(line: &Value) -> String {
-    let why = ["text", "why"].map(|field| text(line, field));
-    let why = one_line(
-        why.iter()
-            .find(|why| !why.is_empty())
-            .copied()
-            .unwrap_or_default(),
-    );
-    match text(line, "section") {
-        section if section.is_empty() || why.contains(section) => why,
-        section => format!("{why} [{section}]"),
+/// Why something was refused.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Why {
+    /// For programs.
+    pub(super) code: String,
+    /// For people.
+    pub(super) text: String,
+    /// What it rests on.
+    pub(super) section: String,
+}
+
+impl Why {
+    /// The reason in an event. A registrar answers with lines of `code: sentence [section]`, the
+    /// MASA's own words last and as `masa-said: code: sentence [section] [status 403]`.
+    pub(super) fn of(line: &Value) -> Self {
+        let said = ["text", "why", "reason"].map(|field| text(line, field));
+        let said = one_line(said.iter().find(|said| !said.is_empty()).unwrap_or(&""));
+        let own = Self {
+            code: text(line, "code").to_owned(),
+            section: text(line, "section").to_owned(),
+            text: said.clone(),
+        };
+        let Some((_, answer)) = said.split_once("was answered with ") else {
+            return own;
+        };
+        let (by_masa, reason) = match answer.split_once("masa-said: ") {
+            Some((_, reason)) => (true, reason),
+            None => (
+                false,
+                answer.split_once(": ").map_or(answer, |(_, rest)| rest),
+            ),
+        };
+        let Some((code, rest)) = reason.split_once(": ") else {
+            return own;
+        };
+        let (sentence, section) = rest.split_once(" [").unwrap_or((rest, ""));
+        Self {
+            code: code.to_owned(),
+            text: match by_masa {
+                true => format!("The MASA refuses: {sentence}"),
+                false => sentence.to_owned(),
+            },
+            section: match section.split_once(']') {
+                Some((section, _)) => section.to_owned(),
+                None => own.section,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        if !self.section.is_empty() && !self.text.contains(&self.section) {
+            write!(f, " [{}]", self.section)?;
+        }
+        Ok(())
     }
 }
 
@@ -164,4 +210,47 @@ pub(super) fn one_line(text: &str) -> String {
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
     clean.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_reason_of_a_registrar_is_found_in_what_the_agent_says_of_it() {
+        let line = json!({
+            "event": "network-put-aside", "code": "refused-by-registrar", "section": "RFC 8995 §5.6",
+            "text": "requestvoucher was answered with 404: unknown-device: No such device. [RFC 8995 §5.3]",
+        });
+        let why = Why::of(&line);
+        assert_eq!(why.code, "unknown-device");
+        assert_eq!(why.to_string(), "No such device. [RFC 8995 §5.3]");
+    }
+
+    #[test]
+    fn the_masa_s_own_reason_comes_before_the_registrar_s() {
+        let line = json!({
+            "text": "requestvoucher was answered with 406: masa-refused: It refused. [RFC 8995 §5.6] \
+                     masa-said: other-owner: It is another's. [RFC 8995 §5.5.4] [status 403]",
+        });
+        let why = Why::of(&line);
+        assert_eq!(
+            (why.code.as_str(), why.section.as_str()),
+            ("other-owner", "RFC 8995 §5.5.4")
+        );
+        assert_eq!(why.text, "The MASA refuses: It is another's.");
+    }
+
+    #[test]
+    fn a_reason_of_the_device_itself_is_taken_as_it_is() {
+        let line = json!({ "code": "wrong-nonce", "section": "RFC 8995 §5.6.1", "text": "a (RFC 8995 §5.6.1)" });
+        assert_eq!(Why::of(&line).to_string(), "a (RFC 8995 §5.6.1)");
+    }
+
+    #[test]
+    fn words_of_others_cannot_steer_the_terminal() {
+        assert_eq!(one_line("a\u{1b}[2Jb\n c"), "a [2Jb c");
+    }
 }
