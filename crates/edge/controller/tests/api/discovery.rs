@@ -8,6 +8,7 @@ use crate::world::World;
 
 const SERVICE: &str = "_brski-registrar._tcp.local.";
 
+/// RFC 8995 §8.7: the registrar is announced under its registered service name.
 #[tokio::test(flavor = "multi_thread")]
 async fn devices_find_the_real_port_and_learn_when_it_is_gone() {
     let mut world = World::with(|config| {
