@@ -10,7 +10,7 @@ use vouchsafe_net::{Clock, Origin};
 
 use crate::attempt;
 use crate::birth::Birth;
-use crate::candidate::{Aside, Candidate, Found, add};
+use crate::candidate::{Aside, Candidate, Found, MAX_CANDIDATES, add};
 use crate::config::Config;
 use crate::device::Device;
 use crate::discover;
@@ -322,8 +322,8 @@ impl Agent {
         let mut candidates = self.named(None)?;
         let mut looked = !device.config.mdns;
         if candidates.is_empty() && !looked {
-            candidates = self.discovered().await?;
-            looked = true;
+            candidates = self.discovered(&[]).await?;
+            looked = !once || candidates.is_empty();
         }
         device.tell(Event::Searching {
             candidates: candidates.len(),
@@ -346,14 +346,14 @@ impl Agent {
                     }
                 }
             }
-            if !looked {
-                // Nobody that was named took the device. Only now is it worth to wait for others.
-                looked = true;
-                candidates = self.discovered().await.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "only configured registrars are tried");
+            if !looked && tried.len() < MAX_CANDIDATES {
+                // Nobody so far took the device. Only now is it worth to wait for others, and who
+                // has one chance looks until a whole window brings nobody new.
+                candidates = self.discovered(&tried).await.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "only registrars known already are tried");
                     Vec::new()
                 });
-                candidates.retain(|candidate| !tried.contains(&candidate.origin));
+                looked = !once || candidates.is_empty();
                 device.tell(Event::Searching {
                     candidates: candidates.len(),
                 });
@@ -452,10 +452,10 @@ impl Agent {
         Ok(candidates)
     }
 
-    /// Those that mDNS finds.
-    async fn discovered(&self) -> Result<Vec<Candidate>, LocalError> {
+    /// Those that mDNS finds beside these.
+    async fn discovered(&self, known: &[Origin]) -> Result<Vec<Candidate>, LocalError> {
         let config = &self.device.config;
-        discover::browse(&config.mdns_interface, config.window()).await
+        discover::browse(&config.mdns_interface, config.window(), known).await
     }
 
     /// Those that are not put aside; who failed least comes first.

@@ -22,10 +22,11 @@ const FOLLOWERS: Duration = Duration::from_secs(1);
 /// The most addresses of one service that are tried.
 const MAX_ADDRESSES: usize = 4;
 
-/// Looks for candidates, at most for `window`.
+/// Looks for candidates other than the `known`, at most for `window`.
 pub(crate) async fn browse(
     interface: &str,
     window: Duration,
+    known: &[Origin],
 ) -> Result<Vec<Candidate>, LocalError> {
     let failed = |error: mdns_sd::Error| LocalError::Discovery(error.to_string());
     let daemon = ServiceDaemon::new().map_err(failed)?;
@@ -43,8 +44,12 @@ pub(crate) async fn browse(
         };
         match timeout_at(deadline, next).await {
             Ok(Ok(ServiceEvent::ServiceResolved(service))) => {
-                crate::candidate::add(&mut found, candidates(&service));
-                deadline = deadline.min(Instant::now() + FOLLOWERS);
+                let mut new = candidates(&service);
+                new.retain(|candidate| !known.contains(&candidate.origin));
+                if !new.is_empty() {
+                    crate::candidate::add(&mut found, new);
+                    deadline = deadline.min(Instant::now() + FOLLOWERS);
+                }
             }
             Ok(Ok(_)) => {}
             // Nothing more will come.
