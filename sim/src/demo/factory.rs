@@ -20,7 +20,7 @@ use super::stage::{self, Stage};
 /// How agents look for registrars: on this machine only, and not for long.
 const AGENT_SETTINGS: &[(&str, AgentValue)] = &[
     ("mdns_interface", AgentValue::Text("loopback")),
-    ("discovery_window", AgentValue::Number(5000)),
+    ("discovery_window", AgentValue::Number(4000)),
     ("retry_first", AgentValue::Number(1)),
 ];
 
