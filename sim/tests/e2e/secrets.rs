@@ -183,7 +183,9 @@ fn live(
         &format!("/api/v1/devices/{id}/release"),
         &json!({ "reason": "sold on" }),
     );
-    api.post("/api/v1/journal/checkpoint", &json!({}));
+    for owner in [owner, other] {
+        owner.api().post("/api/v1/journal/checkpoint", &json!({}));
+    }
     api.verify_journal();
     place.run("S-1", devices[0].command(&["reset"]));
     devices[0].onboard(&owner.registrar());

@@ -213,9 +213,10 @@ impl<'a> Manufacturer<'a> {
         fs::read(file).unwrap()
     }
 
-    /// The anchor by which a manifest verifies.
-    pub(crate) fn manifest_anchor(&self) -> String {
-        self.file("masa-ca.pem")
+    /// What a buyer is given apart from manifests: the root of birth certificates, which makes the
+    /// manufacturer's id, and the root of what the MASA signs.
+    pub(crate) fn anchors(&self) -> String {
+        self.file("root-ca.pem") + &self.file("masa-ca.pem")
     }
 
     /// Who can end the MASA from another thread.
@@ -393,7 +394,7 @@ impl<'a> Controller<'a> {
         maker.sell(serials, &self.name);
         let imported = self
             .api()
-            .import(&maker.manifest(&self.name), &maker.manifest_anchor());
+            .import(&maker.manifest(&self.name), &maker.anchors());
         assert_eq!(imported["claimed"], serials.len(), "{imported}");
     }
 
