@@ -118,7 +118,7 @@ pub(super) fn of_attacker(line: &Value) -> Option<(Tone, String)> {
         }
         "voucher-status" => (
             Tone::Hostile,
-            format!("is told by {serial}: {}", Why::of(line)),
+            format!("is told so by {serial} (voucher_status)"),
         ),
         "caught" => (
             Tone::Hostile,
