@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use vouchsafe_net::Clock;
 
 use crate::judge::Stranger;
+use crate::secrets::{assert_nowhere, scalar};
 use crate::tools::{have, openssl, openssl_text, output, run};
 use crate::world::{Controller, Manufacturer, Place};
 
@@ -328,17 +329,14 @@ fn a_device_made_of_curl_and_openssl_comes_in_and_uses_every_operation_of_est() 
         let body = part.split_once("\r\n\r\n").unwrap().1;
         decode(folder, body.as_bytes())
     };
-    let key = openssl(
-        folder,
-        &["pkey", "-inform", "DER", "-pubout"],
-        &part("application/pkcs8"),
-    );
-    let chain = openssl(
-        folder,
-        &["pkcs7", "-inform", "DER", "-print_certs"],
-        &part("certs-only"),
-    );
+    let made = part("application/pkcs8");
+    let key = openssl(folder, &["pkey", "-inform", "DER", "-pubout"], &made);
+    let chain = part("certs-only");
+    let chain = openssl(folder, &["pkcs7", "-inform", "DER", "-print_certs"], &chain);
     assert_eq!(key, openssl(folder, &["x509", "-noout", "-pubkey"], &chain));
+    // It was made for the device, and the controller keeps no trace of it.
+    assert_nowhere(place.root(), folder, "the key made by the server", &made);
+    assert_nowhere(place.root(), folder, "its private number", scalar(&made));
 
     // RFC 7030 §4.3: full CMC is not offered, and says so.
     let answer = device.post(

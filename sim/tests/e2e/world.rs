@@ -23,15 +23,20 @@ use crate::relay::Relay;
 /// The temporary folder of a test.
 pub(crate) struct Place {
     folder: TempDir,
+    /// How much our programs log.
+    log: &'static str,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("vouchsafe-e2e-")
-            .tempdir()
-            .unwrap();
-        Self { folder }
+        Self::logging("info")
+    }
+
+    /// A folder whose programs log so much.
+    pub(crate) fn logging(log: &'static str) -> Self {
+        let mut folder = tempfile::Builder::new();
+        let folder = folder.prefix("vouchsafe-e2e-").tempdir().unwrap();
+        Self { folder, log }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -66,7 +71,7 @@ impl Place {
             .current_dir(self.root())
             .env("HOME", self.root())
             .env("XDG_CONFIG_HOME", self.path("config"))
-            .env("VOUCHSAFE_LOG", "info");
+            .env("VOUCHSAFE_LOG", self.log);
         command
     }
 
