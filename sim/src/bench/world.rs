@@ -196,9 +196,10 @@ async fn make_devices(
     config.rates.per_owner = 100_000_000;
     vouchsafe_manufacturer::init(dir, &config, clock)?;
     let factory = Factory::open(dir, clock.clone()).await?;
-    let actor = Actor::new(ActorKind::Factory, "bench");
-    let owner = factory.add_owner(&actor, "Bench", domain_ca).await?;
-    let (line, desk, buyer) = (&factory, &actor, &owner);
+    let station = Actor::new(ActorKind::Factory, "bench");
+    let sales = Actor::new(ActorKind::Manufacturer, "bench");
+    let owner = factory.add_owner(&sales, "Bench", domain_ca).await?;
+    let (maker, station, sales, buyer) = (&factory, &station, &sales, &owner);
     let pledges = stream::iter(0..devices)
         .map(|index| async move {
             let serial = format!("BENCH-{index:07}");
@@ -208,8 +209,8 @@ async fn make_devices(
                 model: Some("bench".to_owned()),
                 key_origin: KeyOrigin::Device,
             };
-            let identity = line.provision_from_csr(desk, &device, &request).await?;
-            line.sell(desk, &serial, buyer).await?;
+            let identity = maker.provision_from_csr(station, &device, &request).await?;
+            maker.sell(sales, &serial, buyer).await?;
             anyhow::Ok(Pledge {
                 chain: identity.chain,
                 signer: std::sync::Arc::new(key),
