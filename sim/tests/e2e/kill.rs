@@ -137,6 +137,7 @@ fn walk(wire: Wire, victim: Victim, least: usize) {
         world.owner.assert_onboarded_once(&device.serial);
         if !world.relay(wire).has_sprung() {
             assert!(step >= least, "an onboarding has more steps than {step}");
+            println!("{step} power cuts survived");
             world.afterwards(&devices[..=step]);
             return;
         }

@@ -15,7 +15,7 @@ use crate::world::{Controller, Manufacturer, Place};
 const IDLE: usize = 10_000;
 
 /// Of these so many have finished their handshake; the others have not said a word.
-const SECURED: usize = 500;
+const SECURED: usize = 2000;
 
 /// Connections whose handshake, and whose body, comes byte by byte.
 const SLOW: usize = 50;

@@ -14,8 +14,14 @@ use crate::kill::insist;
 use crate::tools::skip;
 use crate::world::{Controller, Manufacturer, Place, impatiently};
 
+/// What an agent says to an answer with status 503; to 202 it says that it is waiting.
+const UNAVAILABLE: &str = "\"code\":\"not-yet\"";
+
 /// Devices that try before the test gives up on filling the disk.
 const ATTEMPTS: usize = 8;
+
+/// Onboardings in which the database is lost, each three turns later than the one before.
+const TURNS: usize = 16;
 
 /// A file system of a few megabytes; unmounted when dropped.
 struct SmallDisk(PathBuf);
@@ -105,10 +111,7 @@ fn with_a_full_disk_nothing_is_half_done_and_with_room_the_device_completes() {
     );
     assert!(owner.api().credentials(&device).is_empty(), "half done");
     let events = events(&place, &refused.serial);
-    assert!(
-        events.contains("\"not-yet\"") || events.contains("\"waiting\""),
-        "{events}"
-    );
+    assert!(events.contains(UNAVAILABLE), "{events}");
     owner.api().verify_journal();
 
     fs::remove_file(filler).unwrap();
@@ -138,10 +141,7 @@ fn without_its_database_a_controller_says_so_and_with_it_the_device_completes() 
     let ended = impatiently(devices[1].start(&owner.registrar()));
     assert!(!ended.success(), "{}", ended.said());
     let said = ended.said();
-    assert!(
-        said.contains("\"not-yet\"") || said.contains("\"waiting\""),
-        "{said}"
-    );
+    assert!(said.contains(UNAVAILABLE), "{said}");
     let answer = owner.api().call("GET", "/readyz", "text/plain", b"");
     assert_eq!(answer.status, 503, "{}", answer.text());
     let answer = owner.api().call("GET", "/healthz", "text/plain", b"");
@@ -162,6 +162,38 @@ fn without_its_database_a_controller_says_so_and_with_it_the_device_completes() 
         owner.assert_onboarded_once(&device.serial);
     }
     owner.api().verify_journal();
+    owner.stop();
+}
+
+/// Each device loses the controller's database at another turn of the conversation with it, before
+/// the answer passes: also that to COMMIT, so that nobody knows whether it was done.
+#[test]
+fn a_database_lost_before_any_of_its_answers_leaves_nothing_half_done_or_done_twice() {
+    let Some(cluster) = postgres::Cluster::find_or_start() else {
+        return;
+    };
+    let place = Place::new();
+    let sockets = place.make("database");
+    let (wire, url) = cluster.behind_a_relay(&sockets);
+    let maker = Manufacturer::start(&place, &[]);
+    let mut owner = Controller::init(&place, "owner", &[&format!("store.url={url}")]);
+    owner.serve();
+    let serials: Vec<String> = (0..TURNS).map(|number| format!("T-{number:02}")).collect();
+    let serials: Vec<&str> = serials.iter().map(String::as_str).collect();
+    let devices = maker.provision_all(&serials);
+    owner.buy(&maker, &serials);
+    let mut felt = 0;
+    for (number, device) in devices.iter().enumerate() {
+        // Those that are kept are cut by the trap, so most turns belong to this onboarding.
+        wire.trap(3 * number as u64, || {});
+        insist(device, &owner.registrar());
+        felt += u32::from(wire.has_sprung());
+        owner.assert_onboarded_once(&device.serial);
+    }
+    assert!(felt > 4, "the database was lost in {felt} onboardings only");
+    println!("the database was lost in {felt} of {TURNS} onboardings");
+    owner.api().verify_journal();
+    maker.verify_journal();
     owner.stop();
 }
 

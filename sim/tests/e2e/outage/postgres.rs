@@ -6,11 +6,15 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
 use crate::relay::Relay;
 use crate::tools::{output, run, skip};
+
+/// Databases made so far: tests may share a process and a server.
+static DATABASES: AtomicUsize = AtomicUsize::new(0);
 
 /// The socket's name in its folder.
 const SOCKET: &str = ".s.PGSQL.5432";
@@ -57,7 +61,8 @@ impl Cluster {
 
     /// A new database, the wire to it in the test's hand, and its address for a store.
     pub(crate) fn behind_a_relay(&self, sockets: &Path) -> (Relay, String) {
-        let name = format!("vouchsafe_e2e_{}", std::process::id());
+        let number = DATABASES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("vouchsafe_e2e_{}_{number}", std::process::id());
         output(
             &mut self.psql(&self.sockets, &format!("CREATE DATABASE {name}")),
             b"",
