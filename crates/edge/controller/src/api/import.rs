@@ -185,7 +185,9 @@ fn believe(
             let id = named.manufacturer.id;
             return Err(
                 refused(format!("nobody decided to trust the manufacturer {id} yet"))
-                    .next_step("as admin, give its root certificate: `--anchor root-ca.pem`"),
+                    .next_step(
+                        "as admin, give its two roots: `--anchor root-ca.pem --anchor masa-ca.pem`",
+                    ),
             );
         }
     };
