@@ -184,10 +184,9 @@ fn believe(
         (None, _) => {
             let id = named.manufacturer.id;
             return Err(
-                refused(format!("nobody decided to trust the manufacturer {id} yet"))
-                    .next_step(
-                        "as admin, give its two roots: `--anchor root-ca.pem --anchor masa-ca.pem`",
-                    ),
+                refused(format!("nobody decided to trust the manufacturer {id} yet")).next_step(
+                    "as admin, give its two roots: `--anchor root-ca.pem --anchor masa-ca.pem`",
+                ),
             );
         }
     };
