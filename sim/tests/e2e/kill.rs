@@ -17,8 +17,9 @@ use crate::world::{Controller, Device, Manufacturer, Place, impatiently};
 /// Devices made for a walk: more than an onboarding has steps.
 const STEPS: usize = 24;
 
-/// How often a device tries again after a power cut.
-const TRIES: usize = 6;
+/// How often a device tries after a power cut. A controller that lost its database finds out by one
+/// request for each connection it kept.
+const TRIES: usize = 24;
 
 /// Where the steps are counted.
 #[derive(Clone, Copy)]
@@ -105,8 +106,10 @@ fn walk(wire: Wire, victim: Victim, least: usize) {
         // Whoever keeps connections begins each step with new ones, so that steps can be compared.
         world.relay(Wire::Masa).cut();
         world.relay(wire).trap(step as u64, move || {
-            killers.recv().unwrap().kill();
+            let killer = killers.recv().unwrap();
+            // Said first: a device that is killed is seen to end by somebody else.
             sprung.send(Happened::Sprung).unwrap();
+            killer.kill();
         });
         let agent = device.start(&registrar);
         killer
