@@ -3,11 +3,10 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
-use std::time::Duration;
 
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
+use sqlx::any::{AnyConnectOptions, install_default_drivers};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
+use sqlx::{AnyConnection, ConnectOptions, Connection, Executor};
 
 use crate::config::{Engine, StoreConfig};
 use crate::error::OpenError;
@@ -102,29 +101,14 @@ pub(crate) async fn writer(config: &StoreConfig) -> Result<AnyConnection, sqlx::
     }
 }
 
-/// A connection that was used within this time is taken as it is.
-const TRUSTED_IDLE: Duration = Duration::from_secs(1);
-
-/// The connections that read. They are made when needed, so an absent engine shows at the first read.
-pub(crate) fn readers(config: &StoreConfig) -> Result<AnyPool, sqlx::Error> {
-    let each = config.clone();
-    let pool = AnyPoolOptions::new()
-        .max_connections(config.readers.max(1))
-        .acquire_timeout(config.patience)
-        // A ping before each read costs as much as the read; a broken connection is replaced
-        // after the one read that finds it broken. One that was idle for a while may have been
-        // broken with all the others, and then each would cost a request.
-        .test_before_acquire(false)
-        .before_acquire(|connection, idle| {
-            Box::pin(
-                async move { Ok(idle.idle_for < TRUSTED_IDLE || connection.ping().await.is_ok()) },
-            )
-        })
-        .after_connect(move |connection, _| {
-            let config = each.clone();
-            Box::pin(async move { prepare(connection, &config, Role::Reader).await })
-        });
-    Ok(pool.connect_lazy_with(options(config)?))
+/// Opens a connection that reads.
+pub(crate) async fn reader(
+    options: &AnyConnectOptions,
+    config: &StoreConfig,
+) -> Result<AnyConnection, sqlx::Error> {
+    let mut connection = options.connect().await?;
+    prepare(&mut connection, config, Role::Reader).await?;
+    Ok(connection)
 }
 
 /// Brings the schema up to this program's version.
@@ -171,7 +155,8 @@ enum Role {
     Reader,
 }
 
-fn options(config: &StoreConfig) -> Result<AnyConnectOptions, sqlx::Error> {
+/// How to reach the engine.
+pub(crate) fn options(config: &StoreConfig) -> Result<AnyConnectOptions, sqlx::Error> {
     static DRIVERS: Once = Once::new();
     DRIVERS.call_once(install_default_drivers);
     Ok(config

@@ -8,8 +8,9 @@ use vouchsafe_fleet::{DeviceId, Sealed, Subject};
 
 use crate::batch::chain_name;
 use crate::error::ReadError;
+use crate::readers::Readers;
 use crate::row::{Columns, name, stored_count};
-use crate::statement::{Values, fetch_all, fetch_optional};
+use crate::statement::{Values, fetch_optional};
 use crate::{Positioned, Store};
 
 const LAST_POSITION: &str = "SELECT position FROM journal_tail WHERE id = 1";
@@ -58,8 +59,8 @@ pub(crate) async fn last_position(connection: &mut AnyConnection) -> Result<u64,
 }
 
 /// The last position as the readers see it.
-pub(crate) async fn visible_position(readers: &sqlx::AnyPool) -> Result<u64, sqlx::Error> {
-    position_of(fetch_optional(readers, LAST_POSITION, Values::new()).await?)
+pub(crate) async fn visible_position(readers: &Readers) -> Result<u64, sqlx::Error> {
+    position_of(readers.fetch_optional(LAST_POSITION, Values::new()).await?)
 }
 
 fn position_of(row: Option<AnyRow>) -> Result<u64, sqlx::Error> {
@@ -85,7 +86,7 @@ impl Store {
         let values = Values::new()
             .number(stored_count(position))
             .number(i64::from(limit));
-        let rows = fetch_all(&self.readers(), SQL, values).await?;
+        let rows = self.readers().fetch_all(SQL, values).await?;
         rows.iter().map(read).collect()
     }
 
@@ -105,7 +106,7 @@ impl Store {
             .text(chain_name(subject))
             .number(stored_count(seq))
             .number(i64::from(limit));
-        let rows = fetch_all(&self.readers(), SQL, values).await?;
+        let rows = self.readers().fetch_all(SQL, values).await?;
         rows.iter().map(read).collect()
     }
 
@@ -121,7 +122,10 @@ impl Store {
             Subject::Device(id) => (DEVICE, name(id.as_bytes())),
             Subject::Manufacturer(_) | Subject::Site => (OTHER, chain_name(subject)),
         };
-        let row = fetch_optional(&self.readers(), sql, Values::new().text(key)).await?;
+        let row = self
+            .readers()
+            .fetch_optional(sql, Values::new().text(key))
+            .await?;
         let head = row
             .map(|row| Columns::of(&row, "chain").head("seq", "head"))
             .transpose()?;
@@ -150,7 +154,7 @@ impl Store {
         let mut heads = Vec::new();
         if let Some(first) = first_device {
             let values = Values::new().text(first).number(i64::from(limit));
-            for row in &fetch_all(&self.readers(), DEVICES, values).await? {
+            for row in &self.readers().fetch_all(DEVICES, values).await? {
                 let row = Columns::of(row, "device");
                 let id: DeviceId = row.parsed("id")?;
                 heads.push((
@@ -162,7 +166,7 @@ impl Store {
         let rest = i64::from(limit).saturating_sub(i64::try_from(heads.len()).unwrap_or(i64::MAX));
         if rest > 0 {
             let values = Values::new().text(first_other).number(rest);
-            for row in &fetch_all(&self.readers(), OTHERS, values).await? {
+            for row in &self.readers().fetch_all(OTHERS, values).await? {
                 let row = Columns::of(row, "chain");
                 let subject = Subject::parse(&row.text("subject")?)
                     .map_err(|error| row.damaged("subject", error))?;
@@ -240,7 +244,7 @@ impl Store {
                 }
             }
         }
-        if let Some(row) = fetch_optional(&self.readers(), COUNTS, Values::new()).await? {
+        if let Some(row) = self.readers().fetch_optional(COUNTS, Values::new()).await? {
             let row = Columns::of(&row, "journal");
             let heads = row
                 .count("of_devices")?
@@ -272,7 +276,7 @@ impl Store {
              ORDER BY position DESC LIMIT $2";
         let before = before.map_or(i64::MAX, stored_count);
         let values = Values::new().number(before).number(i64::from(limit));
-        let rows = fetch_all(&self.readers(), SQL, values).await?;
+        let rows = self.readers().fetch_all(SQL, values).await?;
         let read = |row| {
             let row = Columns::of(row, "checkpoint");
             Ok(StoredCheckpoint {

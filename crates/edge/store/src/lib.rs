@@ -12,7 +12,6 @@
 
 use std::sync::Arc;
 
-use sqlx::AnyPool;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use vouchsafe_fleet::{Commit, Sealed, Subject};
 
@@ -27,6 +26,7 @@ mod maintenance;
 mod notice;
 mod plan;
 mod read;
+mod readers;
 mod row;
 mod shared;
 mod statement;
@@ -40,6 +40,7 @@ pub use journal::{JournalReport, StoredCheckpoint};
 pub use maintenance::BackupError;
 pub use read::{CredentialFilter, DeviceFilter, DeviceKey};
 
+use readers::Readers;
 use row::Columns;
 use shared::Shared;
 use statement::Inserts;
@@ -86,7 +87,7 @@ impl Store {
         let mut connection = connect::writer(&config).await?;
         connect::migrate(&mut connection).await?;
         let position = journal::last_position(&mut connection).await?;
-        let shared = Arc::new(Shared::new(connect::readers(&config)?, position));
+        let shared = Arc::new(Shared::new(Readers::new(&config)?, position));
         let (queue, orders) = mpsc::channel(config.queue.max(1));
         let writer = Writer {
             config: config.clone(),
@@ -164,7 +165,7 @@ impl Store {
         self.shared.readers().close().await;
     }
 
-    pub(crate) fn readers(&self) -> AnyPool {
+    pub(crate) fn readers(&self) -> Arc<Readers> {
         self.shared.readers()
     }
 }

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use crate::config::Engine;
 use crate::connect::beside;
 use crate::error::ReadError;
-use crate::statement::{Values, fetch_all, fetch_optional};
+use crate::statement::Values;
 use crate::{Columns, Store};
 
 /// Why a backup was not made.
@@ -63,13 +63,14 @@ impl Store {
             let error = std::io::Error::from(std::io::ErrorKind::InvalidFilename);
             return Err(BackupError::File(error));
         };
-        let mut connection = self.readers().acquire().await?;
-        // Reading connections refuse to write, and the copy counts as writing.
+        let readers = self.readers();
+        let mut reader = readers.take().await?;
+        let connection = &mut reader.connection;
+        // Reading connections refuse to write, and the copy counts as writing. This one does not
+        // read again.
         connection.execute("PRAGMA query_only = OFF").await?;
         let sql = format!("VACUUM INTO '{}'", text.replace('\'', "''"));
-        let copied = connection.execute(AssertSqlSafe(sql)).await;
-        connection.execute("PRAGMA query_only = ON").await?;
-        copied?;
+        connection.execute(AssertSqlSafe(sql)).await?;
         Ok(())
     }
 
@@ -84,7 +85,7 @@ impl Store {
             Engine::Sqlite => "PRAGMA integrity_check(100)",
             Engine::Postgres => "SELECT 'ok'",
         };
-        let rows = fetch_all(&self.readers(), sql, Values::new()).await?;
+        let rows = self.readers().fetch_all(sql, Values::new()).await?;
         let mut findings = Vec::new();
         for row in &rows {
             let finding: String = row.try_get(0)?;
@@ -109,7 +110,7 @@ impl Store {
                 .sum(),
             None => {
                 const SQL: &str = "SELECT pg_database_size(current_database()) AS bytes";
-                let row = fetch_optional(&self.readers(), SQL, Values::new()).await?;
+                let row = self.readers().fetch_optional(SQL, Values::new()).await?;
                 row.map(|row| Columns::of(&row, "database").count("bytes"))
                     .transpose()?
                     .unwrap_or(0)

@@ -1,13 +1,12 @@
 //! What the writer and the readers both hold: the reading connections and the journal's end.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use sqlx::AnyPool;
 use tokio::sync::broadcast;
 
 use crate::config::StoreConfig;
-use crate::connect;
+use crate::readers::Readers;
 
 /// Wake-ups that a slow subscriber may fall behind. It loses nothing: it reads the journal from
 /// where it stands.
@@ -15,32 +14,30 @@ const WAKE_UPS: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
-    readers: RwLock<AnyPool>,
+    readers: RwLock<Arc<Readers>>,
     position: AtomicU64,
     wake: broadcast::Sender<u64>,
 }
 
 impl Shared {
-    pub(crate) fn new(readers: AnyPool, position: u64) -> Self {
+    pub(crate) fn new(readers: Readers, position: u64) -> Self {
         let (wake, _) = broadcast::channel(WAKE_UPS);
         Self {
-            readers: RwLock::new(readers),
+            readers: RwLock::new(Arc::new(readers)),
             position: AtomicU64::new(position),
             wake,
         }
     }
 
     /// The connections for reading.
-    pub(crate) fn readers(&self) -> AnyPool {
-        self.readers
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub(crate) fn readers(&self) -> Arc<Readers> {
+        let readers = self.readers.read();
+        Arc::clone(&readers.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Replaces the reading connections: the old ones may lead to a file or server that is gone.
     pub(crate) fn reopen(&self, config: &StoreConfig) -> Result<(), sqlx::Error> {
-        let fresh = connect::readers(config)?;
+        let fresh = Arc::new(Readers::new(config)?);
         let mut readers = self.readers.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *readers, fresh);
         drop(readers);

@@ -107,35 +107,35 @@ pub(crate) async fn run(
 }
 
 /// Runs one statement that returns at most one row.
-pub(crate) async fn fetch_optional<'c>(
-    executor: impl Executor<'c, Database = sqlx::Any>,
+pub(crate) async fn fetch_optional(
+    connection: &mut AnyConnection,
     sql: &'static str,
     values: Values,
 ) -> Result<Option<AnyRow>, sqlx::Error> {
     sqlx::query_with(sql, values.finish()?)
-        .fetch_optional(executor)
+        .fetch_optional(connection)
         .await
 }
 
 /// Runs one statement that returns rows. The statement itself bounds their number.
-pub(crate) async fn fetch_all<'c>(
-    executor: impl Executor<'c, Database = sqlx::Any>,
+pub(crate) async fn fetch_all(
+    connection: &mut AnyConnection,
     sql: &'static str,
     values: Values,
 ) -> Result<Vec<AnyRow>, sqlx::Error> {
     sqlx::query_with(sql, values.finish()?)
-        .fetch_all(executor)
+        .fetch_all(connection)
         .await
 }
 
 /// As [`fetch_all`], with a text that was put together.
-pub(crate) async fn fetch_all_text<'c>(
-    executor: impl Executor<'c, Database = sqlx::Any>,
+pub(crate) async fn fetch_all_text(
+    connection: &mut AnyConnection,
     sql: AssertSqlSafe<String>,
     values: Values,
 ) -> Result<Vec<AnyRow>, sqlx::Error> {
     sqlx::query_with(sql, values.finish()?)
-        .fetch_all(executor)
+        .fetch_all(connection)
         .await
 }
 

@@ -7,7 +7,7 @@ use super::MOST_OF_A_DEVICE;
 use crate::Store;
 use crate::error::ReadError;
 use crate::row::name;
-use crate::statement::{Values, fetch_all, fetch_optional};
+use crate::statement::Values;
 use crate::table::credential;
 
 /// Which credentials a list shows. Empty means all.
@@ -147,7 +147,7 @@ impl Store {
         sql: &'static str,
         values: Values,
     ) -> Result<Option<Credential>, ReadError> {
-        let row = fetch_optional(&self.readers(), sql, values).await?;
+        let row = self.readers().fetch_optional(sql, values).await?;
         row.as_ref().map(credential::read).transpose()
     }
 
@@ -156,7 +156,7 @@ impl Store {
         sql: &'static str,
         values: Values,
     ) -> Result<Vec<Credential>, ReadError> {
-        let rows = fetch_all(&self.readers(), sql, values).await?;
+        let rows = self.readers().fetch_all(sql, values).await?;
         rows.iter().map(credential::read).collect()
     }
 }

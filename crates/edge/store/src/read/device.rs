@@ -6,7 +6,7 @@ use vouchsafe_fleet::{Device, DeviceId, Digest, ManufacturerId, OwnerId, State};
 use crate::Store;
 use crate::error::ReadError;
 use crate::row::{Columns, name};
-use crate::statement::{Values, fetch_all, fetch_all_text, fetch_optional};
+use crate::statement::Values;
 use crate::table::device;
 
 /// Which devices a list shows. Empty means all.
@@ -50,7 +50,7 @@ impl Store {
     pub async fn device(&self, id: DeviceId) -> Result<Option<Device>, ReadError> {
         const SQL: &str = "SELECT * FROM device WHERE id = $1";
         let values = Values::new().text(name(id.as_bytes()));
-        let row = fetch_optional(&self.readers(), SQL, values).await?;
+        let row = self.readers().fetch_optional(SQL, values).await?;
         row.as_ref().map(device::read).transpose()
     }
 
@@ -74,7 +74,7 @@ impl Store {
         const SQL: &str = "SELECT device AS id FROM credential WHERE spki_sha256 = $1 \
              UNION ALL SELECT id FROM device WHERE idevid_spki_sha256 = $1 LIMIT 1";
         let values = Values::new().digest(spki_sha256);
-        let row = fetch_optional(&self.readers(), SQL, values).await?;
+        let row = self.readers().fetch_optional(SQL, values).await?;
         row.map(|row| Columns::of(&row, "device").parsed("id"))
             .transpose()
     }
@@ -95,7 +95,10 @@ impl Store {
             values.push_text(name(id.as_bytes()));
         }
         let sql = format!("SELECT id FROM device WHERE id IN ({places})");
-        let rows = fetch_all_text(&self.readers(), AssertSqlSafe(sql), values).await?;
+        let rows = self
+            .readers()
+            .fetch_all_text(AssertSqlSafe(sql), values)
+            .await?;
         let read = |row| Columns::of(row, "device").parsed("id");
         rows.iter().map(read).collect()
     }
@@ -111,7 +114,10 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Device>, ReadError> {
         let (sql, values) = list(filter, after, limit);
-        let rows = fetch_all_text(&self.readers(), AssertSqlSafe(sql), values).await?;
+        let rows = self
+            .readers()
+            .fetch_all_text(AssertSqlSafe(sql), values)
+            .await?;
         rows.iter().map(device::read).collect()
     }
 
@@ -122,7 +128,7 @@ impl Store {
     pub async fn device_counts(&self) -> Result<Vec<(State, u64)>, ReadError> {
         const SQL: &str = "SELECT state, cast(count(*) as bigint) AS devices FROM device \
              GROUP BY state ORDER BY state";
-        let rows = fetch_all(&self.readers(), SQL, Values::new()).await?;
+        let rows = self.readers().fetch_all(SQL, Values::new()).await?;
         let read = |row| {
             let row = Columns::of(row, "device");
             Ok((row.parsed("state")?, row.count("devices")?))

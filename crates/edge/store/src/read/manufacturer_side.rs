@@ -7,7 +7,7 @@ use super::MOST_OF_A_DEVICE;
 use crate::Store;
 use crate::error::ReadError;
 use crate::row::name;
-use crate::statement::{Values, fetch_all, fetch_optional};
+use crate::statement::Values;
 use crate::table::{audit, ownership};
 
 impl Store {
@@ -21,7 +21,7 @@ impl Store {
         let values = Values::new()
             .text(name(device.as_bytes()))
             .number(MOST_OF_A_DEVICE);
-        let rows = fetch_all(&self.readers(), SQL, values).await?;
+        let rows = self.readers().fetch_all(SQL, values).await?;
         rows.iter().map(ownership::read).collect()
     }
 
@@ -34,7 +34,10 @@ impl Store {
         device: DeviceId,
     ) -> Result<Option<Ownership>, ReadError> {
         let values = Values::new().text(name(device.as_bytes()));
-        let row = fetch_optional(&self.readers(), ownership::SELECT_CURRENT, values).await?;
+        let row = self
+            .readers()
+            .fetch_optional(ownership::SELECT_CURRENT, values)
+            .await?;
         row.as_ref().map(ownership::read).transpose()
     }
 
@@ -51,9 +54,12 @@ impl Store {
         let most = i64::try_from(MAX_AUDIT_EVENTS).unwrap_or(i64::MAX);
         let id = name(device.as_bytes());
         let values = Values::new().text(id.as_str()).number(most);
-        let rows = fetch_all(&self.readers(), EVENTS, values).await?;
+        let rows = self.readers().fetch_all(EVENTS, values).await?;
         let events = rows.iter().map(audit::read).collect::<Result<_, _>>()?;
-        let row = fetch_optional(&self.readers(), COUNTERS, Values::new().text(id)).await?;
+        let row = self
+            .readers()
+            .fetch_optional(COUNTERS, Values::new().text(id))
+            .await?;
         let counters = row.as_ref().map(audit::read_truncation).transpose()?;
         Ok((events, counters.unwrap_or_default()))
     }

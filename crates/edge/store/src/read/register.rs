@@ -11,7 +11,7 @@ use vouchsafe_fleet::{
 use crate::Store;
 use crate::error::ReadError;
 use crate::row::{Columns, millis, name};
-use crate::statement::{Values, fetch_all, fetch_optional};
+use crate::statement::Values;
 use crate::table::register;
 
 impl Store {
@@ -167,7 +167,7 @@ impl Store {
         let values = Values::new()
             .number(before.map_or(i64::MAX, millis))
             .number(i64::from(limit));
-        let rows = fetch_all(&self.readers(), SQL, values).await?;
+        let rows = self.readers().fetch_all(SQL, values).await?;
         rows.iter().map(register::read_policy).collect()
     }
 
@@ -184,7 +184,7 @@ impl Store {
         let values = Values::new()
             .text(name(device.as_bytes()))
             .number(millis(now));
-        let row = fetch_optional(&self.readers(), SQL, values).await?;
+        let row = self.readers().fetch_optional(SQL, values).await?;
         row.as_ref().map(register::read_sighting).transpose()
     }
 
@@ -196,7 +196,7 @@ impl Store {
         const SQL: &str = "SELECT cast(count(*) as bigint) AS strangers FROM \
              (SELECT 1 FROM sighting WHERE expires_at > $1 LIMIT $2) AS remembered";
         let values = Values::new().number(millis(now)).number(i64::from(most));
-        let row = fetch_optional(&self.readers(), SQL, values).await?;
+        let row = self.readers().fetch_optional(SQL, values).await?;
         let count = row
             .map(|row| Columns::of(&row, "sighting").count("strangers"))
             .transpose()?;
@@ -213,7 +213,7 @@ impl Store {
         const SQL: &str =
             "SELECT * FROM sighting WHERE expires_at > $1 ORDER BY expires_at LIMIT $2";
         let values = Values::new().number(millis(now)).number(i64::from(limit));
-        let rows = fetch_all(&self.readers(), SQL, values).await?;
+        let rows = self.readers().fetch_all(SQL, values).await?;
         rows.iter().map(register::read_sighting).collect()
     }
 
@@ -223,7 +223,7 @@ impl Store {
         sql: &'static str,
         values: Values,
     ) -> Result<Option<T>, ReadError> {
-        let row = fetch_optional(&self.readers(), sql, values).await?;
+        let row = self.readers().fetch_optional(sql, values).await?;
         row.map(|row| Columns::of(&row, table).document("document"))
             .transpose()
     }
@@ -234,7 +234,7 @@ impl Store {
         sql: &'static str,
         values: Values,
     ) -> Result<Vec<T>, ReadError> {
-        let rows = fetch_all(&self.readers(), sql, values).await?;
+        let rows = self.readers().fetch_all(sql, values).await?;
         rows.iter()
             .map(|row| Columns::of(row, table).document("document"))
             .collect()

@@ -6,7 +6,7 @@ use super::MOST_OF_A_DEVICE;
 use crate::Store;
 use crate::error::ReadError;
 use crate::row::{millis, name};
-use crate::statement::{Values, fetch_all, fetch_optional};
+use crate::statement::Values;
 use crate::table::voucher;
 
 impl Store {
@@ -90,7 +90,7 @@ impl Store {
         sql: &'static str,
         values: Values,
     ) -> Result<Option<VoucherRecord>, ReadError> {
-        let row = fetch_optional(&self.readers(), sql, values).await?;
+        let row = self.readers().fetch_optional(sql, values).await?;
         row.as_ref().map(voucher::read).transpose()
     }
 
@@ -99,7 +99,7 @@ impl Store {
         sql: &'static str,
         values: Values,
     ) -> Result<Vec<VoucherRecord>, ReadError> {
-        let rows = fetch_all(&self.readers(), sql, values).await?;
+        let rows = self.readers().fetch_all(sql, values).await?;
         rows.iter().map(voucher::read).collect()
     }
 }
