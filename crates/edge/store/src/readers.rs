@@ -115,7 +115,7 @@ impl Readers {
             if self.is_closed() {
                 return Err(Error::PoolClosed);
             }
-            let connection = match self.from_idle().await {
+            let connection = match self.still_alive().await {
                 Some(connection) => connection,
                 None => self.connect().await?,
             };
@@ -143,7 +143,7 @@ impl Readers {
     }
 
     /// The connection that was used last, of those that are alive.
-    async fn from_idle(&self) -> Option<AnyConnection> {
+    async fn still_alive(&self) -> Option<AnyConnection> {
         loop {
             let next = self.idle().pop();
             let Idle {
