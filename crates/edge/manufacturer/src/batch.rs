@@ -21,7 +21,7 @@ use vouchsafe_keystore::{
 use vouchsafe_store::CommitError;
 use vouchsafe_trust::{Certificate, Secret};
 
-use crate::birth::{self, Birth};
+use crate::birth::{self, Birth, birth_folder};
 use crate::factory::{Factory, FactoryError, off_thread};
 use crate::provision::{NewDevice, Press};
 
@@ -203,7 +203,7 @@ impl Factory {
             }
             made.passed_over += 1;
             if let Output::Folders(folder) = output {
-                let folder = folder.join(&device.serial);
+                let folder = birth_folder(folder, &device.serial)?;
                 let unfinished =
                     folder.join("keys").exists() && !folder.join("device.toml").exists();
                 if let (true, Some(row)) = (unfinished, self.store.device(id).await?) {
@@ -279,7 +279,7 @@ fn press_one(
             (public_key, Some(key))
         }
         Output::Folders(folder) => {
-            let signer = birth::key(&folder.join(&device.serial), algorithm)?;
+            let signer = birth::key(&birth_folder(folder, &device.serial)?, algorithm)?;
             (signer.public_key().clone(), None)
         }
     };
@@ -387,7 +387,7 @@ impl Keeper {
                         chain: &chain,
                         masa_anchors: factory.home.masa_anchors.certificates(),
                     };
-                    birth::write(&folder.join(&one.device.serial), &birth)
+                    birth::write(&birth_folder(&folder, &one.device.serial)?, &birth)
                 })
             })
             .await??;

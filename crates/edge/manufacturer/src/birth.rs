@@ -10,15 +10,17 @@
 //! A key that the factory made lies in the folder together with what seals it: the folder is the
 //! secret, to be put into one device and wiped here.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use vouchsafe_fleet::Refusal;
 use vouchsafe_keystore::{Algorithm, KeyStore, StoreUri, write_file};
 use vouchsafe_trust::{Certificate, Secret, Signer};
 
 use crate::factory::FactoryError;
 use crate::home::write_chain;
+use crate::sales::refused;
 
 /// Where the key of a device born at the factory is, seen from its birth folder.
 pub const KEY_STORE: &str = "file:keys?sealing-key=sealing.key";
@@ -49,6 +51,19 @@ pub(crate) struct Birth<'a> {
     /// Leaf first.
     pub(crate) chain: &'a [Certificate],
     pub(crate) masa_anchors: &'a [Certificate],
+}
+
+/// The folder of a device below `parent`. Serial numbers come from lists and requests, so one that
+/// would lead anywhere else is refused.
+///
+/// # Errors
+/// [`FactoryError::Refused`] with `bad-serial`.
+pub fn birth_folder(parent: &Path, serial: &str) -> Result<PathBuf, FactoryError> {
+    let mut components = Path::new(serial).components();
+    match (components.next(), components.next()) {
+        (Some(Component::Normal(name)), None) if name == serial => Ok(parent.join(serial)),
+        _ => Err(refused(Refusal::BadSerial)),
+    }
 }
 
 /// The folder's key; made when there is none, so that a run that was broken off goes on with the
@@ -88,4 +103,18 @@ fn key_store(folder: &Path) -> Result<KeyStore, FactoryError> {
     let mut address: StoreUri = KEY_STORE.parse().map_err(vouchsafe_keystore::Error::from)?;
     address.resolve_from(folder);
     Ok(KeyStore::open_uri(&address)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_serial_number_does_not_lead_out_of_the_folder() {
+        let out = Path::new("/births");
+        assert_eq!(birth_folder(out, "A-1").unwrap(), Path::new("/births/A-1"));
+        for serial in ["../x", "/etc/x", "a/b", "..", ".", "", "a/", "./a"] {
+            assert!(birth_folder(out, serial).is_err(), "{serial:?}");
+        }
+    }
 }

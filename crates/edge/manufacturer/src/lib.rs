@@ -25,7 +25,7 @@ mod sales;
 mod serve;
 
 pub use batch::{Batch, Output, Progress, Serials};
-pub use birth::{DeviceFile, KEY_LABEL, KEY_STORE};
+pub use birth::{DeviceFile, KEY_LABEL, KEY_STORE, birth_folder};
 pub use config::{Config, ConfigError};
 pub use desk::{Desk, DeskError, Order, Reply};
 pub use factory::{Factory, FactoryError};

@@ -151,7 +151,7 @@ async fn find(controller: &Controller, id: &str) -> Result<vouchsafe_fleet::Manu
         Ok(parsed) => controller.store.manufacturer(parsed).await?,
         Err(_) => None,
     };
-    found.ok_or_else(|| Problem::not_found("manufacturer", id).into())
+    found.ok_or_else(|| Problem::not_found("maker", id).into())
 }
 
 fn anchors(field: &str, pem: &str) -> Result<Vec<Certificate>, Problem> {

@@ -93,6 +93,8 @@ impl IntoResponse for Answer {
 /// 406 where this sort of voucher is not issued.
 pub(crate) fn status_of(refusal: Refusal) -> StatusCode {
     match refusal.kind() {
+        // Whoever asks may have it once it is sold to him.
+        _ if refusal == Refusal::NotSold => StatusCode::FORBIDDEN,
         RefusalKind::Unknown => StatusCode::NOT_FOUND,
         RefusalKind::Forbidden => StatusCode::FORBIDDEN,
         RefusalKind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,

@@ -277,7 +277,7 @@ async fn another_owner_an_unsold_device_and_a_stranger_are_refused() {
     let request = world.request(&unsold, &domain, CMS);
     masa.voucher(&domain, CMS, request)
         .await
-        .refused(409, "not-sold");
+        .refused(403, "not-sold");
     let stranger = Domain::new("Nobody");
     let request = world.request(&unsold, &stranger, CMS);
     masa.voucher(&stranger, CMS, request)
@@ -319,7 +319,7 @@ async fn a_blocked_owner_and_a_device_that_went_back_are_refused() {
     let request = world.request(&device, &domain, CMS);
     masa.voucher(&domain, CMS, request)
         .await
-        .refused(409, "not-sold");
+        .refused(403, "not-sold");
 }
 
 /// Of two owners that ask at the same moment for a device that comes to the first, one gets it.
