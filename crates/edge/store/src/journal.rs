@@ -82,7 +82,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Positioned>, ReadError> {
         const SQL: &str = "SELECT position, chain, seq, previous, hash, text FROM journal \
-             WHERE position > $1 ORDER BY position LIMIT $2";
+             WHERE position > $1 ORDER BY position LIMIT $2 + 0";
         let values = Values::new()
             .number(stored_count(position))
             .number(i64::from(limit));
@@ -101,7 +101,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Positioned>, ReadError> {
         const SQL: &str = "SELECT position, chain, seq, previous, hash, text FROM journal \
-             WHERE chain = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+             WHERE chain = $1 AND seq > $2 ORDER BY seq LIMIT $3 + 0";
         let values = Values::new()
             .text(chain_name(subject))
             .number(stored_count(seq))
@@ -143,9 +143,9 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<(Subject, ChainHead)>, ReadError> {
         const DEVICES: &str = "SELECT id, journal_seq, journal_head FROM device \
-             WHERE id > $1 ORDER BY id LIMIT $2";
+             WHERE id > $1 ORDER BY id LIMIT $2 + 0";
         const OTHERS: &str =
-            "SELECT subject, seq, head FROM chain WHERE subject > $1 ORDER BY subject LIMIT $2";
+            "SELECT subject, seq, head FROM chain WHERE subject > $1 ORDER BY subject LIMIT $2 + 0";
         let (first_device, first_other) = match after {
             None => (Some(String::new()), String::new()),
             Some(Subject::Device(id)) => (Some(name(id.as_bytes())), String::new()),
@@ -273,7 +273,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<StoredCheckpoint>, ReadError> {
         const SQL: &str = "SELECT position, at, document FROM checkpoint WHERE position < $1 \
-             ORDER BY position DESC LIMIT $2";
+             ORDER BY position DESC LIMIT $2 + 0";
         let before = before.map_or(i64::MAX, stored_count);
         let values = Values::new().number(before).number(i64::from(limit));
         let rows = self.readers().fetch_all(SQL, values).await?;

@@ -32,7 +32,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Credential>, ReadError> {
         const ALL: &str = "SELECT * FROM credential WHERE id > $1 \
-             AND ($2 = '' OR status = $2) ORDER BY id LIMIT $3";
+             AND ($2 = '' OR status = $2) ORDER BY id LIMIT $3 + 0";
         let after = after.map_or("", |id| id.as_str());
         let status = filter.status.unwrap_or("");
         let Some(device) = filter.device else {
@@ -57,7 +57,7 @@ impl Store {
     /// [`ReadError`] when the engine does not answer or a row is damaged.
     pub async fn credentials(&self, device: DeviceId) -> Result<Vec<Credential>, ReadError> {
         const SQL: &str =
-            "SELECT * FROM credential WHERE device = $1 ORDER BY issued_at, id LIMIT $2";
+            "SELECT * FROM credential WHERE device = $1 ORDER BY issued_at, id LIMIT $2 + 0";
         let values = Values::new()
             .text(name(device.as_bytes()))
             .number(MOST_OF_A_DEVICE);
@@ -70,7 +70,7 @@ impl Store {
     /// As [`Store::credentials`].
     pub async fn active_credentials(&self, device: DeviceId) -> Result<Vec<Credential>, ReadError> {
         const SQL: &str = "SELECT * FROM credential WHERE device = $1 AND status = $2 \
-             ORDER BY issued_at, id LIMIT $3";
+             ORDER BY issued_at, id LIMIT $3 + 0";
         let values = Values::new()
             .text(name(device.as_bytes()))
             .text(CredentialStatus::Active.as_str())
@@ -130,7 +130,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Credential>, ReadError> {
         const SQL: &str = "SELECT * FROM credential WHERE (revoked_at, id) > ($1, $2) \
-             ORDER BY revoked_at, id LIMIT $3";
+             ORDER BY revoked_at, id LIMIT $3 + 0";
         let revoked_at = |credential: &Credential| match credential.status {
             CredentialStatus::Revoked { at, .. } => at.as_millisecond(),
             CredentialStatus::Active | CredentialStatus::Superseded => i64::MIN,

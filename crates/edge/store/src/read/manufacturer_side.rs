@@ -17,7 +17,7 @@ impl Store {
     /// [`ReadError`] when the engine does not answer or a row is damaged.
     pub async fn ownerships(&self, device: DeviceId) -> Result<Vec<Ownership>, ReadError> {
         const SQL: &str =
-            "SELECT * FROM ownership WHERE device = $1 ORDER BY since, owner LIMIT $2";
+            "SELECT * FROM ownership WHERE device = $1 ORDER BY since, owner LIMIT $2 + 0";
         let values = Values::new()
             .text(name(device.as_bytes()))
             .number(MOST_OF_A_DEVICE);
@@ -49,7 +49,7 @@ impl Store {
         &self,
         device: DeviceId,
     ) -> Result<(Vec<AuditEvent>, AuditTruncation), ReadError> {
-        const EVENTS: &str = "SELECT * FROM audit_event WHERE device = $1 ORDER BY at LIMIT $2";
+        const EVENTS: &str = "SELECT * FROM audit_event WHERE device = $1 ORDER BY at LIMIT $2 + 0";
         const COUNTERS: &str = "SELECT * FROM audit_truncation WHERE device = $1";
         let most = i64::try_from(MAX_AUDIT_EVENTS).unwrap_or(i64::MAX);
         let id = name(device.as_bytes());

@@ -61,6 +61,19 @@ async fn every_look_up_uses_an_index() {
     connection.close().await.unwrap();
 }
 
+/// An argument that stands alone behind `LIMIT` has SQLite prepare the statement at each execution.
+#[test]
+fn no_limit_is_an_argument_alone() {
+    let statements = SOURCES.iter().flat_map(|source| literals(source));
+    let limited: Vec<String> = statements.filter(|sql| sql.contains("LIMIT $")).collect();
+    assert!(limited.len() > 10, "the texts are found: {limited:?}");
+    for sql in limited {
+        let (_, limit) = sql.split_once("LIMIT $").unwrap();
+        let behind = limit.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        assert!(behind.starts_with(" + 0"), "{sql}");
+    }
+}
+
 /// What `Store::devices` puts together.
 fn lists() -> Vec<String> {
     let after = DeviceKey {

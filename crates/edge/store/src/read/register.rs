@@ -37,7 +37,8 @@ impl Store {
         after: Option<ManufacturerId>,
         limit: u32,
     ) -> Result<Vec<Manufacturer>, ReadError> {
-        const SQL: &str = "SELECT document FROM manufacturer WHERE id > $1 ORDER BY id LIMIT $2";
+        const SQL: &str =
+            "SELECT document FROM manufacturer WHERE id > $1 ORDER BY id LIMIT $2 + 0";
         let after = after.map(|id| name(id.as_bytes())).unwrap_or_default();
         let values = Values::new().text(after).number(i64::from(limit));
         self.documents("manufacturer", SQL, values).await
@@ -62,7 +63,7 @@ impl Store {
         after: Option<OwnerId>,
         limit: u32,
     ) -> Result<Vec<Owner>, ReadError> {
-        const SQL: &str = "SELECT document FROM owner WHERE id > $1 ORDER BY id LIMIT $2";
+        const SQL: &str = "SELECT document FROM owner WHERE id > $1 ORDER BY id LIMIT $2 + 0";
         let after = after.map(|id| name(id.as_bytes())).unwrap_or_default();
         let values = Values::new().text(after).number(i64::from(limit));
         self.documents("owner", SQL, values).await
@@ -97,7 +98,7 @@ impl Store {
         after: Option<TokenId>,
         limit: u32,
     ) -> Result<Vec<Token>, ReadError> {
-        const SQL: &str = "SELECT document FROM token WHERE id > $1 ORDER BY id LIMIT $2";
+        const SQL: &str = "SELECT document FROM token WHERE id > $1 ORDER BY id LIMIT $2 + 0";
         let after = after.map(|id| name(id.as_bytes())).unwrap_or_default();
         let values = Values::new().text(after).number(i64::from(limit));
         self.documents("token", SQL, values).await
@@ -114,7 +115,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Claim>, ReadError> {
         const SQL: &str = "SELECT document FROM claim WHERE subject_kind = $1 AND subject = $2 \
-             ORDER BY kind, issuer LIMIT $3";
+             ORDER BY kind, issuer LIMIT $3 + 0";
         let mut values = Values::new();
         register::bind_subject(subject, &mut values);
         self.documents("claim", SQL, values.number(i64::from(limit)))
@@ -133,7 +134,7 @@ impl Store {
     ) -> Result<Vec<Claim>, ReadError> {
         const SQL: &str = "SELECT document FROM claim WHERE (subject_kind = $1 AND subject = $2) \
              OR (subject_kind = $3 AND subject = $4) OR (subject_kind = $5 AND subject = $6) \
-             OR (subject_kind = $7 AND subject = $8) ORDER BY kind, issuer LIMIT $9";
+             OR (subject_kind = $7 AND subject = $8) ORDER BY kind, issuer LIMIT $9 + 0";
         let Some(last) = subjects.last() else {
             return Ok(Vec::new());
         };
@@ -163,7 +164,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<PolicyRecord>, ReadError> {
         const SQL: &str = "SELECT since, id, text, author FROM policy WHERE since < $1 \
-             ORDER BY since DESC, id DESC LIMIT $2";
+             ORDER BY since DESC, id DESC LIMIT $2 + 0";
         let values = Values::new()
             .number(before.map_or(i64::MAX, millis))
             .number(i64::from(limit));
@@ -194,7 +195,7 @@ impl Store {
     /// As [`Store::manufacturer`].
     pub async fn sightings_count(&self, now: Timestamp, most: u32) -> Result<u32, ReadError> {
         const SQL: &str = "SELECT cast(count(*) as bigint) AS strangers FROM \
-             (SELECT 1 FROM sighting WHERE expires_at > $1 LIMIT $2) AS remembered";
+             (SELECT 1 FROM sighting WHERE expires_at > $1 LIMIT $2 + 0) AS remembered";
         let values = Values::new().number(millis(now)).number(i64::from(most));
         let row = self.readers().fetch_optional(SQL, values).await?;
         let count = row
@@ -211,7 +212,7 @@ impl Store {
     /// As [`Store::manufacturer`].
     pub async fn sightings(&self, now: Timestamp, limit: u32) -> Result<Vec<Sighting>, ReadError> {
         const SQL: &str =
-            "SELECT * FROM sighting WHERE expires_at > $1 ORDER BY expires_at LIMIT $2";
+            "SELECT * FROM sighting WHERE expires_at > $1 ORDER BY expires_at LIMIT $2 + 0";
         let values = Values::new().number(millis(now)).number(i64::from(limit));
         let rows = self.readers().fetch_all(SQL, values).await?;
         rows.iter().map(register::read_sighting).collect()

@@ -54,7 +54,7 @@ impl Store {
     /// As [`Store::voucher`].
     pub async fn vouchers(&self, device: DeviceId) -> Result<Vec<VoucherRecord>, ReadError> {
         const SQL: &str = "SELECT * FROM voucher WHERE device = $1 \
-             ORDER BY requested_at DESC, id DESC LIMIT $2";
+             ORDER BY requested_at DESC, id DESC LIMIT $2 + 0";
         let values = Values::new()
             .text(name(device.as_bytes()))
             .number(MOST_OF_A_DEVICE);
@@ -72,7 +72,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<VoucherRecord>, ReadError> {
         const SQL: &str = "SELECT * FROM voucher WHERE status = $1 \
-             AND (requested_at, id) > ($2, $3) ORDER BY requested_at, id LIMIT $4";
+             AND (requested_at, id) > ($2, $3) ORDER BY requested_at, id LIMIT $4 + 0";
         let values = Values::new()
             .text(status.as_str())
             .number(after.map_or(i64::MIN, |record| millis(record.requested_at)))
