@@ -66,6 +66,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         });
     }
     drop(cluster);
+    if whole {
+        // The demo checks each of its own outcomes, so it is a test too.
+        report.step("demo", || {
+            passes(&[
+                "run",
+                "--quiet",
+                "--package",
+                "vouchsafe-sim",
+                "--",
+                "demo",
+                "--once",
+            ])
+        });
+    }
     report.finish()
 }
 
