@@ -19,6 +19,7 @@ use vouchsafe_brski::est::{
     self, MEDIA_TYPE_CERTS_ONLY, MEDIA_TYPE_REQUEST, MEDIA_TYPE_SERVER_KEY, ServerKey,
 };
 use vouchsafe_brski::{Error, Refusal as Rule, Unsupported, status};
+use vouchsafe_fleet::credential::CredentialStatus;
 use vouchsafe_fleet::decide::{
     self, Decision, EnrolFacts, EnrolIdentity, EnrolPermit, IssuedCertificate, Outcome, Strangers,
 };
@@ -287,8 +288,13 @@ impl Question<'_> {
         };
         let record: &Manufacturer = &manufacturer.record;
         let verdict = self.controller.verdict(kind, Some(&device), record).await?;
-        let active = store.active_credentials(id).await?;
-        let answered = store.credential_by_request(id, self.request_sha256).await?;
+        let mut found = store.active_or_answering(id, self.request_sha256).await?;
+        let answered = found
+            .iter()
+            .find(|credential| credential.request_sha256 == self.request_sha256)
+            .cloned();
+        found.retain(|credential| credential.status == CredentialStatus::Active);
+        let active = found;
         if answered
             .as_ref()
             .is_some_and(|credential| credential.spki_sha256 != self.key_spki_sha256)

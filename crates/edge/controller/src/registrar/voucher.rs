@@ -197,11 +197,9 @@ impl<'a> Question<'a> {
         let store = &self.controller.store;
         let id = VoucherId::new(self.device, self.digest);
         let device = store.device(self.device).await?;
-        let record = store.voucher(id).await?;
-        let same_nonce = match record {
-            Some(_) => None,
-            None => store.voucher_by_nonce(self.device, &self.nonce).await?,
-        };
+        let (record, same_nonce) = store
+            .voucher_or_same_nonce(id, self.device, &self.nonce)
+            .await?;
         let verdict = self
             .controller
             .verdict(

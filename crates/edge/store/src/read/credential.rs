@@ -64,16 +64,21 @@ impl Store {
         self.read_credentials(SQL, values).await
     }
 
-    /// A device's credentials that count, oldest first.
+    /// A device's credentials that count, and the one that answers this certificate request
+    /// whether it still counts or not, oldest first: what a request for another stands on.
     ///
     /// # Errors
     /// As [`Store::credentials`].
-    pub async fn active_credentials(&self, device: DeviceId) -> Result<Vec<Credential>, ReadError> {
-        const SQL: &str = "SELECT * FROM credential WHERE device = $1 AND status = $2 \
-             ORDER BY issued_at, id LIMIT $3 + 0";
+    pub async fn active_or_answering(
+        &self,
+        device: DeviceId,
+        request_sha256: Digest,
+    ) -> Result<Vec<Credential>, ReadError> {
+        const SQL: &str = "SELECT * FROM credential WHERE device = $1 \
+             AND (status = 'active' OR request_sha256 = $2) ORDER BY issued_at, id LIMIT $3 + 0";
         let values = Values::new()
             .text(name(device.as_bytes()))
-            .text(CredentialStatus::Active.as_str())
+            .digest(request_sha256)
             .number(MOST_OF_A_DEVICE);
         self.read_credentials(SQL, values).await
     }
@@ -100,23 +105,6 @@ impl Store {
             "SELECT * FROM credential WHERE spki_sha256 = $1 ORDER BY issued_at DESC LIMIT 1";
         self.read_credential(SQL, Values::new().digest(spki_sha256))
             .await
-    }
-
-    /// The credential that answers this certificate request of a device.
-    ///
-    /// # Errors
-    /// As [`Store::credentials`].
-    pub async fn credential_by_request(
-        &self,
-        device: DeviceId,
-        request_sha256: Digest,
-    ) -> Result<Option<Credential>, ReadError> {
-        const SQL: &str = "SELECT * FROM credential WHERE device = $1 AND request_sha256 = $2 \
-             ORDER BY issued_at LIMIT 1";
-        let values = Values::new()
-            .text(name(device.as_bytes()))
-            .digest(request_sha256);
-        self.read_credential(SQL, values).await
     }
 
     /// Revoked credentials in the order of their revocation, for the CRL: behind `after`, at most

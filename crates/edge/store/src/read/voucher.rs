@@ -34,6 +34,30 @@ impl Store {
             .await
     }
 
+    /// As [`Store::voucher`], and where that finds nothing as [`Store::voucher_by_nonce`], in one
+    /// query: the record of this name, or the one that used the nonce before.
+    ///
+    /// # Errors
+    /// As [`Store::voucher`].
+    pub async fn voucher_or_same_nonce(
+        &self,
+        id: VoucherId,
+        device: DeviceId,
+        nonce: &str,
+    ) -> Result<(Option<VoucherRecord>, Option<VoucherRecord>), ReadError> {
+        const SQL: &str =
+            "SELECT * FROM voucher WHERE id = $1 OR (device = $2 AND nonce = $3) LIMIT 2";
+        let values = Values::new()
+            .text(name(id.as_bytes()))
+            .text(name(device.as_bytes()))
+            .text(nonce);
+        let mut found = self.read_vouchers(SQL, values).await?;
+        Ok(match found.iter().position(|record| record.id == id) {
+            Some(place) => (Some(found.swap_remove(place)), None),
+            None => (None, found.pop()),
+        })
+    }
+
     /// A device's latest record.
     ///
     /// # Errors

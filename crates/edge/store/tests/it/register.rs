@@ -215,8 +215,19 @@ pub(crate) async fn registers_are_read_back(backend: &Backend) {
         [first.clone(), second.clone()]
     );
     assert_eq!(
-        store.active_credentials(id(0)).await.unwrap(),
+        store
+            .active_or_answering(id(0), second.request_sha256)
+            .await
+            .unwrap(),
         std::slice::from_ref(&second)
+    );
+    assert_eq!(
+        store
+            .active_or_answering(id(0), first.request_sha256)
+            .await
+            .unwrap(),
+        [first.clone(), second.clone()],
+        "an answer stays one when it counts no more"
     );
     assert_eq!(
         store.credential(&second.id).await.unwrap(),
