@@ -150,6 +150,8 @@ impl Process {
             .arg("--dir")
             .arg(dir)
             .env("VOUCHSAFE_LOG", "warn")
+            // With it every error that a library makes and drops draws a backtrace.
+            .env_remove("RUST_BACKTRACE")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
