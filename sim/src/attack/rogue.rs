@@ -127,7 +127,7 @@ async fn request_voucher(
             ([(header::CONTENT_TYPE, encoding.media_type())], voucher).into_response()
         }
         Err(error) => {
-            let why = format!("{error:#}");
+            let why = error.to_string();
             say(&json!({ "event": "voucher-failed", "serial": serial, "why": why }));
             (StatusCode::INTERNAL_SERVER_ERROR, why).into_response()
         }

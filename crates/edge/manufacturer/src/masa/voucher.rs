@@ -84,11 +84,11 @@ async fn decide(
     let device = store.device(id).await?;
     let known = store.owner(asked.owner).await?;
     let ownerships = store.ownerships(id).await?;
-    let record = store.voucher(VoucherId::new(id, asked.digest)).await?;
     let nonce = asked.nonce();
-    let same_nonce = match (&record, &nonce) {
-        (None, Some(nonce)) => store.voucher_by_nonce(id, nonce).await?,
-        _ => None,
+    let voucher = VoucherId::new(id, asked.digest);
+    let (record, same_nonce) = match &nonce {
+        Some(nonce) => store.voucher_or_same_nonce(voucher, id, nonce).await?,
+        None => (store.voucher(voucher).await?, None),
     };
     let (audit, truncation) = store.audit_log(id).await?;
     let model = device.as_ref().and_then(|device| device.model.as_deref());
