@@ -1,7 +1,7 @@
 //! EST at `/.well-known/est` (RFC 7030, RFC 8951, RFC 9908), as far as devices need it.
 //!
 //! 1. `cacerts`: the domain's certificates, for anybody (§4.1).
-//! 2. `csrattrs`: what a request must hold (§4.5), for a device that may enrol.
+//! 2. `csrattrs`: what a request must hold (§4.5), for anybody: it holds nothing of a device.
 //! 3. `simpleenroll`, `simplereenroll`: a certificate for the device's key (§4.2).
 //! 4. `serverkeygen`: a key made here, off unless configured (§4.4).
 //! 5. `fullcmc`: not offered (§4.3): 501.

@@ -4,7 +4,7 @@
 //! 2. TLS: the MASA must lead to this manufacturer's MASA anchors, we show the registrar's
 //!    certificate. Connections are kept open.
 //! 3. `requestvoucher`: the answer is read and compared with the question, not believed.
-//! 4. With `masa.check_audit_log`, `requestauditlog` with the same body; an unexpected owner ends it.
+//! 4. With `masa.check_audit_log`, `requestauditlog` with the same body; a log that is not in order ends it.
 
 use axum::http::{Request, Response, header};
 use bytes::Bytes;
@@ -232,8 +232,9 @@ fn refused(answer: &Response<Bytes>) -> Said {
     }
 }
 
-/// RFC 8995 §5.8.3: a log that shows another owner after us, or vouchers without nonce that others
-/// may still hold, is for a person to look at. `None` when the log is in order.
+/// RFC 8995 §5.8.3: vouchers without nonce that went to other domains may still be held by them, so
+/// such a log is for a person to look at. Earlier owners alone are no fault: devices are resold.
+/// `None` when the log is in order.
 fn judge_log(controller: &Controller, answer: &Response<Bytes>) -> Option<Said> {
     let log_sha256 = Digest::of(answer.body());
     let complaint = |code, text: String| {
