@@ -43,7 +43,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::commit::{Change, Commit, Guard};
 use crate::device::Device;
 use crate::journal::{Action, Actor, Entry, Reason, Subject};
-use crate::lifecycle::{Event, State, transition};
+use crate::lifecycle::{Event, LifecycleError, State, transition};
 use crate::refusal::Refusal;
 
 /// For how long the byte-identical request gets its stored answer again; after that it is
@@ -172,8 +172,10 @@ fn advance(
     actor: &Actor,
     now: Timestamp,
 ) -> Result<(Device, Action), Refusal> {
-    let edge =
-        transition(Some(device.state), event, actor.kind).map_err(|_| wrong_state(device.state))?;
+    let edge = transition(Some(device.state), event, actor.kind).map_err(|error| match error {
+        LifecycleError::NotAllowed { .. } => Refusal::ActorMayNot,
+        LifecycleError::NoSuchEdge { .. } => wrong_state(device.state),
+    })?;
     let mut next = touched(device, now);
     next.state = edge.to;
     Ok((next, edge.writes))

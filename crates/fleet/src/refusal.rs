@@ -29,6 +29,8 @@ text_enum! {
         DeviceQuarantined = "device-quarantined",
         /// The life cycle has no such step from where the device is.
         WrongState = "wrong-state",
+        /// The life cycle has that step, but not for whoever asks.
+        ActorMayNot = "actor-may-not",
         /// The device shows another birth key than before.
         IdevidKeyDiffers = "idevid-key-differs",
         /// Policy says no.
@@ -157,7 +159,8 @@ impl Refusal {
             | Self::IdevidReenrolForbidden
             | Self::OwnerBlocked
             | Self::RegistrarRevoked
-            | Self::NotOurs => RefusalKind::Forbidden,
+            | Self::NotOurs
+            | Self::ActorMayNot => RefusalKind::Forbidden,
             Self::MasaRefused
             | Self::AuditLogUnacceptable
             | Self::NoncelessForbidden
@@ -231,6 +234,10 @@ impl Refusal {
             ),
             Self::WrongState => (
                 "The device's life cycle has no such step from where it is.",
+                "device life cycle",
+            ),
+            Self::ActorMayNot => (
+                "Whoever asks may not do that to a device.",
                 "device life cycle",
             ),
             Self::IdevidKeyDiffers => (

@@ -29,7 +29,7 @@ fn a_device_may_not_restore_itself() {
     let itself = Actor::new(ActorKind::Device, "A-1");
     refused(
         &restore(&operate(at(0), &itself, &device, &[])),
-        Refusal::DeviceQuarantined,
+        Refusal::ActorMayNot,
     );
 }
 
