@@ -79,13 +79,19 @@ const PROGRAMS: &[&str] = &[
 ];
 
 fn become_simulation(profile: &str, task: &str, arguments: &[String]) -> Result<()> {
+    let mut command = simulation(profile, task)?;
+    let error = command.args(arguments).exec();
+    Err(error).with_context(|| format!("cannot start {}", command.get_program().display()))
+}
+
+/// A task of the simulation, whose programs must be built.
+pub(crate) fn simulation(profile: &str, task: &str) -> Result<Command> {
     let program = process::target_folder()?
         .join(profile)
         .join("vouchsafe-sim");
-    let mut command = Command::new(&program);
-    command.arg(task).args(arguments);
-    let error = command.exec();
-    Err(error).with_context(|| format!("cannot start {}", program.display()))
+    let mut command = Command::new(program);
+    command.arg(task);
+    Ok(command)
 }
 
 fn fuzz_targets() -> Result<Vec<String>> {
