@@ -97,7 +97,8 @@ fn signer(label: &str, pkcs8_der: &[u8]) -> Result<Arc<dyn Signer>, Error> {
         })
 }
 
-fn default_sealing_key(folder: &Path) -> Result<PathBuf, Error> {
+/// The place of the sealing key where an address names none.
+pub(crate) fn default_sealing_key(folder: &Path) -> Result<PathBuf, Error> {
     let variable = |name| env::var_os(name).map(PathBuf::from);
     sealing_key::default_place(variable("XDG_CONFIG_HOME"), variable("HOME")).ok_or_else(|| {
         Error::SealingKey {

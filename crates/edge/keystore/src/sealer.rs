@@ -20,9 +20,10 @@ use aws_lc_rs::rand;
 use vouchsafe_trust::Secret;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::file_store::default_sealing_key;
 use crate::files::{self, Existing};
 use crate::sealing_key::{self, Permissions};
-use crate::{Error, SealedProblem};
+use crate::{Error, SealedProblem, StoreUri};
 
 /// Longest secret that can be sealed, in bytes.
 pub const MAX_SECRET_BYTES: usize = 64 * 1024;
@@ -64,6 +65,33 @@ impl Sealer {
     /// As [`Sealer::open`]; [`SealingKeyProblem::Missing`](crate::SealingKeyProblem::Missing) when absent.
     pub fn open_existing(sealing_key: &Path, permissions: Permissions) -> Result<Self, Error> {
         Self::new(&*sealing_key::open_existing(sealing_key, permissions)?)
+    }
+
+    /// The sealer for secrets that are kept beside the keys of a store: under the sealing key that
+    /// its address names, else under the one at the default place (crate page), which is created
+    /// when absent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sealer::open`].
+    pub fn beside(store: &StoreUri) -> Result<Self, Error> {
+        match store {
+            StoreUri::File {
+                folder,
+                sealing_key,
+                permissions,
+            } => match sealing_key {
+                Some(path) => Self::open(path, *permissions),
+                None => Self::open(&default_sealing_key(folder)?, *permissions),
+            },
+            StoreUri::Pkcs11 { .. } => Self::open(
+                &default_sealing_key(Path::new("pkcs11:"))?,
+                Permissions::OwnerOnly,
+            ),
+            StoreUri::Tpm { keys, .. } => {
+                Self::open(&default_sealing_key(keys)?, Permissions::OwnerOnly)
+            }
+        }
     }
 
     /// A sealer under a key that the caller holds, 32 bytes of full entropy.
