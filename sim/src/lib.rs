@@ -9,8 +9,10 @@
 //! | [`attack`] | those who try to get in, or to get hold of a device |
 //! | [`bench`] | how fast it is, beside what the cryptography alone costs |
 //! | [`bound`] | runs a program that ends with its parent |
+//! | [`wifi`] | hostap as a peer, over TCP and on simulated radios |
 
 pub mod attack;
 pub mod bench;
 pub mod bound;
 pub mod demo;
+pub mod wifi;
