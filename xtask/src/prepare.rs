@@ -63,6 +63,33 @@ const NEEDS: &[Need] = &[
         is_here: || crate::postgres::programs().is_some(),
     },
     Need {
+        name: "hostapd",
+        packages: &["hostapd"],
+        is_here: || process::find("hostapd").is_some(),
+    },
+    Need {
+        name: "wpa_supplicant",
+        packages: &["wpasupplicant"],
+        is_here: || process::find("wpa_supplicant").is_some(),
+    },
+    Need {
+        name: "simulated radios",
+        packages: &[
+            "qemu-system-x86",
+            "busybox-static",
+            "kmod",
+            "iproute2",
+            "iw",
+        ],
+        is_here: || {
+            // The machine that holds the radios runs the programs of this one.
+            !cfg!(target_arch = "x86_64")
+                || ["qemu-system-x86_64", "busybox", "modprobe", "ip", "iw"]
+                    .iter()
+                    .all(|program| process::find(program).is_some())
+        },
+    },
+    Need {
         name: "Python with cryptography",
         packages: &["python3", "python3-cryptography"],
         is_here: || python().is_some(),
