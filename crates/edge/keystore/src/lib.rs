@@ -44,6 +44,7 @@ mod files;
 mod key_folder;
 mod label;
 mod pkcs11;
+pub mod random;
 mod sealer;
 mod sealing_key;
 mod store;

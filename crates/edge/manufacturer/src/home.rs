@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use vouchsafe_fleet::ManufacturerId;
-use vouchsafe_keystore::{KeyStore, StoreUri, write_file};
+use vouchsafe_keystore::{KeyStore, StoreUri, random, write_file};
 use vouchsafe_net::{Clock, Identity};
 use vouchsafe_trust::{
     Anchors, Authority, Certificate, IssueError, Name, Profile, Signer, SubjectAltName, Validity,
@@ -36,7 +36,6 @@ use vouchsafe_trust::{
 };
 
 use crate::config::{Config, ConfigError};
-use crate::random;
 
 /// How long the listeners' certificates live; they are renewed by `serve`.
 const SERVER_LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 365);

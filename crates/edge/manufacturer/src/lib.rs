@@ -20,7 +20,6 @@ pub mod masa;
 mod owners;
 mod period;
 mod provision;
-mod random;
 mod sales;
 mod serve;
 

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use vouchsafe_fleet::decide::{self, Decision, Outcome, ProvisionFacts};
 use vouchsafe_fleet::{Actor, Device, DeviceId, Digest, KeyOrigin, Refusal};
-use vouchsafe_keystore::Algorithm;
+use vouchsafe_keystore::{Algorithm, random};
 use vouchsafe_trust::{
     Authority, Certificate, CertificateRequest, HardwareModuleName, Name, Profile, PublicKey,
     Validity, Verified, oid,
@@ -21,7 +21,6 @@ use vouchsafe_trust::{
 use crate::birth::{self, Birth};
 use crate::factory::{Factory, FactoryError, Settled, off_thread, settled};
 use crate::home::BACKDATE;
-use crate::random;
 use crate::sales::refused;
 
 /// A device to be.
