@@ -18,10 +18,10 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 
 use super::{find, hostap};
@@ -53,6 +53,9 @@ const INIT: &str = include_str!("machine/init.sh");
 
 /// Memory of the machine, in MiB.
 const MEMORY: u32 = 1024;
+
+/// How often a machine is asked whether it has ended.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Where the machine has the folder that it may write to.
 pub const OUTPUT: &str = "/mnt/out";
@@ -242,12 +245,13 @@ fn run(command: &mut Command) -> anyhow::Result<String> {
 #[derive(Debug)]
 pub struct Machine {
     child: Child,
-    lines: Receiver<String>,
+    reader: Option<JoinHandle<()>>,
     folder: TempDir,
 }
 
 impl Machine {
-    /// Boots, and runs one program with these arguments and environment.
+    /// Boots, and runs one program with these arguments and environment. `each` gets every line that
+    /// the program writes, and is dropped when the machine has ended.
     ///
     /// # Errors
     /// The emulator cannot be started.
@@ -255,6 +259,7 @@ impl Machine {
         image: &Image,
         program: &[OsString],
         environment: &[(&str, String)],
+        mut each: impl FnMut(String) + Send + 'static,
     ) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("vouchsafe-radio-")
@@ -298,19 +303,14 @@ impl Machine {
             .spawn()
             .context("starting the emulator")?;
         let output = BufReader::new(child.stdout.take().context("no output")?);
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in output.split(b'\n').map_while(Result::ok) {
-                let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-                // Nobody listens any more once the machine is dropped.
-                if sender.send(line).is_err() {
-                    return;
-                }
+                each(String::from_utf8_lossy(&line).trim_end().to_owned());
             }
         });
         Ok(Self {
             child,
-            lines,
+            reader: Some(reader),
             folder,
         })
     }
@@ -321,32 +321,25 @@ impl Machine {
         self.folder.path()
     }
 
-    /// The next line that the program wrote; `None` after the last one.
+    /// Waits for the end of the machine, and gives the exit code of its program. Every line was
+    /// given away by then.
     ///
     /// # Errors
-    /// Nothing came until `deadline`.
-    pub fn line(&self, deadline: Instant) -> anyhow::Result<Option<String>> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match self.lines.recv_timeout(left) {
-            Ok(line) => Ok(Some(line)),
-            Err(RecvTimeoutError::Disconnected) => Ok(None),
-            Err(RecvTimeoutError::Timeout) => {
-                bail!(
-                    "the machine says nothing more in time\n{}",
-                    self.complaints()
-                )
-            }
-        }
-    }
-
-    /// Waits for the end of the machine, and gives the exit code of its program.
-    ///
-    /// # Errors
-    /// It does not end, or it ended without having run the program.
+    /// It does not end in time, or it ended without having run the program.
     pub fn code(mut self, within: Duration) -> anyhow::Result<i32> {
         let deadline = Instant::now() + within;
-        while self.line(deadline)?.is_some() {}
-        self.child.wait()?;
+        while self.child.try_wait()?.is_none() {
+            ensure!(
+                Instant::now() < deadline,
+                "the machine does not end\n{}",
+                self.complaints()
+            );
+            std::thread::sleep(PAUSE);
+        }
+        if let Some(reader) = self.reader.take() {
+            // It ends with the output; what it may have panicked about was said there.
+            let _ = reader.join();
+        }
         let code = fs::read_to_string(self.folder.path().join("code")).ok();
         let code = code.and_then(|code| code.trim().parse().ok());
         code.with_context(|| format!("the machine ran no program\n{}", self.complaints()))

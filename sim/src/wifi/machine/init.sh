@@ -16,7 +16,7 @@ $B mount -t tmpfs t /root/run
 $B mkdir -p /root/mnt/out
 $B mount -t 9p -o "$O" out /root/mnt/out || $B poweroff -f
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/run TMPDIR=/run
-$B stty -F /root/dev/ttyS0 -opost
+$B stty -F /root/dev/ttyS0 -opost cols 110 rows 50
 $B chroot /root /bin/sh /mnt/out/run > /root/dev/ttyS0 2> /root/mnt/out/errors < /root/dev/null
 echo $? > /root/mnt/out/code
 $B sync
