@@ -14,6 +14,7 @@ use crate::manufacturer::Manufacturer;
 use crate::owner::{Owner, Ownership};
 use crate::token::Token;
 use crate::voucher::VoucherRecord;
+use crate::wifi;
 
 /// One transaction: guards are checked first, then changes applied in order, then the entries
 /// sealed onto their chains in order.
@@ -111,6 +112,8 @@ pub enum Guard {
         /// Its head.
         expected: ChainHead,
     },
+    /// Something about Wi-Fi.
+    Wifi(wifi::Guard),
 }
 
 /// One change.
@@ -171,6 +174,8 @@ pub enum Change {
     PutSighting(Sighting),
     /// Another policy is in force.
     PutPolicy(Box<PolicyRecord>),
+    /// A change to networks, bootstrapping keys, announcements or access credentials.
+    Wifi(wifi::Change),
 }
 
 /// A device that is in no inventory and showed itself.

@@ -17,6 +17,7 @@ mod masa;
 mod operate;
 mod stranger;
 mod voucher;
+pub mod wifi;
 
 pub use administer::{create_token, put_manufacturer, put_owner, put_policy, revoke_token};
 pub use enrol::{
@@ -29,7 +30,7 @@ pub use masa::{
     AuditLogFacts, IssuedVoucher, MasaVoucherFacts, OwnershipPolicy, Requester, VoucherPermit,
     audit_log_read, masa_voucher,
 };
-pub use operate::{OperateFacts, quarantine, release, restore, retire, revoke};
+pub use operate::{OperateFacts, quarantine, release, restore, retire, revoke, revoke_access};
 pub use stranger::{
     MAX_STRANGERS, STRANGER_MEMORY, ShownManufacturer, Strangers, refused_request, refused_stranger,
 };

@@ -120,7 +120,8 @@ identifier! {
 }
 identifier! {
     /// A device: the first 16 bytes of SHA-256 over `vouchsafe device`, its manufacturer's name
-    /// and its serial number, separated by zero bytes.
+    /// and its serial number, separated by zero bytes. One that is known by its bootstrapping key
+    /// alone is named after that key ([`DeviceId::of_bootstrapping_key`]).
     DeviceId
 }
 identifier! {
@@ -160,6 +161,9 @@ impl std::fmt::Display for CredentialId {
 }
 
 impl ManufacturerId {
+    /// Of a device whose manufacturer nobody named: 16 zero bytes, which is nobody's key.
+    pub const NONE: Self = Self([0; 16]);
+
     /// The manufacturer whose IDevID trust anchor has this DER SubjectPublicKeyInfo.
     #[must_use]
     pub fn of_anchor(spki_der: &[u8]) -> Self {
@@ -178,6 +182,17 @@ impl DeviceId {
             manufacturer.as_bytes(),
             b"\0",
             serial.as_bytes(),
+        ])))
+    }
+
+    /// The device of which only its bootstrapping key is known: the first 16 bytes of SHA-256 over
+    /// `vouchsafe bootstrapping key`, a zero byte, and the key's hash (SHA-256 of its
+    /// SubjectPublicKeyInfo).
+    #[must_use]
+    pub fn of_bootstrapping_key(key: Digest) -> Self {
+        Self(first_half(Digest::of_parts(&[
+            b"vouchsafe bootstrapping key\0",
+            &key.0,
         ])))
     }
 }
@@ -256,6 +271,20 @@ mod tests {
         let two = ManufacturerId([2; 16]);
         assert_ne!(DeviceId::new(one, "A-1"), DeviceId::new(two, "A-1"));
         assert_ne!(DeviceId::new(one, "A-1"), DeviceId::new(one, "A-10"));
+    }
+
+    #[test]
+    fn a_device_known_by_its_key_has_a_name_of_its_own() {
+        let key = Digest::of(b"key");
+        // SHA-256 over the documented bytes, computed by another program.
+        assert_eq!(
+            DeviceId::of_bootstrapping_key(key).to_string(),
+            "8257088e0237d1d99311f43d6eb0e36b"
+        );
+        assert_ne!(
+            DeviceId::of_bootstrapping_key(key),
+            DeviceId::of_bootstrapping_key(Digest::ZERO)
+        );
     }
 
     #[test]

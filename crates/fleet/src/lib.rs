@@ -31,6 +31,7 @@ pub mod refusal;
 pub mod release;
 pub mod token;
 pub mod voucher;
+pub mod wifi;
 
 pub use audit::{AuditEvent, AuditTruncation};
 pub use claim::{Claim, ClaimSubject, ClaimSubjectKind};

@@ -87,6 +87,9 @@ pub struct ManifestDevice {
     pub key_origin: KeyOrigin,
     /// Where its usage description is (RFC 8520).
     pub mud_url: Option<String>,
+    /// Its Wi-Fi Easy Connect bootstrapping URI, where it has a bootstrapping key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpp_uri: Option<String>,
     /// Its journal so far, from the first entry.
     pub journal: Vec<Sealed>,
 }
@@ -261,6 +264,7 @@ mod tests {
                 idevid_spki_sha256: Digest::of(b"key"),
                 key_origin: KeyOrigin::Factory,
                 mud_url: None,
+                dpp_uri: None,
                 journal: vec![Sealed::seal(&ChainHead::EMPTY, &entry)],
             }],
         }

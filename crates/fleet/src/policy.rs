@@ -23,7 +23,7 @@ use std::time::Duration;
 use regorus::{Engine, PolicyLengthConfig, Value};
 
 pub use dry_run::{Difference, dry_run};
-pub use input::{Input, RequestKind};
+pub use input::{Input, Method, Onboarding, RequestKind};
 pub use verdict::{Answer, Verdict};
 
 use crate::ids::Digest;

@@ -101,6 +101,32 @@ text_enum! {
         PolicyUnreadable = "policy-unreadable",
         /// The token is revoked already.
         TokenRevoked = "token-revoked",
+        /// No device with this bootstrapping key is in the inventory.
+        UnknownBootstrappingKey = "unknown-bootstrapping-key",
+        /// The bootstrapping key was claimed for two devices, and nobody has settled whose it is.
+        BootstrappingKeyConflict = "bootstrapping-key-conflict",
+        /// The bootstrapping information cannot be used.
+        BadBootstrappingKey = "bad-bootstrapping-key",
+        /// The device did not prove its bootstrapping key.
+        DeviceUnproved = "device-unproved",
+        /// The device asks for another role than the one it was claimed for.
+        RoleDiffers = "role-differs",
+        /// No network is meant for this device.
+        NoNetwork = "no-network",
+        /// Several networks fit, and nobody has said which.
+        NetworkAmbiguous = "network-ambiguous",
+        /// Access points cannot be configured for a network of this kind.
+        NetworkNotForRole = "network-not-for-role",
+        /// There is no network of this name.
+        NetworkUnknown = "network-unknown",
+        /// There is a network of this name already.
+        NetworkExists = "network-exists",
+        /// Devices are meant for this network or have a credential of it.
+        NetworkInUse = "network-in-use",
+        /// The description of the network cannot be carried out.
+        BadNetwork = "bad-network",
+        /// There are as many networks as there can be.
+        TooManyNetworks = "too-many-networks",
     }
 }
 
@@ -135,7 +161,9 @@ impl Refusal {
             | Self::UnknownDevice
             | Self::NothingPending
             | Self::NeverOwner
-            | Self::OwnerUnknown => RefusalKind::Unknown,
+            | Self::OwnerUnknown
+            | Self::UnknownBootstrappingKey
+            | Self::NetworkUnknown => RefusalKind::Unknown,
             Self::ManufacturerNotTrusted
             | Self::ManufacturerBlocked
             | Self::MasaNotTrusted
@@ -160,7 +188,12 @@ impl Refusal {
             | Self::OwnerBlocked
             | Self::RegistrarRevoked
             | Self::NotOurs
-            | Self::ActorMayNot => RefusalKind::Forbidden,
+            | Self::ActorMayNot
+            | Self::DeviceUnproved
+            | Self::RoleDiffers
+            | Self::NoNetwork
+            | Self::NetworkAmbiguous
+            | Self::NetworkNotForRole => RefusalKind::Forbidden,
             Self::MasaRefused
             | Self::AuditLogUnacceptable
             | Self::NoncelessForbidden
@@ -173,11 +206,17 @@ impl Refusal {
             | Self::AlreadySold
             | Self::NotSold
             | Self::StatementOutOfTime
-            | Self::TokenRevoked => RefusalKind::Conflict,
+            | Self::TokenRevoked
+            | Self::BootstrappingKeyConflict
+            | Self::NetworkExists
+            | Self::NetworkInUse
+            | Self::TooManyNetworks => RefusalKind::Conflict,
             Self::JournalBroken
             | Self::JournalIncomplete
             | Self::BadSerial
-            | Self::PolicyUnreadable => RefusalKind::Malformed,
+            | Self::PolicyUnreadable
+            | Self::BadBootstrappingKey
+            | Self::BadNetwork => RefusalKind::Malformed,
         }
     }
 
@@ -353,6 +392,51 @@ impl Refusal {
             ),
             Self::PolicyUnreadable => ("The policy cannot be read.", "owner policy"),
             Self::TokenRevoked => ("The token was revoked already.", "owner policy"),
+            Self::UnknownBootstrappingKey => (
+                "No device with this bootstrapping key is in the inventory.",
+                "Wi-Fi Easy Connect 3.0",
+            ),
+            Self::BootstrappingKeyConflict => (
+                "The bootstrapping key was claimed for two devices; a person must settle whose it \
+                 is.",
+                "unique credential per device",
+            ),
+            Self::BadBootstrappingKey => (
+                "The bootstrapping information cannot be used.",
+                "Wi-Fi Easy Connect 3.0",
+            ),
+            Self::DeviceUnproved => (
+                "The device did not prove the key on its label.",
+                "owner policy",
+            ),
+            Self::RoleDiffers => (
+                "The device asks to be something else than it was claimed as.",
+                "owner policy",
+            ),
+            Self::NoNetwork => ("No network is meant for this device.", "owner policy"),
+            Self::NetworkAmbiguous => (
+                "Several networks fit this device, and nobody has said which.",
+                "owner policy",
+            ),
+            Self::NetworkNotForRole => (
+                "An access point can only be configured for a network with connectors.",
+                "unique credential per device",
+            ),
+            Self::NetworkUnknown => ("There is no network of this name.", "owner policy"),
+            Self::NetworkExists => ("There is a network of this name already.", "owner policy"),
+            Self::NetworkInUse => (
+                "Devices are meant for this network or have a credential of it.",
+                "owner policy",
+            ),
+            Self::BadNetwork => (
+                "A network needs a name of lower-case letters, digits and hyphens, an SSID of 1 to \
+                 32 bytes, and options that fit its kind of credential.",
+                "owner policy",
+            ),
+            Self::TooManyNetworks => (
+                "There are as many networks as there can be.",
+                "owner policy",
+            ),
         }
     }
 }

@@ -25,6 +25,9 @@ text_enum! {
         Accepted = "accepted",
         /// The device reported that it refuses the voucher (RFC 8995 §5.7).
         Rejected = "rejected",
+        /// There never was a voucher: a person's yes let the device be configured by Wi-Fi Easy
+        /// Connect, once.
+        Used = "used",
     }
 }
 

@@ -10,7 +10,8 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
 use vouchsafe_fleet::policy::{
-    Answer, DEFAULT_POLICY, Input, MAX_POLICY, Policy, PolicyError, RequestKind, dry_run,
+    Answer, DEFAULT_POLICY, Input, MAX_POLICY, Onboarding, Policy, PolicyError, RequestKind,
+    dry_run,
 };
 use vouchsafe_fleet::{
     Claim, ClaimSubject, Device, DeviceId, Digest, IdevidRules, KeyOrigin, Manufacturer,
@@ -81,6 +82,7 @@ fn input<'a>(device: &'a Device, manufacturer: &'a Manufacturer, claims: &'a [Cl
         request: RequestKind::Voucher,
         device: Some(device),
         manufacturer: Some(manufacturer),
+        onboarding: Some(Onboarding::BRSKI),
         claims,
     }
 }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Mutex, Semaphore, watch};
 use vouchsafe_brski::Compatibility;
 use vouchsafe_fleet::decide::{MAX_STRANGERS, Outcome, Strangers};
-use vouchsafe_fleet::policy::{Input, Policy, RequestKind, Verdict};
+use vouchsafe_fleet::policy::{Input, Onboarding, Policy, RequestKind, Verdict};
 use vouchsafe_fleet::{Claim, ClaimSubject, Commit, Device, DeviceId, Manufacturer, OwnerId};
 use vouchsafe_net::{Clock, ReloadableIdentity};
 use vouchsafe_store::{CommitError, ReadError, Store};
@@ -215,6 +215,7 @@ impl Controller {
             request,
             device: Some(device),
             manufacturer: Some(manufacturer),
+            onboarding: Some(Onboarding::BRSKI),
             claims: &claims,
         }))
     }

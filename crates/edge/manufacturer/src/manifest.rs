@@ -151,6 +151,7 @@ impl Factory {
                 .unwrap_or(vouchsafe_fleet::Digest::ZERO),
             key_origin: device.key_origin,
             mud_url: device.mud_url,
+            dpp_uri: None,
             journal,
         })
     }

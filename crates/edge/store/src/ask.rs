@@ -21,6 +21,7 @@ const MOST_KEYS: usize = 64;
 impl<'c> Batch<'_, 'c> {
     pub(crate) async fn ask(&mut self, question: &Guard, work: &mut Work<'c>) -> Result<(), Stop> {
         match question {
+            Guard::Wifi(guard) => self.ask_wifi(guard).await?,
             Guard::DeviceAbsent { id } => {
                 if self.head_of(*id, work).await?.is_some() {
                     return Err(Stop::conflict(Conflict::DeviceExists(name(id.as_bytes()))));

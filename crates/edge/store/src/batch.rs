@@ -147,7 +147,8 @@ impl<'t, 'c> Batch<'t, 'c> {
         }
         self.write_credentials(plan, work).await?;
         self.write_manufacturer_side(plan, work).await?;
-        self.write_registers(plan, work).await
+        self.write_registers(plan, work).await?;
+        self.write_wifi(&plan.wifi, work).await
     }
 
     /// Version and head of a device as they stand in this transaction.
@@ -500,7 +501,7 @@ impl<'t, 'c> Batch<'t, 'c> {
         Ok(())
     }
 
-    async fn put(
+    pub(crate) async fn put(
         &mut self,
         sql: &'static str,
         values: Values,
@@ -511,7 +512,7 @@ impl<'t, 'c> Batch<'t, 'c> {
         Ok(())
     }
 
-    async fn change_one(
+    pub(crate) async fn change_one(
         &mut self,
         sql: &'static str,
         values: Values,

@@ -38,7 +38,7 @@ pub use config::{Engine, StoreConfig};
 pub use error::{CommitError, Conflict, OpenError, ReadError};
 pub use journal::{JournalReport, StoredCheckpoint};
 pub use maintenance::BackupError;
-pub use read::{CredentialFilter, DeviceFilter, DeviceKey};
+pub use read::{CredentialFilter, DeviceFilter, DeviceKey, KeyFilter};
 
 use readers::Readers;
 use row::Columns;

@@ -12,7 +12,7 @@ use vouchsafe_fleet::journal::ChainHead;
 use vouchsafe_fleet::{
     AuditEvent, AuditTruncation, Claim, Commit, Credential, CredentialId, Device, DeviceId, Digest,
     Manufacturer, ManufacturerId, Owner, Ownership, Sealed, Subject, Token, VoucherId,
-    VoucherRecord,
+    VoucherRecord, wifi,
 };
 
 use crate::error::CommitError;
@@ -44,6 +44,7 @@ pub(crate) struct Plan<'c> {
     pub(crate) adopted: BTreeMap<Subject, &'c [Sealed]>,
     pub(crate) sightings: Vec<&'c Sighting>,
     pub(crate) policies: Vec<&'c PolicyRecord>,
+    pub(crate) wifi: Vec<&'c wifi::Change>,
     /// For each device: its entries, by their index in the commit.
     pub(crate) entries: HashMap<DeviceId, Vec<usize>>,
 }
@@ -156,6 +157,7 @@ impl<'c> Plan<'c> {
                 }
                 Change::PutSighting(row) => self.sightings.push(row),
                 Change::PutPolicy(row) => self.policies.push(row),
+                Change::Wifi(change) => self.wifi.push(change),
             }
         }
         Ok(())

@@ -249,7 +249,8 @@ fn steps(facts: &EnrolFacts<'_>) -> Result<&'static [Event], Refusal> {
                 | VoucherStatus::Approved
                 | VoucherStatus::AwaitingMasa
                 | VoucherStatus::Denied
-                | VoucherStatus::Refused => Err(Refusal::NoVoucherYet),
+                | VoucherStatus::Refused
+                | VoucherStatus::Used => Err(Refusal::NoVoucherYet),
             },
             None => Err(Refusal::NoVoucherYet),
         },

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{Outcome, advance, device_entry, touched};
+use super::wifi::{ImportKey, import_key};
+use super::{Decision, Outcome, advance, device_entry, put_device, touched};
 use crate::commit::{Change, Commit, Guard};
 use crate::device::{Device, KeyOrigin, MAX_SERIAL};
 use crate::ids::{DeviceId, Digest, ManufacturerId, OwnerId};
@@ -33,6 +34,8 @@ pub struct ImportFacts<'a> {
     pub existing: Option<&'a Device>,
     /// The end of its journal here.
     pub head: ChainHead,
+    /// Its bootstrapping key, where the line has one that can be read.
+    pub key: Option<ImportKey<'a>>,
 }
 
 /// Takes a device into the inventory as its manufacturer's record describes it. Its journal
@@ -50,7 +53,17 @@ pub fn import(facts: &ImportFacts<'_>) -> Outcome<Device> {
     )
     .on(Evidence::new("manifest", facts.manifest_sha256));
     match try_import(facts, id, &entry) {
-        Ok(outcome) => outcome,
+        Ok(mut outcome) => {
+            if let (Decision::Accept(device), Some(key)) = (&outcome.decision, &facts.key) {
+                let unchanged = outcome.commit.is_empty();
+                import_key(&mut outcome.commit, key, device, facts.actor, facts.now);
+                if unchanged && !outcome.commit.is_empty() {
+                    let device = device.clone();
+                    put_device(&mut outcome.commit, &device, touched(&device, facts.now));
+                }
+            }
+            outcome
+        }
         Err(refusal) => {
             // Nothing may be written in front of a factory journal that may still come.
             let site = Entry {
@@ -185,7 +198,12 @@ pub struct ClaimFacts<'a> {
 
 /// Takes a device into the inventory on a person's word.
 pub fn claim(facts: &ClaimFacts<'_>) -> Outcome<Device> {
-    let id = DeviceId::new(facts.manufacturer, facts.serial);
+    claim_as(facts, DeviceId::new(facts.manufacturer, facts.serial))
+}
+
+/// [`claim`] of a device whose name is known: one that is not named after manufacturer and serial
+/// number, but after its bootstrapping key.
+pub(super) fn claim_as(facts: &ClaimFacts<'_>, id: DeviceId) -> Outcome<Device> {
     let entry = Entry::new(
         Subject::Device(id),
         Action::Claimed,

@@ -10,6 +10,7 @@ use crate::journal::{Action, Actor, Evidence, Reason};
 use crate::lifecycle::Event;
 use crate::owner::Ownership;
 use crate::refusal::Refusal;
+use crate::wifi::{self, AccessCredential, Holdings, Standing};
 
 /// A device, and what somebody wants done to it.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +23,8 @@ pub struct OperateFacts<'a> {
     pub device: &'a Device,
     /// Its credentials that are not revoked.
     pub credentials: &'a [Credential],
+    /// What it holds by Wi-Fi Easy Connect.
+    pub wifi: &'a Holdings,
     /// Its ownership that has not ended, if there is one.
     pub ownership: Option<&'a Ownership>,
     /// Why.
@@ -30,7 +33,8 @@ pub struct OperateFacts<'a> {
     pub evidence: &'a [Evidence],
 }
 
-/// Cuts the device off; its credentials stay, so that it can be restored.
+/// Cuts the device off; its credentials stay, so that it can be restored. While it is in quarantine
+/// they open nothing: access points hear of those alone whose device is onboarded.
 pub fn quarantine(facts: &OperateFacts<'_>) -> Outcome<Device> {
     operate(facts, Event::Quarantine, None)
 }
@@ -40,7 +44,9 @@ pub fn restore(facts: &OperateFacts<'_>) -> Outcome<Device> {
     let has_credential = facts
         .credentials
         .iter()
-        .any(|credential| credential.status == CredentialStatus::Active);
+        .map(|credential| credential.status)
+        .chain(facts.wifi.access.iter().map(|access| access.status))
+        .any(|status| status == CredentialStatus::Active);
     let event = if has_credential {
         Event::Restore
     } else {
@@ -100,6 +106,38 @@ pub fn revoke(
     Outcome::accept(revoked, commit)
 }
 
+/// Revokes one access credential, without a word about the device.
+pub fn revoke_access(
+    facts: &OperateFacts<'_>,
+    access: &AccessCredential,
+    reason: RevocationReason,
+) -> Outcome<AccessCredential> {
+    let refusal = if access.device != facts.device.id {
+        Some(Refusal::CredentialOfAnother)
+    } else if matches!(access.status, CredentialStatus::Revoked { .. }) {
+        Some(Refusal::CredentialNotActive)
+    } else {
+        None
+    };
+    if let Some(refusal) = refusal {
+        let entry = device_entry(facts.device, Action::RequestRefused, facts.actor, facts.now)
+            .with("credential", &access.id);
+        return Outcome::refuse(refusal, &[], entry);
+    }
+    let mut commit = Commit::default();
+    commit.guards.push(Guard::DeviceVersion {
+        id: facts.device.id,
+        expected: facts.device.version,
+    });
+    if access.status == CredentialStatus::Active {
+        commit.guards.push(Guard::Wifi(wifi::Guard::AccessActive {
+            id: access.id.clone(),
+        }));
+    }
+    let revoked = revoke_access_into(&mut commit, facts, access, reason);
+    Outcome::accept(revoked, commit)
+}
+
 fn operate(
     facts: &OperateFacts<'_>,
     event: Event,
@@ -130,6 +168,14 @@ fn operate(
     if let Some(reason) = revocation {
         for credential in facts.credentials {
             revoke_into(&mut commit, facts, credential, reason);
+        }
+        for access in &facts.wifi.access {
+            revoke_access_into(&mut commit, facts, access, reason);
+        }
+        if facts.wifi.standing.is_some() {
+            let standing = Standing::nothing(facts.device.id, facts.now);
+            let change = wifi::Change::PutStanding(Box::new(standing));
+            commit.changes.push(Change::Wifi(change));
         }
         if let Some(ownership) = facts.ownership {
             commit.changes.push(Change::PutOwnership(Ownership {
@@ -169,5 +215,40 @@ fn revoke_into(
     Credential {
         status,
         ..credential.clone()
+    }
+}
+
+fn revoke_access_into(
+    commit: &mut Commit,
+    facts: &OperateFacts<'_>,
+    access: &AccessCredential,
+    reason: RevocationReason,
+) -> AccessCredential {
+    let status = CredentialStatus::Revoked {
+        reason,
+        at: facts.now,
+    };
+    commit
+        .changes
+        .push(Change::Wifi(wifi::Change::SetAccessStatus {
+            id: access.id.clone(),
+            status,
+        }));
+    let mut entry = device_entry(
+        facts.device,
+        Action::CredentialRevoked,
+        facts.actor,
+        facts.now,
+    )
+    .with("credential", &access.id)
+    .with("kind", access.kind.as_str())
+    .with("network", &access.network)
+    .with("revocation-reason", reason);
+    entry.reasons = facts.reasons.to_vec();
+    entry.evidence = facts.evidence.to_vec();
+    commit.entries.push(entry);
+    AccessCredential {
+        status,
+        ..access.clone()
     }
 }

@@ -190,6 +190,7 @@ fn check_repeat(facts: &VoucherRequestFacts<'_>) -> Result<Option<StoredAnswer>,
         VoucherStatus::Denied => Err(Refusal::ApprovalDenied),
         VoucherStatus::Refused => Err(Refusal::MasaRefused),
         VoucherStatus::Rejected => Err(Refusal::VoucherRejected),
+        VoucherStatus::Used => Err(Refusal::Replayed),
     }
 }
 

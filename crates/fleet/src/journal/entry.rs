@@ -124,6 +124,20 @@ text_enum! {
         OwnerChanged = "owner-changed",
         /// Another policy came into force.
         PolicyChanged = "policy-changed",
+        /// A Wi-Fi network was described or changed.
+        NetworkChanged = "network-changed",
+        /// A Wi-Fi network was removed.
+        NetworkRemoved = "network-removed",
+        /// A device's bootstrapping key became known, or as what it may be configured changed.
+        BootstrappingKeyAdded = "bootstrapping-key-added",
+        /// A device's bootstrapping key was removed.
+        BootstrappingKeyRemoved = "bootstrapping-key-removed",
+        /// A bootstrapping key was claimed for a second device.
+        BootstrappingKeyConflict = "bootstrapping-key-conflict",
+        /// A person settled whose a bootstrapping key is.
+        BootstrappingKeySettled = "bootstrapping-key-settled",
+        /// A person meant a device for a network.
+        NetworkAssigned = "network-assigned",
         /// An API token was made.
         TokenCreated = "token-created",
         /// An API token was revoked.

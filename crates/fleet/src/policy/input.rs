@@ -7,6 +7,7 @@ use crate::claim::Claim;
 use crate::device::Device;
 use crate::manufacturer::Manufacturer;
 use crate::text::text_enum;
+use crate::wifi::DeviceRole;
 
 text_enum! {
     /// What the device wants.
@@ -15,11 +16,46 @@ text_enum! {
         Voucher = "voucher",
         /// A first credential.
         Enrol = "enrol",
+        /// To join, by Wi-Fi Easy Connect.
+        Configure = "configure",
         /// A newer credential.
         Renew = "renew",
         /// Nothing: its standing is looked at again.
         Review = "review",
     }
+}
+
+text_enum! {
+    /// By which protocol a device comes in.
+    pub enum Method {
+        /// BRSKI and EST.
+        Brski = "brski",
+        /// Wi-Fi Easy Connect.
+        Dpp = "dpp",
+    }
+}
+
+/// How a device comes in, and what it says of itself while it does.
+#[derive(Debug, Clone, Copy)]
+pub struct Onboarding<'a> {
+    /// By which protocol.
+    pub method: Method,
+    /// Whether the network proved itself to the device as well before anything moved.
+    pub mutual: bool,
+    /// What it is going to be, where the protocol knows that.
+    pub role: Option<DeviceRole>,
+    /// What it says of itself, by name. Nothing of it is proved.
+    pub said: &'a [(&'a str, &'a str)],
+}
+
+impl Onboarding<'_> {
+    /// By BRSKI: device and registrar prove themselves to each other.
+    pub const BRSKI: Self = Self {
+        method: Method::Brski,
+        mutual: true,
+        role: None,
+        said: &[],
+    };
 }
 
 /// The facts a policy judges. In Rego, times are whole seconds since 1970:
@@ -29,11 +65,14 @@ text_enum! {
 ///  "device": {"id": "…", "serial": "…", "model": "…", "state": "claimed", "segment": null,
 ///             "key_origin": "device", "mud_url": null, "birth_key_known": true},
 ///  "manufacturer": {"id": "…", "name": "…", "trust": "voucher-required"},
+///  "onboarding": {"method": "dpp", "mutual": false, "role": "station",
+///                 "said": {"name": "lamp 3", "mudurl": "https://…"}},
 ///  "claims": [{"issuer": "…", "subject": "device", "kind": "…", "value": true,
 ///              "issued_at": 1767225600, "expires_at": null}]}
 /// ```
 ///
-/// `device` and `manufacturer` are null when unknown. Claims that have run out are not shown.
+/// `device` and `manufacturer` are null when unknown, `onboarding` when the device does not come in
+/// but is looked at again. Claims that have run out are not shown.
 #[derive(Debug, Clone, Copy)]
 pub struct Input<'a> {
     /// The time.
@@ -44,6 +83,8 @@ pub struct Input<'a> {
     pub device: Option<&'a Device>,
     /// Its manufacturer.
     pub manufacturer: Option<&'a Manufacturer>,
+    /// How it comes in; none when it does not.
+    pub onboarding: Option<Onboarding<'a>>,
     /// What is claimed about it, its model, its manufacturer and its owner.
     pub claims: &'a [Claim],
 }
@@ -55,6 +96,7 @@ impl Input<'_> {
         request: RequestKind::Review,
         device: None,
         manufacturer: None,
+        onboarding: None,
         claims: &[],
     };
 
@@ -75,6 +117,10 @@ impl Input<'_> {
             (
                 "manufacturer",
                 self.manufacturer.map_or(Value::Null, manufacturer_value),
+            ),
+            (
+                "onboarding",
+                self.onboarding.map_or(Value::Null, onboarding_value),
             ),
             ("claims", Value::from(claims)),
         ])
@@ -102,6 +148,25 @@ fn manufacturer_value(manufacturer: &Manufacturer) -> Value {
         ("id", Value::from(manufacturer.id.to_string())),
         ("name", Value::from(manufacturer.name.as_str())),
         ("trust", Value::from(manufacturer.trust.as_str())),
+    ])
+}
+
+fn onboarding_value(onboarding: Onboarding<'_>) -> Value {
+    let said: std::collections::BTreeMap<Value, Value> = onboarding
+        .said
+        .iter()
+        .map(|(name, text)| (Value::from(*name), Value::from(*text)))
+        .collect();
+    object([
+        ("method", Value::from(onboarding.method.as_str())),
+        ("mutual", Value::from(onboarding.mutual)),
+        (
+            "role",
+            onboarding
+                .role
+                .map_or(Value::Null, |role| Value::from(role.as_str())),
+        ),
+        ("said", said.into()),
     ])
 }
 

@@ -35,6 +35,7 @@ pub(crate) fn manifest_line(world: &World, id: DeviceId) -> ManifestDevice {
         idevid_spki_sha256: device.idevid_spki_sha256.unwrap(),
         key_origin: device.key_origin,
         mud_url: device.mud_url.clone(),
+        dpp_uri: None,
         journal: world.journal[&Subject::Device(id)].clone(),
     }
 }
@@ -50,6 +51,7 @@ pub(crate) fn import_facts<'a>(actor: &'a Actor, line: &'a ManifestDevice) -> Im
         line,
         existing: None,
         head: ChainHead::EMPTY,
+        key: None,
     }
 }
 

@@ -14,4 +14,5 @@ mod life;
 mod masa;
 mod operate;
 mod registrar;
+mod wifi_world;
 mod world;

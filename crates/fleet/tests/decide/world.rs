@@ -220,6 +220,7 @@ pub(crate) fn operate<'a>(
         actor,
         device,
         credentials,
+        wifi: wifi::Holdings::NONE,
         ownership: None,
         reasons: &[],
         evidence: &[],
@@ -325,6 +326,7 @@ pub(crate) struct World {
     pub(crate) ownerships: Vec<Ownership>,
     pub(crate) audit: Vec<AuditEvent>,
     pub(crate) sightings: Vec<DeviceId>,
+    pub(crate) wifi: crate::wifi_world::Wifi,
     pub(crate) journal: BTreeMap<Subject, Vec<Sealed>>,
 }
 
@@ -421,6 +423,7 @@ impl World {
                 self.manufacturers.get(id).map_or(0, |it| it.version) == *expected
             }
             Guard::JournalHead { subject, expected } => self.head(*subject) == *expected,
+            Guard::Wifi(guard) => self.wifi.holds(guard),
         }
     }
 
@@ -456,6 +459,7 @@ impl World {
             Change::AdoptJournal { subject, chain } => {
                 self.journal.insert(subject, chain);
             }
+            Change::Wifi(change) => self.wifi.apply(change),
             Change::PutSighting(sighting) => self.sightings.push(sighting.device),
             Change::PutOwner(_)
             | Change::PutToken(_)

@@ -7,6 +7,7 @@ use vouchsafe_api::{
     Revoke,
 };
 use vouchsafe_fleet::decide::{self, OperateFacts};
+use vouchsafe_fleet::wifi::Holdings;
 use vouchsafe_fleet::{CredentialId, CredentialStatus, DeviceId};
 
 use super::device::find as find_device;
@@ -73,6 +74,7 @@ pub(super) async fn revoke_credential(
                 actor: &actor,
                 device: &device,
                 credentials: &[],
+                wifi: Holdings::NONE,
                 ownership: None,
                 reasons: &said,
                 evidence: &[],

@@ -13,6 +13,7 @@ use vouchsafe_api::{
     Problem, Reasoned, Revoke, Version,
 };
 use vouchsafe_fleet::decide::{self, ApprovalFacts, ClaimFacts, OperateFacts, Outcome};
+use vouchsafe_fleet::wifi::Holdings;
 use vouchsafe_fleet::{
     CredentialStatus, DeviceId, ManufacturerId, Reason, State as Life, Subject, VoucherRecord,
     VoucherStatus,
@@ -241,6 +242,7 @@ async fn operate(
                 actor: &actor,
                 device: &device,
                 credentials: &standing.credentials,
+                wifi: &standing.wifi,
                 ownership: standing.ownership.as_ref(),
                 reasons: &said,
                 evidence: &[],
@@ -272,6 +274,7 @@ pub(super) async fn revoke_device(
                 actor: &actor,
                 device: &device,
                 credentials: &standing.credentials,
+                wifi: &standing.wifi,
                 ownership: None,
                 reasons: &said,
                 evidence: &[],
@@ -283,6 +286,11 @@ pub(super) async fn revoke_device(
             };
             for credential in &standing.credentials {
                 let one = decide::revoke(&facts, credential, why);
+                super::append(&mut all.commit, one.commit);
+                accepted(one.decision)?;
+            }
+            for access in &standing.wifi.access {
+                let one = decide::revoke_access(&facts, access, why);
                 super::append(&mut all.commit, one.commit);
                 accepted(one.decision)?;
             }
@@ -319,6 +327,8 @@ pub(super) async fn device_journal(
 pub(super) struct Standing {
     /// Its credentials that are not revoked.
     pub(super) credentials: Vec<vouchsafe_fleet::Credential>,
+    /// What it holds by Wi-Fi Easy Connect.
+    pub(super) wifi: Holdings,
     /// Its ownership that has not ended.
     pub(super) ownership: Option<vouchsafe_fleet::Ownership>,
 }
@@ -334,6 +344,7 @@ impl Standing {
         let ownership = controller.store.current_ownership(device.id).await?;
         Ok(Self {
             credentials,
+            wifi: controller.store.holdings(device.id).await?,
             ownership,
         })
     }

@@ -109,6 +109,7 @@ pub(super) async fn import_manifest(
                         line,
                         existing,
                         head,
+                        key: None,
                     };
                     Step::Decided(Box::new(decide::import(&facts)))
                 },

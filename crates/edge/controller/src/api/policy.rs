@@ -12,8 +12,10 @@ use vouchsafe_api::{
     CheckPolicy, Code, Decision, DryRun, DryRunChange, DryRunPolicy, IfMatch, PolicyCheck,
     PolicyFault, Problem, PutPolicy, Version,
 };
-use vouchsafe_fleet::policy::{Answer, Input, Policy, PolicyError, RequestKind, Verdict};
-use vouchsafe_fleet::{Claim, Device, Manufacturer, decide};
+use vouchsafe_fleet::policy::{
+    Answer, Input, Method, Onboarding, Policy, PolicyError, RequestKind, Verdict,
+};
+use vouchsafe_fleet::{Claim, Device, Manufacturer, ManufacturerId, decide};
 use vouchsafe_store::{DeviceFilter, DeviceKey};
 
 use super::Caller;
@@ -132,6 +134,14 @@ pub(super) async fn dry_run_policy(
     Ok(Json(result))
 }
 
+/// How a device came in that has no manufacturer: by its bootstrapping key alone.
+const BY_KEY: Onboarding<'static> = Onboarding {
+    method: Method::Dpp,
+    mutual: false,
+    role: None,
+    said: &[],
+};
+
 /// One device as both policies see it.
 struct Case {
     device: Device,
@@ -146,6 +156,7 @@ impl Case {
             request: RequestKind::Review,
             device: Some(&self.device),
             manufacturer: self.manufacturer.as_ref(),
+            onboarding: (self.device.manufacturer == ManufacturerId::NONE).then_some(BY_KEY),
             claims: &self.claims,
         }
     }

@@ -59,6 +59,7 @@ pub(super) async fn release_device(
                 actor: &actor,
                 device: &device,
                 credentials: &standing.credentials,
+                wifi: &standing.wifi,
                 ownership: standing.ownership.as_ref(),
                 reasons: &said,
                 evidence: &[Evidence::new("release-statement", Digest::of(&statement))],

@@ -267,6 +267,7 @@ impl Maker {
             idevid_spki_sha256: Digest::of(format!("key of {serial}").as_bytes()),
             key_origin: KeyOrigin::Factory,
             mud_url: None,
+            dpp_uri: None,
             journal: vec![made, Sealed::seal(&head, &sold)],
         }
     }

@@ -288,6 +288,7 @@ impl World {
             actor: &admin(),
             device: &device.unwrap(),
             credentials: &state.credentials,
+            wifi: vouchsafe_fleet::wifi::Holdings::NONE,
             ownership: None,
             reasons: &[],
             evidence: &[],

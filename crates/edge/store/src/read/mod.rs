@@ -9,9 +9,11 @@ mod device;
 mod manufacturer_side;
 mod register;
 mod voucher;
+mod wifi;
 
 pub use credential::CredentialFilter;
 pub use device::{DeviceFilter, DeviceKey};
+pub use wifi::KeyFilter;
 
 /// Most rows of a list that is read whole: a device's credentials, its ownerships and the like.
 const MOST_OF_A_DEVICE: i64 = 1024;

@@ -6,17 +6,19 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use super::{DeviceFilter, DeviceKey};
 use crate::{Store, StoreConfig};
 
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 12] = [
     include_str!("credential.rs"),
     include_str!("device.rs"),
     include_str!("manufacturer_side.rs"),
     include_str!("register.rs"),
     include_str!("voucher.rs"),
+    include_str!("wifi.rs"),
     include_str!("../ask.rs"),
     include_str!("../batch.rs"),
     include_str!("../journal.rs"),
     include_str!("../table/device.rs"),
     include_str!("../table/ownership.rs"),
+    include_str!("../table/wifi.rs"),
 ];
 
 /// Walked on purpose: the check of the whole journal, and a count that stops at its limit.

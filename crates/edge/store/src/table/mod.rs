@@ -6,3 +6,4 @@ pub(crate) mod device;
 pub(crate) mod ownership;
 pub(crate) mod register;
 pub(crate) mod voucher;
+pub(crate) mod wifi;

@@ -1,0 +1,458 @@
+//! Whose a bootstrapping key is.
+//!
+//! A key belongs to one device. Who claims it for a second one is refused, and the contradiction
+//! is kept with the key: until a person settles it, the device does not come in.
+
+use jiff::Timestamp;
+
+use super::evidence_of;
+use super::network::{in_service, meant_for};
+use crate::commit::{Change, Commit, Guard};
+use crate::decide::intake::claim_as;
+use crate::decide::{ClaimFacts, Decision, Outcome, device_entry, put_device, touched};
+use crate::device::Device;
+use crate::ids::{DeviceId, Digest, ManufacturerId, OwnerId};
+use crate::journal::{Action, Actor, Entry, Evidence, Reason, Subject};
+use crate::refusal::Refusal;
+use crate::wifi::{
+    self, BootstrappingKey, DeviceRole, KeyConflict, KeyFacts, KeySource, MAX_URI, Network,
+    Standing,
+};
+
+/// A bootstrapping URI that somebody hands in, and what is known about it.
+#[derive(Debug, Clone, Copy)]
+pub struct ClaimUriFacts<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// Who hands it in.
+    pub actor: &'a Actor,
+    /// This owner.
+    pub owner: OwnerId,
+    /// What the URI says.
+    pub key: KeyFacts<'a>,
+    /// As what the device may be configured.
+    pub role: DeviceRole,
+    /// How it came.
+    pub source: KeySource,
+    /// Whose device it is and its serial number, when they are known.
+    pub identity: Option<(ManufacturerId, &'a str)>,
+    /// Its model, when known.
+    pub model: Option<&'a str>,
+    /// The segment it shall go to, if policy leaves that open.
+    pub segment: Option<&'a str>,
+    /// The network it is meant for, if one was named.
+    pub network: Option<&'a Network>,
+    /// The row of the device that [`device_of`] names, if it has one.
+    pub existing: Option<&'a Device>,
+    /// That device's standing, if it has one.
+    pub standing: Option<&'a Standing>,
+    /// The row of this key, if it has one.
+    pub known: Option<&'a BootstrappingKey>,
+    /// Why, or on which paper.
+    pub reasons: &'a [Reason],
+}
+
+/// A key that is known now, and its device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedKey {
+    /// The device.
+    pub device: Device,
+    /// Its key.
+    pub key: BootstrappingKey,
+    /// Whether anything is new.
+    pub changed: bool,
+}
+
+/// Which device a URI is about: the one with this manufacturer and serial number; else the one
+/// that has the key already; else one that is named after the key.
+#[must_use]
+pub fn device_of(
+    identity: Option<(ManufacturerId, &str)>,
+    key: Digest,
+    known: Option<&BootstrappingKey>,
+) -> DeviceId {
+    match (identity, known) {
+        (Some((manufacturer, serial)), _) => DeviceId::new(manufacturer, serial),
+        (None, Some(known)) => known.device,
+        (None, None) => DeviceId::of_bootstrapping_key(key),
+    }
+}
+
+/// Takes a device into the inventory by its bootstrapping URI, or adds the key to one that is
+/// there.
+pub fn claim_uri(facts: &ClaimUriFacts<'_>) -> Outcome<ClaimedKey> {
+    let id = device_of(facts.identity, facts.key.id, facts.known);
+    match try_claim(facts, id) {
+        Ok(outcome) => outcome,
+        Err(refusal) => {
+            let entry = Entry::new(
+                Subject::Site,
+                Action::RequestRefused,
+                facts.actor.clone(),
+                facts.now,
+            )
+            .with("device", id)
+            .on(Evidence::new("bootstrapping-key", facts.key.id));
+            let mut outcome = Outcome::refuse(refusal, facts.reasons, entry);
+            if refusal == Refusal::BootstrappingKeyConflict
+                && let Some(known) = facts.known
+            {
+                let claim = conflict(facts, id);
+                mark(&mut outcome.commit, known, claim, facts.actor, facts.now);
+            }
+            outcome
+        }
+    }
+}
+
+fn try_claim(facts: &ClaimUriFacts<'_>, id: DeviceId) -> Result<Outcome<ClaimedKey>, Refusal> {
+    if facts.key.uri.is_empty() || facts.key.uri.len() > MAX_URI {
+        return Err(Refusal::BadBootstrappingKey);
+    }
+    if facts.known.is_some_and(|known| known.device != id) {
+        return Err(Refusal::BootstrappingKeyConflict);
+    }
+    let (device, mut commit) = match facts.existing {
+        Some(device) if in_service(device.state) => {
+            if device.owner != Some(facts.owner) {
+                return Err(Refusal::OtherOwner);
+            }
+            (device.clone(), Commit::default())
+        }
+        existing => {
+            let placeholder = serial_of(facts.key.id);
+            let (manufacturer, serial) = match (facts.identity, existing) {
+                (Some(identity), _) => identity,
+                (None, Some(device)) => (device.manufacturer, device.serial.as_str()),
+                (None, None) => (ManufacturerId::NONE, placeholder.as_str()),
+            };
+            let claim = ClaimFacts {
+                now: facts.now,
+                actor: facts.actor,
+                owner: facts.owner,
+                manufacturer,
+                serial,
+                model: facts.model,
+                segment: facts.segment,
+                idevid_sha256: None,
+                existing,
+            };
+            let outcome = claim_as(&claim, id);
+            match outcome.decision {
+                Decision::Accept(device) => (device, outcome.commit),
+                Decision::Refuse { refusal, .. } => return Err(refusal),
+                Decision::Wait { .. } | Decision::Replay(_) => return Err(Refusal::WrongState),
+            }
+        }
+    };
+    if let Some(entry) = commit.entries.first_mut() {
+        entry.reasons.extend_from_slice(facts.reasons);
+    }
+    let key = put_key(&mut commit, facts, &device);
+    let meant = facts.network.filter(|network| {
+        facts.standing.and_then(|standing| standing.wanted.as_ref()) != Some(&network.name)
+    });
+    if let Some(network) = meant {
+        let standing = meant_for(&device, facts.standing, &network.name, facts.now);
+        commit
+            .changes
+            .push(Change::Wifi(wifi::Change::PutStanding(Box::new(standing))));
+        commit.guards.push(Guard::Wifi(wifi::Guard::NetworkVersion {
+            name: network.name.clone(),
+            expected: network.version,
+        }));
+        commit.entries.push(
+            device_entry(&device, Action::NetworkAssigned, facts.actor, facts.now)
+                .with("network", &network.name),
+        );
+    }
+    let changed = !commit.is_empty();
+    Ok(Outcome::accept(
+        ClaimedKey {
+            device,
+            key,
+            changed,
+        },
+        commit,
+    ))
+}
+
+/// What stands for the serial number of a device that has none.
+fn serial_of(key: Digest) -> String {
+    let text = key.to_string();
+    format!("dpp-{}", text.get(..16).unwrap_or_default())
+}
+
+/// The key as it is now; written when anything about it is new.
+fn put_key(commit: &mut Commit, facts: &ClaimUriFacts<'_>, device: &Device) -> BootstrappingKey {
+    let key = match facts.known {
+        Some(known) if known.role == facts.role => return known.clone(),
+        Some(known) => BootstrappingKey {
+            role: facts.role,
+            updated_at: facts.now,
+            version: known.version.saturating_add(1),
+            ..known.clone()
+        },
+        None => new_key(&facts.key, facts.role, facts.source, device.id, facts.now),
+    };
+    write_key(commit, facts.known, &key, device, facts.actor, facts.now);
+    key
+}
+
+fn new_key(
+    key: &KeyFacts<'_>,
+    role: DeviceRole,
+    source: KeySource,
+    device: DeviceId,
+    now: Timestamp,
+) -> BootstrappingKey {
+    BootstrappingKey {
+        id: key.id,
+        chirp_hash: key.chirp_hash,
+        curve: key.curve.to_owned(),
+        uri: key.uri.to_owned(),
+        device,
+        role,
+        source,
+        conflict: None,
+        added_at: now,
+        updated_at: now,
+        version: 1,
+    }
+}
+
+fn write_key(
+    commit: &mut Commit,
+    known: Option<&BootstrappingKey>,
+    key: &BootstrappingKey,
+    device: &Device,
+    actor: &Actor,
+    now: Timestamp,
+) {
+    guard_key(commit, key.id, known);
+    commit
+        .changes
+        .push(Change::Wifi(wifi::Change::PutKey(Box::new(key.clone()))));
+    // What was announced before is no riddle any more.
+    for hash in [key.id, key.chirp_hash] {
+        commit
+            .changes
+            .push(Change::Wifi(wifi::Change::ForgetAnnouncement { hash }));
+    }
+    commit.entries.push(
+        device_entry(device, Action::BootstrappingKeyAdded, actor, now)
+            .on(evidence_of(key))
+            .with("role", key.role)
+            .with("source", key.source)
+            .with("curve", &key.curve),
+    );
+}
+
+fn guard_key(commit: &mut Commit, id: Digest, known: Option<&BootstrappingKey>) {
+    commit.guards.push(Guard::Wifi(wifi::Guard::KeyVersion {
+        id,
+        expected: known.map_or(0, |known| known.version),
+    }));
+}
+
+fn conflict(facts: &ClaimUriFacts<'_>, device: DeviceId) -> KeyConflict {
+    KeyConflict {
+        device,
+        serial: facts.identity.map_or_else(
+            || serial_of(facts.key.id),
+            |(_, serial)| serial.chars().take(64).collect(),
+        ),
+        source: facts.source,
+        by: facts.actor.name.clone(),
+        at: facts.now,
+    }
+}
+
+/// Keeps a contradiction with the key, once for each device that is named.
+fn mark(
+    commit: &mut Commit,
+    known: &BootstrappingKey,
+    claim: KeyConflict,
+    actor: &Actor,
+    now: Timestamp,
+) {
+    if known
+        .conflict
+        .as_ref()
+        .is_some_and(|before| before.device == claim.device)
+    {
+        return;
+    }
+    guard_key(commit, known.id, Some(known));
+    commit.entries.push(
+        Entry::new(
+            Subject::Device(known.device),
+            Action::BootstrappingKeyConflict,
+            actor.clone(),
+            now,
+        )
+        .on(evidence_of(known))
+        .because(Refusal::BootstrappingKeyConflict.reason())
+        .with("claimed-for", claim.device)
+        .with("serial", &claim.serial)
+        .with("source", claim.source),
+    );
+    let marked = BootstrappingKey {
+        conflict: Some(claim),
+        updated_at: now,
+        version: known.version.saturating_add(1),
+        ..known.clone()
+    };
+    commit
+        .changes
+        .push(Change::Wifi(wifi::Change::PutKey(Box::new(marked))));
+}
+
+/// The bootstrapping key that a manifest gives one of its devices.
+#[derive(Debug, Clone, Copy)]
+pub struct ImportKey<'a> {
+    /// What the URI says.
+    pub key: KeyFacts<'a>,
+    /// The row of this key, if it has one.
+    pub known: Option<&'a BootstrappingKey>,
+}
+
+/// Adds to the import of a device that its key is known now, or that it is claimed for another
+/// device as well.
+pub(in crate::decide) fn import_key(
+    commit: &mut Commit,
+    given: &ImportKey<'_>,
+    device: &Device,
+    actor: &Actor,
+    now: Timestamp,
+) {
+    match given.known {
+        Some(known) if known.device == device.id => {}
+        Some(known) => {
+            let claim = KeyConflict {
+                device: device.id,
+                serial: device.serial.clone(),
+                source: KeySource::Manifest,
+                by: actor.name.clone(),
+                at: now,
+            };
+            mark(commit, known, claim, actor, now);
+        }
+        None if given.key.uri.len() > MAX_URI => {}
+        None => {
+            let key = new_key(
+                &given.key,
+                DeviceRole::Station,
+                KeySource::Manifest,
+                device.id,
+                now,
+            );
+            write_key(commit, None, &key, device, actor, now);
+        }
+    }
+}
+
+/// A bootstrapping key that a person takes away.
+#[derive(Debug, Clone, Copy)]
+pub struct RemoveKeyFacts<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// Who takes it away.
+    pub actor: &'a Actor,
+    /// The key.
+    pub key: &'a BootstrappingKey,
+    /// Its device.
+    pub device: &'a Device,
+    /// Why.
+    pub reasons: &'a [Reason],
+}
+
+/// Removes a bootstrapping key. What its device was given by it stays.
+pub fn remove_key(facts: &RemoveKeyFacts<'_>) -> Outcome<()> {
+    let mut entry = device_entry(
+        facts.device,
+        Action::BootstrappingKeyRemoved,
+        facts.actor,
+        facts.now,
+    )
+    .on(evidence_of(facts.key));
+    entry.reasons = facts.reasons.to_vec();
+    let commit = Commit {
+        guards: Vec::new(),
+        changes: vec![Change::Wifi(wifi::Change::RemoveKey {
+            id: facts.key.id,
+            expected: facts.key.version,
+        })],
+        entries: vec![entry],
+    };
+    Outcome::accept((), commit)
+}
+
+/// A contradiction that a person settles.
+#[derive(Debug, Clone, Copy)]
+pub struct SettleKeyFacts<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// Who settles it.
+    pub actor: &'a Actor,
+    /// The key.
+    pub key: &'a BootstrappingKey,
+    /// Whose it is said to be: its present device, or the one of the contradiction.
+    pub device: &'a Device,
+    /// Why.
+    pub reasons: &'a [Reason],
+}
+
+/// Settles whose a bootstrapping key is.
+pub fn settle_key(facts: &SettleKeyFacts<'_>) -> Outcome<BootstrappingKey> {
+    let key = facts.key;
+    let other = key.conflict.as_ref().map(|conflict| conflict.device);
+    let entry = device_entry(
+        facts.device,
+        Action::BootstrappingKeySettled,
+        facts.actor,
+        facts.now,
+    )
+    .on(evidence_of(key));
+    if other.is_none() || (facts.device.id != key.device && other != Some(facts.device.id)) {
+        let entry = Entry {
+            action: Action::RequestRefused,
+            ..entry
+        };
+        return Outcome::refuse(Refusal::NothingPending, facts.reasons, entry);
+    }
+    let settled = BootstrappingKey {
+        device: facts.device.id,
+        conflict: None,
+        updated_at: facts.now,
+        version: key.version.saturating_add(1),
+        ..key.clone()
+    };
+    let mut commit = Commit::default();
+    guard_key(&mut commit, key.id, Some(key));
+    put_device(&mut commit, facts.device, touched(facts.device, facts.now));
+    commit
+        .changes
+        .push(Change::Wifi(wifi::Change::PutKey(Box::new(
+            settled.clone(),
+        ))));
+    let mut entries = vec![entry];
+    if facts.device.id != key.device {
+        // The device that loses the key hears of it in its own journal.
+        entries.push(
+            Entry::new(
+                Subject::Device(key.device),
+                Action::BootstrappingKeyRemoved,
+                facts.actor.clone(),
+                facts.now,
+            )
+            .on(evidence_of(key))
+            .with("belongs-to", facts.device.id),
+        );
+    }
+    for mut entry in entries {
+        entry.reasons = facts.reasons.to_vec();
+        commit.entries.push(entry);
+    }
+    Outcome::accept(settled, commit)
+}
