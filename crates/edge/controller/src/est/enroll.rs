@@ -25,7 +25,8 @@ use vouchsafe_fleet::decide::{
 };
 use vouchsafe_fleet::policy::RequestKind;
 use vouchsafe_fleet::{
-    Actor, ActorKind, Credential, CredentialId, Device, Digest, Evidence, Manufacturer, Refusal,
+    Actor, ActorKind, Credential, CredentialId, Device, DeviceId, Digest, Evidence, Manufacturer,
+    Refusal,
 };
 use vouchsafe_keystore::{Algorithm, generate_pkcs8};
 use vouchsafe_net::Peer;
@@ -37,7 +38,7 @@ use vouchsafe_trust::{
 use crate::controller::{Controller, Fault};
 use crate::home::validity;
 use crate::random;
-use crate::registrar::{Answer, Proved, prove, reason};
+use crate::registrar::{Answer, Proved, note, prove, reason};
 
 /// Which operation was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,17 +123,25 @@ async fn enroll(
 ) -> Result<Issued, Answer> {
     let now = controller.clock.now();
     // 1
-    let unknown = || {
-        Answer::refused(
-            Refusal::UnknownDevice,
-            vec![Refusal::UnknownDevice.reason()],
-        )
+    let evidence = Evidence::new("csr", Digest::of(body));
+    let proved = match prove(controller, peer, now).await {
+        Ok(Some(proved)) => proved,
+        Ok(None) => {
+            let why = Refusal::UnknownDevice.reason();
+            note(controller, peer, None, evidence, why.clone(), now).await?;
+            return Err(Answer::refused(Refusal::UnknownDevice, vec![why]));
+        }
+        Err(Answer::Protocol(error)) => {
+            note(controller, peer, None, evidence, reason(&error), now).await?;
+            return Err(error.into());
+        }
+        Err(other) => return Err(other),
     };
-    let proved = prove(controller, peer, now).await?.ok_or_else(unknown)?;
     let request = match request(controller, peer, headers, body, operation) {
         Ok(request) => request,
         Err(error) => {
-            note(controller, &proved, body, &error).await?;
+            let device = Some(proved.device());
+            note(controller, peer, device, evidence, reason(&error), now).await?;
             return Err(Answer::Refused {
                 status: StatusCode::from_u16(status::of_est(&error))
                     .unwrap_or(StatusCode::BAD_REQUEST),
@@ -265,7 +274,7 @@ impl Question<'_> {
         let store = &self.controller.store;
         let id = self.proved.device();
         let Some(device) = store.device(id).await? else {
-            return Ok(Outcome::nobody(Refusal::UnknownDevice));
+            return self.stranger(id).await;
         };
         let catalogue = self.controller.manufacturers.current();
         let known = match self.proved {
@@ -273,7 +282,7 @@ impl Question<'_> {
             Proved::Domain { .. } => catalogue.manufacturer(device.manufacturer).cloned(),
         };
         let Some(manufacturer) = known else {
-            return Ok(Outcome::nobody(Refusal::UnknownManufacturer));
+            return Ok(self.refused(&device, Refusal::UnknownManufacturer));
         };
         let identity = match self.proved {
             Proved::Birth(birth) => EnrolIdentity::Idevid {
@@ -299,7 +308,10 @@ impl Question<'_> {
             .as_ref()
             .is_some_and(|credential| credential.spki_sha256 != self.key_spki_sha256)
         {
-            return Ok(self.replayed(&device));
+            // `serverkeygen` was called twice with the same request, or with one that
+            // `simpleenroll` has answered: the key that was made is not kept, so there is no same
+            // answer to give.
+            return Ok(self.refused(&device, Refusal::Replayed));
         }
         let voucher = store.latest_voucher(id).await?;
         Ok(decide::enrol(&EnrolFacts {
@@ -319,10 +331,8 @@ impl Question<'_> {
         }))
     }
 
-    /// `serverkeygen` was called twice with the same request, or with one that `simpleenroll` has
-    /// answered: the key that was made is not kept, so there is no same answer to give.
-    fn replayed(&self, device: &Device) -> Outcome<EnrolPermit> {
-        let refusal = Refusal::Replayed;
+    /// A device of the inventory is told no before there is anything to decide.
+    fn refused(&self, device: &Device, refusal: Refusal) -> Outcome<EnrolPermit> {
         Outcome {
             decision: Decision::Refuse {
                 refusal,
@@ -334,9 +344,37 @@ impl Question<'_> {
                 Some(device),
                 Strangers::default(),
                 refusal.reason(),
-                vec![Evidence::new("csr", self.request_sha256)],
+                vec![self.evidence()],
             ),
         }
+    }
+
+    /// A device of a known manufacturer that is in no inventory.
+    async fn stranger(&self, id: DeviceId) -> Result<Outcome<EnrolPermit>, Fault> {
+        let refusal = Refusal::UnknownDevice;
+        let serial = match self.proved {
+            Proved::Birth(birth) => birth.certificate.subject_serial_number(),
+            Proved::Domain { .. } => None,
+        };
+        let now = self.controller.clock.now();
+        Ok(Outcome {
+            decision: Decision::Refuse {
+                refusal,
+                reasons: vec![refusal.reason()],
+            },
+            commit: decide::refused_stranger(
+                now,
+                id,
+                serial.unwrap_or("unknown"),
+                self.controller.strangers(id, now).await?,
+                refusal.reason(),
+                vec![self.evidence()],
+            ),
+        })
+    }
+
+    fn evidence(&self) -> Evidence {
+        Evidence::new("csr", self.request_sha256)
     }
 
     /// Step 4: the CA signs, for the permit's key and no other.
@@ -385,28 +423,4 @@ fn profile(controller: &Controller, device: &Device) -> Result<Profile, String> 
         )));
     }
     Ok(Profile::ldevid(subject, names))
-}
-
-/// Journals a request that broke a rule, before its sender is told.
-async fn note(
-    controller: &Controller,
-    proved: &Proved,
-    body: &[u8],
-    error: &Error,
-) -> Result<(), Answer> {
-    let Some(device) = controller.store.device(proved.device()).await? else {
-        return Ok(());
-    };
-    let commit = decide::refused_request(
-        controller.clock.now(),
-        Actor::new(ActorKind::Device, &device.serial),
-        Some(&device),
-        Strangers::default(),
-        reason(error),
-        vec![Evidence::new("csr", Digest::of(body))],
-    );
-    controller
-        .commit(commit)
-        .await
-        .map_err(|error| Fault::Commit(error).into())
 }

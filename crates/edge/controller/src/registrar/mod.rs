@@ -11,6 +11,7 @@
 mod answer;
 mod identity;
 mod masa;
+mod note;
 mod proofs;
 mod telemetry;
 mod voucher;
@@ -20,6 +21,7 @@ use axum::routing::post;
 
 pub(crate) use answer::{Answer, reason};
 pub(crate) use identity::{Proved, prove};
+pub(crate) use note::note;
 pub(crate) use proofs::Proofs;
 
 use crate::controller::Controller;

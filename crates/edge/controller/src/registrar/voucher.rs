@@ -23,14 +23,14 @@ use vouchsafe_fleet::decide::{
 };
 use vouchsafe_fleet::policy::{RequestKind, Verdict};
 use vouchsafe_fleet::{
-    Actor, ActorKind, Commit, Device, DeviceId, Digest, Evidence, ManufacturerId, Reason,
-    State as Life, VoucherId, VoucherStatus,
+    Commit, DeviceId, Digest, Evidence, ManufacturerId, Reason, State as Life, VoucherId,
+    VoucherStatus,
 };
 use vouchsafe_net::Peer;
 use vouchsafe_trust::{Certificate, Verified};
 
 use super::answer::reason;
-use super::{Answer, Proved, masa, prove};
+use super::{Answer, Proved, masa, note, prove};
 use crate::catalogue::KnownManufacturer;
 use crate::controller::{Controller, Fault};
 
@@ -93,7 +93,15 @@ async fn answer(
             match read {
                 Ok(request) => (birth, request),
                 Err(error) => {
-                    note(controller, peer, Some(birth.device), body, &error, now).await?;
+                    note(
+                        controller,
+                        peer,
+                        Some(birth.device),
+                        evidence(body),
+                        reason(&error),
+                        now,
+                    )
+                    .await?;
                     return Err(error.into());
                 }
             }
@@ -101,7 +109,15 @@ async fn answer(
         // A voucher request is made with the birth certificate, also by a device that has another.
         Ok(Some(Proved::Domain { credential })) => {
             let error = Error::Refused(vouchsafe_brski::Refusal::SignerNotTlsClient);
-            note(controller, peer, Some(credential.device), body, &error, now).await?;
+            note(
+                controller,
+                peer,
+                Some(credential.device),
+                evidence(body),
+                reason(&error),
+                now,
+            )
+            .await?;
             return Err(error.into());
         }
         Ok(None) => {
@@ -109,7 +125,7 @@ async fn answer(
             return Err(turn_away(controller, peer, body, media_type, now).await?);
         }
         Err(Answer::Protocol(error)) => {
-            note(controller, peer, None, body, &error, now).await?;
+            note(controller, peer, None, evidence(body), reason(&error), now).await?;
             return Err(error.into());
         }
         Err(other) => return Err(other),
@@ -139,6 +155,11 @@ impl From<StoredAnswer> for Granted {
             body: stored.body,
         }
     }
+}
+
+/// What the journal keeps of a request.
+fn evidence(body: &[u8]) -> Evidence {
+    Evidence::new("pledge-voucher-request", Digest::of(body))
 }
 
 /// RFC 8995 §5.3: 415 for a body that is no voucher request, 406 where no answer would be taken.
@@ -408,45 +429,4 @@ impl Shown {
             masa_url: self.masa_url.as_deref(),
         }
     }
-}
-
-/// Journals a request that broke a rule of the protocol, before its sender is told.
-async fn note(
-    controller: &Controller,
-    peer: &Peer,
-    proved: Option<DeviceId>,
-    body: &[u8],
-    error: &Error,
-    now: Timestamp,
-) -> Result<(), Answer> {
-    let store = &controller.store;
-    let device: Option<Device> = match proved {
-        Some(id) => store.device(id).await?,
-        None => None,
-    };
-    let serial = peer
-        .certificate()
-        .and_then(Certificate::subject_serial_number)
-        .unwrap_or("unknown");
-    let reason = reason(error);
-    let evidence = vec![Evidence::new("pledge-voucher-request", Digest::of(body))];
-    let commit = match &device {
-        Some(device) => decide::refused_request(
-            now,
-            Actor::new(ActorKind::Device, serial),
-            Some(device),
-            Strangers::default(),
-            reason,
-            evidence,
-        ),
-        None => {
-            let name = proved.unwrap_or(DeviceId::new(ManufacturerId([0; 16]), serial));
-            let strangers = controller.strangers(name, now).await?;
-            decide::refused_stranger(now, name, serial, strangers, reason, evidence)
-        }
-    };
-    controller
-        .commit(commit)
-        .await
-        .map_err(|error| Fault::Commit(error).into())
 }

@@ -251,21 +251,29 @@ async fn a_device_without_a_voucher_is_refused() {
     world.assert_refused(&before, &answer, 403, &code).await;
 }
 
-/// RFC 8995 §5.3: EST is for devices that belong here as well.
+/// RFC 8995 §5.3: EST is for devices that belong here as well. Each stranger is written down, once.
 #[tokio::test]
 async fn a_stranger_gets_no_certificate() {
     let world = World::new().await;
-    let request = csr("JADA-9999", &*new_key());
-    let mut line = world.connect(None).await;
-    let answer = enroll(&mut line, "simpleenroll", &request).await;
-    assert_answer(&answer, 401, "no-tls-client-certificate");
-    let mut line = world.connect(Some(&world.maker.device("JADA-9999"))).await;
-    let answer = enroll(&mut line, "simpleenroll", &request).await;
-    assert_answer(&answer, 404, "unknown-device");
     let (other, _stop) = crate::world::Maker::new("Unheard of", &world.clock).await;
-    let mut line = world.connect(Some(&other.device(SERIAL))).await;
-    let answer = enroll(&mut line, "simpleenroll", &csr(SERIAL, &*new_key())).await;
-    assert_eq!(answer.status(), 404, "{}", said(&answer));
+    let strangers = [
+        (None, 401, "no-tls-client-certificate"),
+        (Some(world.maker.device("JADA-9999")), 404, "unknown-device"),
+        (Some(other.device("JADA-9999")), 404, "unknown-device"),
+    ];
+    let mut written = world.journal(Subject::Site).await.len();
+    for (birth, status, code) in &strangers {
+        for _ in 0..2 {
+            let mut line = world.connect(birth.as_ref()).await;
+            let request = csr("JADA-9999", &*new_key());
+            let answer = enroll(&mut line, "simpleenroll", &request).await;
+            assert_answer(&answer, *status, code);
+        }
+        written += 1;
+        let journal = world.journal(Subject::Site).await;
+        assert_eq!(journal.len(), written, "{code} is written down once");
+        assert_eq!(journal.last().unwrap().reasons[0].code, *code);
+    }
     assert_eq!(world.state(SERIAL).await.credentials, []);
     world.assert_sound().await;
 }
