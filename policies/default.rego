@@ -1,9 +1,11 @@
 # The policy in force when an owner has set none.
 #
-# A device that is in the inventory, of a manufacturer that is trusted, may join. Claims change
-# that: `deny` keeps a device out, `approval-required` asks a person first, `segment` says where
-# it belongs. A claim about the device weighs more than one about its model, and that more than
-# one about its manufacturer or owner.
+# A device that is in the inventory, of a manufacturer that is trusted, may join. So may one that
+# proves the bootstrapping key it was claimed by: there the claim vouches for it, and its manufacturer
+# needs only not to be blocked. Claims change that: `deny` keeps a device out, `approval-required` asks
+# a person first, `mutual-required` keeps out a device that the network did not prove itself to,
+# `segment` says where it belongs. A claim about the device weighs more than one about its model, and
+# that more than one about its manufacturer or owner.
 package vouchsafe
 
 import rego.v1
@@ -28,11 +30,17 @@ verdict := {
 	"answer": "allow",
 	"segment": segment,
 	"ask_again_at": ask_again_at,
-	"reasons": [{"code": "in-inventory", "text": "The device is in the inventory and its manufacturer is trusted."}],
+	"reasons": [{"code": "in-inventory", "text": why_in}],
 } if {
 	count(denials) == 0
 	not approval_required
 }
+
+default why_in := "The device is in the inventory and its manufacturer is trusted."
+
+why_in := "The device is in the inventory, by its bootstrapping key." if by_bootstrapping_key
+
+by_bootstrapping_key if input.onboarding.method == "dpp"
 
 # Why not.
 
@@ -42,11 +50,24 @@ denials contains {"code": "unknown-device", "text": "The device is in no invento
 
 denials contains {"code": "unknown-manufacturer", "text": "The manufacturer is not known."} if {
 	is_null(input.manufacturer)
+	not by_bootstrapping_key
 }
 
 denials contains {"code": "manufacturer-not-trusted", "text": "The manufacturer is not trusted."} if {
 	not is_null(input.manufacturer)
+	not by_bootstrapping_key
 	not input.manufacturer.trust in {"voucher-required", "plain-est"}
+}
+
+denials contains {"code": "manufacturer-blocked", "text": "The manufacturer is blocked."} if {
+	by_bootstrapping_key
+	input.manufacturer.trust == "blocked"
+}
+
+denials contains {"code": "not-mutual", "text": "The network did not prove itself to the device, which is asked for here."} if {
+	by_bootstrapping_key
+	not input.onboarding.mutual
+	effective("mutual-required") != false
 }
 
 denials contains {"code": "not-in-service", "text": "The device is not claimed, or cut off, or out of service."} if {
@@ -63,7 +84,7 @@ denials contains {"code": "denied-by-claim", "text": sprintf("%v says that the d
 # Whether a person must say yes first. That is asked when a device joins, not at each renewal.
 
 approval_required if {
-	input.request.kind in {"voucher", "enrol"}
+	input.request.kind in {"voucher", "enrol", "configure"}
 	effective("approval-required") != false
 }
 

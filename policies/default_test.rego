@@ -121,3 +121,56 @@ test_the_answer_holds_until_the_first_claim_runs_out if {
 	verdict := vouchsafe.verdict with input as dated
 	verdict.ask_again_at == 1500
 }
+
+# Wi-Fi Easy Connect.
+
+by_key := object.union(known, {
+	"request": {"kind": "configure"}, "manufacturer": null,
+	"onboarding": {"method": "dpp", "mutual": false, "role": "station", "said": {"name": "lamp"}},
+})
+
+test_a_device_known_by_its_key_needs_no_manufacturer if {
+	verdict := vouchsafe.verdict with input as by_key
+	verdict.answer == "allow"
+	codes(verdict) == {"in-inventory"}
+}
+
+test_its_manufacturer_needs_no_trust_but_must_not_be_blocked if {
+	every trust in ["unknown", "seen", "plain-est", "voucher-required"] {
+		verdict := vouchsafe.verdict with input as object.union(by_key, {"manufacturer": {"trust": trust}})
+		verdict.answer == "allow"
+	}
+	blocked := object.union(by_key, {"manufacturer": {"trust": "blocked"}})
+	verdict := vouchsafe.verdict with input as blocked
+	verdict.answer == "deny"
+	codes(verdict) == {"manufacturer-blocked"}
+}
+
+test_a_key_alone_makes_no_device_known if {
+	verdict := vouchsafe.verdict with input as object.union(by_key, {"device": null})
+	verdict.answer == "deny"
+	codes(verdict) == {"unknown-device"}
+}
+
+test_by_brski_a_manufacturer_is_needed_whatever_the_device_says if {
+	brski := object.union(by_key, {"onboarding": {"method": "brski", "said": {"method": "dpp"}}})
+	verdict := vouchsafe.verdict with input as brski
+	verdict.answer == "deny"
+	codes(verdict) == {"unknown-manufacturer"}
+}
+
+test_approval_is_asked_before_a_configuration_too if {
+	asked := object.union(by_key, {"claims": [claim("owner", "approval-required", true)]})
+	verdict := vouchsafe.verdict with input as asked
+	verdict.answer == "wait"
+}
+
+test_mutual_authentication_can_be_required if {
+	required := object.union(by_key, {"claims": [claim("owner", "mutual-required", true)]})
+	refused := vouchsafe.verdict with input as required
+	refused.answer == "deny"
+	codes(refused) == {"not-mutual"}
+	mutual := object.union(required, {"onboarding": {"mutual": true}})
+	verdict := vouchsafe.verdict with input as mutual
+	verdict.answer == "allow"
+}

@@ -220,6 +220,30 @@ impl Controller {
         }))
     }
 
+    /// What policy says of a device that comes in by Wi-Fi Easy Connect. Its manufacturer may be
+    /// unknown.
+    ///
+    /// # Errors
+    /// [`Fault::Read`].
+    pub async fn dpp_verdict(
+        &self,
+        request: RequestKind,
+        device: &Device,
+        onboarding: Onboarding<'_>,
+    ) -> Result<Verdict, Fault> {
+        let claims = self.claims_about(device).await?;
+        let catalogue = self.manufacturers.current();
+        let manufacturer = catalogue.manufacturer(device.manufacturer);
+        Ok(self.policy().evaluate(&Input {
+            now: self.clock.now(),
+            request,
+            device: Some(device),
+            manufacturer: manufacturer.map(|known| &known.record),
+            onboarding: Some(onboarding),
+            claims: &claims,
+        }))
+    }
+
     /// All that is claimed about a device, its model, its manufacturer and its owner.
     ///
     /// # Errors

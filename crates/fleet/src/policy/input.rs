@@ -40,7 +40,8 @@ text_enum! {
 pub struct Onboarding<'a> {
     /// By which protocol.
     pub method: Method,
-    /// Whether the network proved itself to the device as well before anything moved.
+    /// Whether the network proved itself to the device as well before anything moved. A device
+    /// that only announces itself is judged as if it did: that may still come.
     pub mutual: bool,
     /// What it is going to be, where the protocol knows that.
     pub role: Option<DeviceRole>,
