@@ -10,13 +10,15 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::route::{self, Route, TEXT_CSV};
+use crate::route::{self, Route, SCIM_JSON, TEXT_CSV};
 use crate::{
-    AddManufacturer, AddOwner, Approve, CheckPolicy, Checkpoint, Claim, CreateToken, CreatedToken,
-    Credential, CredentialFilter, Device, DeviceFilter, DryRun, DryRunPolicy, ImportDevices,
-    ImportManifest, ImportResult, JournalPage, JournalQuery, Manufacturer, Owner, Page, PageQuery,
-    Policy, PolicyCheck, Problem, PutPolicy, Reasoned, Release, Released, Revoke, SetTrust, Site,
-    Status, Token, Verification, Version,
+    AddManufacturer, AddOwner, Announcement, Approve, BootstrappingKey, CheckPolicy, Checkpoint,
+    Claim, ClaimByUri, ClaimedByUri, CreateToken, CreatedToken, Credential, CredentialFilter,
+    Device, DeviceFilter, DppController, DryRun, DryRunPolicy, ImportDevices, ImportKeys,
+    ImportManifest, ImportResult, JournalPage, JournalQuery, KeyFilter, Manufacturer, Network,
+    Owner, Page, PageQuery, Policy, PolicyCheck, Problem, PutNetwork, PutPolicy, Reasoned,
+    Reconfigure, Release, Released, Revoke, ScimDevice, SetTrust, SettleKey, Site, Status, Token,
+    Verification, Version,
 };
 
 /// Carries one request to the controller and its response back.
@@ -275,6 +277,157 @@ impl<T: Transport> Client<T> {
         .await
     }
 
+    /// Means a device for a Wi-Fi network.
+    pub async fn reconfigure_device(
+        &self,
+        id: &str,
+        reconfigure: &Reconfigure,
+        version: Option<Version>,
+    ) -> Answer<Device, T> {
+        self.call(
+            Call::new(route::RECONFIGURE_DEVICE)
+                .id(id)
+                .json(reconfigure)
+                .if_match(version),
+        )
+        .await
+    }
+
+    /// Lists Wi-Fi networks.
+    pub async fn list_networks(&self, page: &PageQuery) -> Answer<Page<Network>, T> {
+        self.call(Call::new(route::LIST_NETWORKS).query(page)).await
+    }
+
+    /// Adds a Wi-Fi network.
+    pub async fn add_network(&self, network: &PutNetwork) -> Answer<Network, T> {
+        self.call(Call::new(route::ADD_NETWORK).json(network)).await
+    }
+
+    /// Shows one Wi-Fi network.
+    pub async fn show_network(&self, name: &str) -> Answer<Tagged<Network>, T> {
+        self.call_tagged(Call::new(route::SHOW_NETWORK).id(name))
+            .await
+    }
+
+    /// Changes a Wi-Fi network.
+    pub async fn put_network(&self, network: &PutNetwork, version: Version) -> Answer<Network, T> {
+        self.call(
+            Call::new(route::PUT_NETWORK)
+                .id(&network.name)
+                .json(network)
+                .if_match(Some(version)),
+        )
+        .await
+    }
+
+    /// Removes a Wi-Fi network.
+    pub async fn remove_network(&self, name: &str, version: Option<Version>) -> Answer<(), T> {
+        self.exchange(Call::new(route::REMOVE_NETWORK).id(name).if_match(version))
+            .await
+            .map(drop)
+    }
+
+    /// Lists the bootstrapping keys of devices.
+    pub async fn list_bootstrapping_keys(
+        &self,
+        filter: &KeyFilter,
+        page: &PageQuery,
+    ) -> Answer<Page<BootstrappingKey>, T> {
+        self.call(
+            Call::new(route::LIST_BOOTSTRAPPING_KEYS)
+                .query(filter)
+                .query(page),
+        )
+        .await
+    }
+
+    /// Claims a device by its bootstrapping URI.
+    pub async fn claim_by_uri(&self, claim: &ClaimByUri) -> Answer<ClaimedByUri, T> {
+        self.call(Call::new(route::CLAIM_BY_URI).json(claim)).await
+    }
+
+    /// Claims many devices by their bootstrapping URIs; with `dry_run` only says what that would do.
+    pub async fn import_bootstrapping_keys(
+        &self,
+        keys: &ImportKeys,
+        dry_run: bool,
+    ) -> Answer<ImportResult, T> {
+        self.call(
+            Call::new(route::IMPORT_BOOTSTRAPPING_KEYS)
+                .json(keys)
+                .dry_run(dry_run),
+        )
+        .await
+    }
+
+    /// Claims many devices from comma-separated text with a header line.
+    pub async fn import_bootstrapping_keys_csv(
+        &self,
+        csv: Bytes,
+        dry_run: bool,
+    ) -> Answer<ImportResult, T> {
+        self.call(
+            Call::new(route::IMPORT_BOOTSTRAPPING_KEYS)
+                .body(TEXT_CSV, csv)
+                .dry_run(dry_run),
+        )
+        .await
+    }
+
+    /// Claims a device as an order system provisions it (RFC 9944).
+    pub async fn claim_by_scim(&self, device: &ScimDevice) -> Answer<ScimDevice, T> {
+        self.call(Call::new(route::CLAIM_BY_SCIM).json_as(SCIM_JSON, device))
+            .await
+    }
+
+    /// Shows one bootstrapping key.
+    pub async fn show_bootstrapping_key(&self, id: &str) -> Answer<Tagged<BootstrappingKey>, T> {
+        self.call_tagged(Call::new(route::SHOW_BOOTSTRAPPING_KEY).id(id))
+            .await
+    }
+
+    /// Removes a bootstrapping key.
+    pub async fn remove_bootstrapping_key(
+        &self,
+        id: &str,
+        version: Option<Version>,
+    ) -> Answer<(), T> {
+        self.exchange(
+            Call::new(route::REMOVE_BOOTSTRAPPING_KEY)
+                .id(id)
+                .if_match(version),
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Settles whose a bootstrapping key is.
+    pub async fn settle_bootstrapping_key(
+        &self,
+        id: &str,
+        settle: &SettleKey,
+        version: Option<Version>,
+    ) -> Answer<BootstrappingKey, T> {
+        self.call(
+            Call::new(route::SETTLE_BOOTSTRAPPING_KEY)
+                .id(id)
+                .json(settle)
+                .if_match(version),
+        )
+        .await
+    }
+
+    /// Lists devices that showed themselves and whose keys nobody knows.
+    pub async fn list_announcements(&self, page: &PageQuery) -> Answer<Page<Announcement>, T> {
+        self.call(Call::new(route::LIST_ANNOUNCEMENTS).query(page))
+            .await
+    }
+
+    /// Says how access points and devices reach the Wi-Fi Easy Connect controller.
+    pub async fn show_dpp_controller(&self) -> Answer<DppController, T> {
+        self.call(Call::new(route::SHOW_DPP_CONTROLLER)).await
+    }
+
     /// Shows the journal of one device.
     pub async fn device_journal(&self, id: &str) -> Answer<JournalPage, T> {
         self.call(Call::new(route::DEVICE_JOURNAL).id(id)).await
@@ -518,6 +671,14 @@ impl Call {
             Err(_) => self.fault = Some("the body does not serialize"),
         }
         self
+    }
+
+    fn json_as(self, media_type: &'static str, body: &impl Serialize) -> Self {
+        let mut call = self.json(body);
+        if let Some((kind, _)) = &mut call.body {
+            *kind = media_type;
+        }
+        call
     }
 
     fn body(mut self, media_type: &'static str, body: Bytes) -> Self {

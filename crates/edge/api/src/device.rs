@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::DeviceWifi;
+
 /// Where a device stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -60,6 +62,9 @@ pub struct Device {
     pub reason: Option<String>,
     /// Whether it waits for a person to approve or deny it.
     pub waiting: bool,
+    /// What it has to do with Wi-Fi; not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wifi: Option<DeviceWifi>,
     /// Number of entries in its journal.
     pub journal_length: i64,
     /// When it came into the inventory.

@@ -31,6 +31,7 @@ pub mod route;
 mod site;
 mod token;
 mod version;
+mod wifi;
 
 pub use client::{BearerToken, Client, ClientError, Tagged, Transport};
 pub use credential::{Credential, CredentialFilter, CredentialState, RevocationReason, Revoke};
@@ -53,3 +54,9 @@ pub use role::{Role, UnknownRole, may, role_table};
 pub use site::{AddOwner, Owner, Site, StateCount, Status};
 pub use token::{CreateToken, CreatedToken, Token};
 pub use version::{IfMatch, Version};
+pub use wifi::{
+    AccessCredential, Announcement, BootstrappingKey, ClaimByUri, ClaimedByUri, DeviceKey,
+    DeviceRole, DeviceWifi, DppController, GivenNetwork, ImportKeys, KeyConflict, KeyFilter,
+    KeySource, Network, NetworkCredential, PutNetwork, Reconfigure, RefusedAttempt, ScimDevice,
+    ScimDpp, ScimMeta, SettleKey,
+};

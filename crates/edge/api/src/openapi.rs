@@ -50,37 +50,51 @@ pub fn openapi() -> OpenApi {
 #[openapi(components(schemas(
     crate::AddManufacturer,
     crate::AddOwner,
+    crate::Announcement,
     crate::Approve,
+    crate::BootstrappingKey,
     crate::Checkpoint,
     crate::CheckPolicy,
     crate::Claim,
+    crate::ClaimByUri,
+    crate::ClaimedByUri,
     crate::CreatedToken,
     crate::CreateToken,
     crate::Credential,
     crate::Device,
+    crate::DppController,
     crate::DryRun,
     crate::DryRunPolicy,
     crate::ImportDevices,
+    crate::ImportKeys,
     crate::ImportManifest,
     crate::ImportResult,
     crate::JournalEntry,
     crate::JournalPage,
     crate::Manufacturer,
+    crate::Network,
     crate::Owner,
+    crate::Page<crate::Announcement>,
+    crate::Page<crate::BootstrappingKey>,
     crate::Page<crate::Credential>,
     crate::Page<crate::Device>,
     crate::Page<crate::Manufacturer>,
+    crate::Page<crate::Network>,
     crate::Page<crate::Owner>,
     crate::Page<crate::Token>,
     crate::Policy,
     crate::PolicyCheck,
     crate::Problem,
+    crate::PutNetwork,
     crate::PutPolicy,
     crate::Reasoned,
+    crate::Reconfigure,
     crate::Release,
     crate::Released,
     crate::Revoke,
+    crate::ScimDevice,
     crate::SetTrust,
+    crate::SettleKey,
     crate::Site,
     crate::Status,
     crate::Token,
@@ -204,7 +218,10 @@ fn problem() -> Response {
 
 /// The things that have a version.
 fn has_etag(schema: &str) -> bool {
-    matches!(schema, "Device" | "Manufacturer" | "Policy")
+    matches!(
+        schema,
+        "BootstrappingKey" | "Device" | "Manufacturer" | "Network" | "Policy"
+    )
 }
 
 fn content(body: &Body) -> Content {

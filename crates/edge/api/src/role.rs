@@ -86,13 +86,13 @@ pub fn may(role: Role, route: &Route) -> bool {
 /// Every route against every role, as text: the table that is checked in as `roles.txt`.
 #[must_use]
 pub fn role_table() -> String {
-    let mut table = format!("{:<24}", "operation");
+    let mut table = format!("{:<26}", "operation");
     for role in Role::ALL {
         let _ = write!(table, " {:<11}", role.as_str());
     }
     table.push_str(" no token\n");
     for route in ROUTES {
-        let _ = write!(table, "{:<24}", route.id);
+        let _ = write!(table, "{:<26}", route.id);
         for role in Role::ALL {
             let _ = write!(table, " {:<11}", if may(role, route) { "yes" } else { "-" });
         }
@@ -130,12 +130,15 @@ mod tests {
     }
 
     #[test]
-    fn only_an_admin_touches_tokens_policy_and_trust() {
+    fn only_an_admin_touches_tokens_policy_trust_and_networks() {
         for id in [
             "create_token",
             "revoke_token",
             "put_policy",
             "set_manufacturer_trust",
+            "add_network",
+            "put_network",
+            "remove_network",
         ] {
             let route = ROUTES.iter().find(|route| route.id == id).unwrap();
             for role in Role::ALL {

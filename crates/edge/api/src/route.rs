@@ -110,6 +110,8 @@ pub const IMPORT_LIMIT: usize = 64 << 20;
 pub const TEXT_CSV: &str = "text/csv";
 /// Media type of a manufacturer's signed manifest (RFC 7193).
 pub const APPLICATION_CMS: &str = "application/cms";
+/// Media type of a SCIM resource (RFC 7644 §3.1).
+pub const SCIM_JSON: &str = "application/scim+json";
 /// Largest OCSP request: 16 KiB.
 pub const OCSP_LIMIT: usize = 16 << 10;
 /// Media type of a revocation list (RFC 5280 §4.2.1.13).
@@ -192,6 +194,21 @@ const CREDENTIAL_QUERY: &[Query] = &[
     },
 ];
 
+const KEY_QUERY: &[Query] = &[
+    LIMIT,
+    AFTER,
+    Query {
+        name: "device",
+        kind: "string",
+        description: "Only those of this device (id).",
+    },
+    Query {
+        name: "conflicts",
+        kind: "boolean",
+        description: "Only those that are claimed for a second device.",
+    },
+];
+
 macro_rules! routes {
     ($(#[doc = $summary:literal] $name:ident = $id:literal, $route:expr;)*) => {
         $(
@@ -241,6 +258,9 @@ routes! {
     /// Ends a device's life.
     RETIRE_DEVICE = "retire_device", post("/api/v1/devices/{id}/retire", "devices", RUNS_DEVICES)
         .reads(&[json("Reasoned")]).if_match(IfMatchRule::Optional).replies("Device");
+    /// Means a device for a Wi-Fi network; it gets that when it is configured next.
+    RECONFIGURE_DEVICE = "reconfigure_device", post("/api/v1/devices/{id}/reconfigure", "devices", RUNS_DEVICES)
+        .reads(&[json("Reconfigure")]).if_match(IfMatchRule::Optional).replies("Device");
     /// Shows the journal of one device.
     DEVICE_JOURNAL = "device_journal", get("/api/v1/devices/{id}/journal", "journal", SEES_DEVICES)
         .replies("JournalPage");
@@ -258,6 +278,50 @@ routes! {
     SET_MANUFACTURER_TRUST = "set_manufacturer_trust",
         put("/api/v1/manufacturers/{id}/trust", "manufacturers", ADMIN_ONLY)
         .reads(&[json("SetTrust")]).if_match(IfMatchRule::Required).replies("Manufacturer");
+
+    /// Lists Wi-Fi networks.
+    LIST_NETWORKS = "list_networks", get("/api/v1/networks", "wifi", SEES_DEVICES)
+        .query(&[LIMIT, AFTER]).replies("Page_Network");
+    /// Adds a Wi-Fi network.
+    ADD_NETWORK = "add_network", post("/api/v1/networks", "wifi", ADMIN_ONLY)
+        .reads(&[json("PutNetwork")]).status(201).replies("Network");
+    /// Shows one Wi-Fi network.
+    SHOW_NETWORK = "show_network", get("/api/v1/networks/{id}", "wifi", SEES_DEVICES).replies("Network");
+    /// Changes a Wi-Fi network; devices keep what they have until they are configured anew.
+    PUT_NETWORK = "put_network", put("/api/v1/networks/{id}", "wifi", ADMIN_ONLY)
+        .reads(&[json("PutNetwork")]).if_match(IfMatchRule::Required).replies("Network");
+    /// Removes a Wi-Fi network that nobody is meant for or has a credential of.
+    REMOVE_NETWORK = "remove_network", delete("/api/v1/networks/{id}", "wifi", ADMIN_ONLY)
+        .if_match(IfMatchRule::Optional);
+    /// Lists the bootstrapping keys of devices.
+    LIST_BOOTSTRAPPING_KEYS = "list_bootstrapping_keys", get("/api/v1/bootstrapping-keys", "wifi", SEES_DEVICES)
+        .query(KEY_QUERY).replies("Page_BootstrappingKey");
+    /// Claims a device by its bootstrapping URI, or adds the key to one that is here.
+    CLAIM_BY_URI = "claim_by_uri", post("/api/v1/bootstrapping-keys", "wifi", BRINGS_DEVICES)
+        .reads(&[json("ClaimByUri")]).status(201).replies("ClaimedByUri");
+    /// Claims many devices by their bootstrapping URIs: JSON or CSV.
+    IMPORT_BOOTSTRAPPING_KEYS = "import_bootstrapping_keys",
+        post("/api/v1/imports/bootstrapping-keys", "wifi", BRINGS_DEVICES)
+        .reads(&[json("ImportKeys"), bytes(TEXT_CSV)]).query(&[DRY_RUN]).limit(IMPORT_LIMIT).replies("ImportResult");
+    /// Claims a device as an order system provisions it (RFC 9944).
+    CLAIM_BY_SCIM = "claim_by_scim", post("/scim/v2/Devices", "wifi", BRINGS_DEVICES)
+        .reads(&[as_json(SCIM_JSON, "ScimDevice")]).status(201).replies_as(as_json(SCIM_JSON, "ScimDevice"));
+    /// Shows one bootstrapping key.
+    SHOW_BOOTSTRAPPING_KEY = "show_bootstrapping_key", get("/api/v1/bootstrapping-keys/{id}", "wifi", SEES_DEVICES)
+        .replies("BootstrappingKey");
+    /// Removes a bootstrapping key; what its device was given stays.
+    REMOVE_BOOTSTRAPPING_KEY = "remove_bootstrapping_key",
+        delete("/api/v1/bootstrapping-keys/{id}", "wifi", RUNS_DEVICES).if_match(IfMatchRule::Optional);
+    /// Settles whose a bootstrapping key is that was claimed for two devices.
+    SETTLE_BOOTSTRAPPING_KEY = "settle_bootstrapping_key",
+        post("/api/v1/bootstrapping-keys/{id}/settle", "wifi", RUNS_DEVICES)
+        .reads(&[json("SettleKey")]).if_match(IfMatchRule::Optional).replies("BootstrappingKey");
+    /// Lists devices that showed themselves and whose keys nobody knows, the latest first.
+    LIST_ANNOUNCEMENTS = "list_announcements", get("/api/v1/announcements", "wifi", SEES_DEVICES)
+        .query(&[LIMIT]).replies("Page_Announcement");
+    /// Says how access points and devices reach the Wi-Fi Easy Connect controller.
+    SHOW_DPP_CONTROLLER = "show_dpp_controller", get("/api/v1/dpp/controller", "wifi", SEES_DEVICES)
+        .replies("DppController");
 
     /// Shows this domain.
     SHOW_SITE = "show_site", get("/api/v1/site", "site", AnyToken).replies("Site");
@@ -356,6 +420,13 @@ const fn delete(path: &'static str, tag: &'static str, access: Access) -> Route 
 const fn json(schema: &'static str) -> Body {
     Body {
         media_type: "application/json",
+        schema: Some(schema),
+    }
+}
+
+const fn as_json(media_type: &'static str, schema: &'static str) -> Body {
+    Body {
+        media_type,
         schema: Some(schema),
     }
 }

@@ -493,6 +493,7 @@ fn shown(device: vouchsafe_fleet::Device, waiting: bool) -> Device {
         key_origin: Some(device.key_origin.as_str().to_owned()),
         reason: device.reason,
         waiting,
+        wifi: None,
         journal_length: signed(device.journal_seq),
         created_at: device.created_at,
         updated_at: device.updated_at,
