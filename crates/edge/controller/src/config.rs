@@ -61,6 +61,8 @@ pub struct Config {
     pub masa: MasaConfig,
     /// Who decides.
     pub policy: PolicyConfig,
+    /// Wi-Fi Easy Connect.
+    pub dpp: DppConfig,
 }
 
 impl Default for Config {
@@ -75,6 +77,7 @@ impl Default for Config {
             est: EstConfig::default(),
             masa: MasaConfig::default(),
             policy: PolicyConfig::default(),
+            dpp: DppConfig::default(),
         }
     }
 }
@@ -227,6 +230,51 @@ pub struct PolicyConfig {
     pub ask_a_person: bool,
 }
 
+/// `[dpp]`: Wi-Fi Easy Connect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DppConfig {
+    /// Listen for access points and devices. Off: a site without Wi-Fi has no port open for it.
+    pub enabled: bool,
+    /// Address and port; access points that are told no port take 8908. Port 0 lets the kernel
+    /// choose.
+    pub listen: SocketAddr,
+    /// Announce `_dpp._tcp` by mDNS.
+    pub announce: bool,
+    /// Interfaces the announcement uses: names, or `all`, or `loopback`.
+    pub announce_on: Vec<String>,
+    /// `HOST` or `HOST:PORT` that stands in the controller's own URI, for devices that dial it;
+    /// empty leaves it out.
+    pub host: String,
+    /// Sessions at most; beyond it one that nobody answered for yet makes room. 16 to 100,000.
+    pub max_sessions: usize,
+    /// How long a device that dials in is kept waiting while its own URI is not known here yet.
+    /// 0 to 5 minutes; `0s` refuses it at once.
+    pub wait_for_uri: Period,
+    /// How long a signing key that was replaced is kept, so that devices that know no other can be
+    /// reconfigured. 1 minute to 10 years.
+    pub signing_key_overlap: Period,
+    /// Where files with each device's own passphrase are written for hostapd; none are when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_point_files: Option<PathBuf>,
+}
+
+impl Default for DppConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            listen: SocketAddr::from(([0, 0, 0, 0], 8908)),
+            announce: true,
+            announce_on: vec!["all".to_owned()],
+            host: String::new(),
+            max_sessions: 4096,
+            wait_for_uri: Period::from_secs(60),
+            signing_key_overlap: Period::from_secs(90 * 86_400),
+            access_point_files: None,
+        }
+    }
+}
+
 /// A length of time written as people do: `90s`, `15m`, `12h`, `365d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(Duration);
@@ -347,6 +395,7 @@ impl Config {
         if !(1..=300).contains(&self.masa.timeout.duration().as_secs()) {
             return value("masa.timeout", "must lie between 1s and 300s");
         }
+        self.dpp.check()?;
         if !self.store.url.starts_with("sqlite:") && !self.store.url.starts_with("postgres") {
             return value("store.url", "must start with sqlite: or postgres://");
         }
@@ -356,6 +405,41 @@ impl Config {
     /// The file as `vouchsafe init` writes it.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+impl DppConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let value = |key, message: &str| {
+            Err(ConfigError::Value {
+                key,
+                message: message.to_owned(),
+            })
+        };
+        let years = 3_650 * 86_400;
+        let seconds = |period: Period| period.duration().as_secs();
+        if !(16..=100_000).contains(&self.max_sessions) {
+            return value("dpp.max_sessions", "must lie between 16 and 100000");
+        }
+        if seconds(self.wait_for_uri) > 300 {
+            return value("dpp.wait_for_uri", "must lie between 0s and 300s");
+        }
+        if !(60..=years).contains(&seconds(self.signing_key_overlap)) {
+            return value("dpp.signing_key_overlap", "must lie between 60s and 3650d");
+        }
+        // The URI's fields end with a semicolon, and printable characters are all it may hold.
+        if self.host.len() > 255
+            || !self
+                .host
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b';')
+        {
+            return value(
+                "dpp.host",
+                "must be HOST or HOST:PORT, at most 255 characters",
+            );
+        }
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ use vouchsafe_trust::{Anchors, Authority};
 use crate::api::events::MAX_STREAMS;
 use crate::catalogue::Manufacturers;
 use crate::config::Config;
+use crate::dpp::Keys;
 use crate::est::Requirements;
 use crate::home::{Home, HomeError};
 use crate::registrar::Proofs;
@@ -56,6 +57,8 @@ pub struct Inner {
     pub requirements: Requirements,
     /// Which variants of BRSKI are spoken.
     pub compatibility: Compatibility,
+    /// The controller's own keys for Wi-Fi Easy Connect.
+    pub dpp: Keys,
     /// What was proved about open connections.
     pub(crate) proofs: Proofs,
     /// When it started.
@@ -138,6 +141,7 @@ impl Controller {
             requirements: Requirements::new(&config)
                 .map_err(|error| Fault::Sign(error.to_string()))?,
             compatibility: Compatibility::default(),
+            dpp: home.dpp_keys()?,
             proofs: Proofs::default(),
             started_at: now,
             stopping: watch::Sender::new(false),

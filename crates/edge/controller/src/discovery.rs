@@ -1,5 +1,9 @@
-//! How devices find the registrar: `_brski-registrar._tcp.local` by mDNS (RFC 8995 appendix B,
-//! RFC 6763).
+//! How devices find the controller by mDNS (RFC 6763): the registrar as
+//! `_brski-registrar._tcp.local` (RFC 8995 appendix B), the listener for Wi-Fi Easy Connect as
+//! `_dpp._tcp.local`. Nobody has registered the latter; its TXT record has the hash of the
+//! controller's bootstrapping key as `pkhash`, in hexadecimal digits, which is how an access point
+//! names a controller. It is a hint like all of mDNS: who has the wrong hash is refused in the
+//! exchange.
 //!
 //! A network without multicast is no reason not to serve: devices may be configured, or find the
 //! registrar by a proxy. Then a warning is all.
@@ -10,8 +14,11 @@ use std::time::Duration;
 use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
 use vouchsafe_fleet::OwnerId;
 
-/// The service (RFC 8995 §8.7).
-const SERVICE: &str = "_brski-registrar._tcp.local.";
+/// The registrar (RFC 8995 §8.7).
+pub(crate) const REGISTRAR: &str = "_brski-registrar._tcp.local.";
+
+/// The listener for Wi-Fi Easy Connect.
+pub(crate) const DPP: &str = "_dpp._tcp.local.";
 
 /// How long the farewell may take.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -23,22 +30,30 @@ pub(crate) struct Announcement {
 }
 
 impl Announcement {
-    /// Announces a registrar that listens on `addr`. `interfaces` are names of interfaces,
-    /// `loopback`, or `all`.
-    pub(crate) fn begin(addr: SocketAddr, interfaces: &[String], owner: OwnerId) -> Option<Self> {
-        match Self::try_begin(addr, interfaces, owner) {
+    /// Announces a service that listens on `addr`. `interfaces` are names of interfaces,
+    /// `loopback`, or `all`; `text` goes into the TXT record.
+    pub(crate) fn begin(
+        service: &'static str,
+        addr: SocketAddr,
+        interfaces: &[String],
+        owner: OwnerId,
+        text: &[(&str, &str)],
+    ) -> Option<Self> {
+        match Self::try_begin(service, addr, interfaces, owner, text) {
             Ok(announcement) => Some(announcement),
             Err(error) => {
-                tracing::warn!(%error, "the registrar is not announced by mDNS");
+                tracing::warn!(%error, service, "not announced by mDNS");
                 None
             }
         }
     }
 
     fn try_begin(
+        service: &'static str,
         addr: SocketAddr,
         interfaces: &[String],
         owner: OwnerId,
+        text: &[(&str, &str)],
     ) -> Result<Self, mdns_sd::Error> {
         let daemon = ServiceDaemon::new()?;
         if !interfaces.iter().any(|name| name == "all") {
@@ -53,7 +68,7 @@ impl Announcement {
                 }
             }
         }
-        // Several registrars may be on one link, and several on one machine: the names differ by
+        // Several controllers may be on one link, and several on one machine: the names differ by
         // owner and port, so that none has to give way.
         let owner = owner.to_string();
         let short: String = owner.chars().take(8).collect();
@@ -63,9 +78,8 @@ impl Announcement {
             true => String::new(),
             false => addr.ip().to_string(),
         };
-        let none: &[(&str, &str)] = &[];
         let mut service =
-            ServiceInfo::new(SERVICE, &instance, &host, addresses, addr.port(), none)?;
+            ServiceInfo::new(service, &instance, &host, addresses, addr.port(), text)?;
         if addr.ip().is_unspecified() {
             service = service.enable_addr_auto();
         }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `config.toml` | [`Config`]; written last, so a folder that has it is whole |
 //! | `keys/` | private keys, sealed (unless configuration puts them elsewhere) |
+//! | `dpp/` | the controller's own keys for Wi-Fi Easy Connect, sealed |
 //! | `domain-ca.pem` | the domain CA: give it to manufacturers, they sell to it |
 //! | `registrar.pem` | the registrar's certificate and its issuer |
 //! | `api.pem` | the API's certificate and its issuer |
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use vouchsafe_fleet::{Actor, ActorKind, Owner, OwnerId, Role, Token, TokenId, decide};
-use vouchsafe_keystore::{Algorithm, KeyStore, StoreUri, write_file};
+use vouchsafe_keystore::{Algorithm, KeyStore, Sealer, StoreUri, write_file};
 use vouchsafe_net::{Clock, Identity};
 use vouchsafe_store::{CommitError, OpenError, ReadError, Store, StoreConfig};
 use vouchsafe_trust::{
@@ -27,6 +28,7 @@ use vouchsafe_trust::{
 };
 
 use crate::config::{Config, ConfigError};
+use crate::dpp::Keys;
 use crate::random;
 
 /// How long the domain CA lives.
@@ -108,7 +110,7 @@ pub struct Home {
     pub authority: Authority,
     /// Who this owner is, computed from the domain CA's key.
     pub owner: OwnerId,
-    keys: KeyStore,
+    keys: Arc<KeyStore>,
     clock: Clock,
 }
 
@@ -164,7 +166,13 @@ fn make(dir: &Path, config: &Config, clock: &Clock) -> Result<Home, HomeError> {
         source,
     })?;
     write_chain(&ca_file, authority.chain())?;
-    let home = Home::new(dir, config.clone(), authority, keys, clock.clone());
+    let home = Home::new(
+        dir,
+        config.clone(),
+        authority,
+        Arc::new(keys),
+        clock.clone(),
+    );
     home.registrar_identity()?;
     home.api_identity()?;
     Ok(home)
@@ -223,10 +231,22 @@ impl Home {
                 what: "the domain CA",
                 source,
             })?;
-        Ok(Self::new(dir, config, authority, keys, clock.clone()))
+        Ok(Self::new(
+            dir,
+            config,
+            authority,
+            Arc::new(keys),
+            clock.clone(),
+        ))
     }
 
-    fn new(dir: &Path, config: Config, authority: Authority, keys: KeyStore, clock: Clock) -> Self {
+    fn new(
+        dir: &Path,
+        config: Config,
+        authority: Authority,
+        keys: Arc<KeyStore>,
+        clock: Clock,
+    ) -> Self {
         let spki = authority.certificate().public_key().spki_der();
         Self {
             dir: dir.to_owned(),
@@ -246,6 +266,22 @@ impl Home {
             }
             _ => self.config.store.url.clone(),
         }
+    }
+
+    /// The keys for Wi-Fi Easy Connect; made when they are missing. Blocks.
+    ///
+    /// # Errors
+    /// As opening.
+    pub fn dpp_keys(&self) -> Result<Keys, HomeError> {
+        let sealer = Sealer::beside(&key_store_address(&self.dir, &self.config)?)?;
+        let overlap = self.config.dpp.signing_key_overlap.duration();
+        Keys::open(
+            &self.dir,
+            Arc::clone(&self.keys),
+            sealer,
+            SignedDuration::try_from(overlap).unwrap_or(SignedDuration::MAX),
+            self.clock.now(),
+        )
     }
 
     /// The file of the first API token.

@@ -10,6 +10,7 @@
 //! | `controller` | what every handler works with |
 //! | `catalogue` | the manufacturers, parsed once |
 //! | `registrar` | `/.well-known/brski` for devices, and the way to the MASA |
+//! | `dpp` | Wi-Fi Easy Connect: the configurator that access points relay to |
 //! | `est` | `/.well-known/est` |
 //! | `api` | the REST API on the contract of `vouchsafe-api` |
 //! | `discovery` | mDNS: how devices find the registrar |
@@ -22,6 +23,7 @@ mod catalogue;
 pub mod config;
 mod controller;
 mod discovery;
+pub mod dpp;
 mod est;
 mod home;
 mod metrics;

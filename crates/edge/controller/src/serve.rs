@@ -17,7 +17,7 @@ use vouchsafe_net::{BindError, ClientAuth, Clock, Limits, Origin, Server, Server
 use vouchsafe_store::{OpenError, Store, StoreConfig};
 
 use crate::controller::{Controller, Fault};
-use crate::discovery::Announcement;
+use crate::discovery::{self, Announcement};
 use crate::home::{Home, HomeError};
 
 /// How often certificates are looked at.
@@ -96,7 +96,13 @@ pub async fn serve(
     controller.listens_at(registrar.clone());
     let announcement = registrar_config.announce.then(|| {
         let port = devices.local_addr();
-        Announcement::begin(port, &registrar_config.announce_on, controller.owner)
+        Announcement::begin(
+            discovery::REGISTRAR,
+            port,
+            &registrar_config.announce_on,
+            controller.owner,
+            &[],
+        )
     });
     ready(&Ready {
         ready: "controller",

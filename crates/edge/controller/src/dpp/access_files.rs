@@ -1,0 +1,182 @@
+//! Keeps hostapd's passphrase files as the store has it.
+//!
+//! 1. Whatever changes a device, a credential or a network is a journal entry, here or at another
+//!    replica, and each wakes this task. So no handler can forget to tell it.
+//! 2. It reads which passphrases are in force, and writes the files whose contents differ from what
+//!    it wrote last. The credential of a device that was revoked or quarantined is not among them.
+//! 3. Wakings in quick succession are taken together ([`PAUSE`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+use vouchsafe_dpp::Uri;
+use vouchsafe_fleet::wifi::{AccessCredential, AccessKind, Network, NetworkCredential};
+use vouchsafe_fleet::{CredentialId, DeviceId, Digest};
+
+use super::hostapd::{self, Kind, Line};
+use super::passphrase::Passphrase;
+use crate::controller::{Controller, Fault};
+
+/// Between two looks at the store.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// A look without being woken: what was missed is made good.
+const POLL: Duration = Duration::from_secs(60);
+
+/// Rows read at once.
+const PAGE: u32 = 500;
+
+/// The task that writes the files.
+pub(crate) struct AccessFiles {
+    controller: Controller,
+    folder: PathBuf,
+    /// Opened once each; they never change.
+    lines: BTreeMap<CredentialId, Line>,
+    /// What each file holds.
+    written: BTreeMap<PathBuf, Digest>,
+}
+
+impl AccessFiles {
+    /// Files in this folder; nothing is written yet.
+    pub(crate) const fn new(controller: Controller, folder: PathBuf) -> Self {
+        Self {
+            controller,
+            folder,
+            lines: BTreeMap::new(),
+            written: BTreeMap::new(),
+        }
+    }
+
+    /// Steps 1 to 3, until the controller stops.
+    pub(crate) async fn keep(mut self) {
+        let mut wake = self.controller.store.subscribe();
+        let mut stopping = self.controller.stopping.subscribe();
+        loop {
+            if let Err(fault) = self.write().await {
+                tracing::error!(%fault, folder = %self.folder.display(), "passphrase files are not up to date");
+            }
+            tokio::select! {
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+            tokio::select! {
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+                woken = wake.recv() => if matches!(woken, Err(RecvError::Closed)) {
+                    return;
+                },
+                () = tokio::time::sleep(POLL) => {}
+            }
+            // All that happened up to here is seen by the next look.
+            wake = wake.resubscribe();
+        }
+    }
+
+    /// Step 2.
+    async fn write(&mut self) -> Result<(), Fault> {
+        let networks = self.controller.store.networks(None, PAGE).await?;
+        let mut wanted = BTreeMap::new();
+        let mut in_force = BTreeSet::new();
+        for network in &networks {
+            let kinds = kinds(network);
+            if kinds.is_empty() {
+                continue;
+            }
+            let members = self.members(&network.name).await?;
+            let lines: Vec<&Line> = members.iter().filter_map(|id| self.lines.get(id)).collect();
+            for kind in kinds {
+                let file = kind.file(&self.folder, &network.name);
+                wanted.insert(file, hostapd::contents(*kind, &lines));
+            }
+            in_force.extend(members);
+        }
+        self.lines.retain(|id, _| in_force.contains(id));
+        // A network that gives passphrases no longer has nobody in its files.
+        for file in self.written.keys() {
+            if !wanted.contains_key(file) {
+                wanted.insert(file.clone(), hostapd::contents(Kind::Psk, &[]));
+            }
+        }
+        for (file, contents) in wanted {
+            let digest = Digest::of(contents.expose());
+            if self.written.get(&file) == Some(&digest) {
+                continue;
+            }
+            let path = file.clone();
+            tokio::task::spawn_blocking(move || {
+                vouchsafe_keystore::write_file(&path, contents.expose())
+            })
+            .await
+            .map_err(|error| Fault::Sign(error.to_string()))?
+            .map_err(crate::home::HomeError::from)?;
+            tracing::info!(file = %file.display(), "passphrases written");
+            self.written.insert(file, digest);
+        }
+        Ok(())
+    }
+
+    /// The credentials in force of a network, opened.
+    async fn members(&mut self, network: &str) -> Result<Vec<CredentialId>, Fault> {
+        let mut members: Vec<CredentialId> = Vec::new();
+        loop {
+            let store = &self.controller.store;
+            let page = store
+                .passphrases_in_force(network, members.last(), PAGE)
+                .await?;
+            let full = page.len() == PAGE as usize;
+            for access in page {
+                if !self.lines.contains_key(&access.id)
+                    && let Some(line) = self.line(&access).await?
+                {
+                    self.lines.insert(access.id.clone(), line);
+                }
+                members.push(access.id);
+            }
+            if !full {
+                return Ok(members);
+            }
+        }
+    }
+
+    async fn line(&self, access: &AccessCredential) -> Result<Option<Line>, Fault> {
+        let AccessKind::Passphrase { identifier, sealed } = &access.kind else {
+            return Ok(None);
+        };
+        let sealer = self.controller.dpp.sealer();
+        let passphrase = match Passphrase::unseal(sealer, &access.id, &sealed.0) {
+            Ok(passphrase) => passphrase,
+            // One that cannot be opened must not keep the others out.
+            Err(fault) => {
+                tracing::error!(credential = %access.id, %fault, "a passphrase cannot be opened");
+                return Ok(None);
+            }
+        };
+        Ok(Some(Line {
+            identifier: identifier.clone(),
+            mac: self.mac(access.device).await?,
+            passphrase,
+        }))
+    }
+
+    /// The station's address, as its bootstrapping information has it.
+    async fn mac(&self, device: DeviceId) -> Result<Option<[u8; 6]>, Fault> {
+        let store = &self.controller.store;
+        let standing = store.holdings(device).await?.standing;
+        let Some(key) = standing.and_then(|standing| standing.given?.key) else {
+            return Ok(None);
+        };
+        let key = store.bootstrapping_key(key).await?;
+        Ok(key.and_then(|key| Uri::parse(&key.uri).ok()?.mac))
+    }
+}
+
+/// Which files a network's devices belong into.
+const fn kinds(network: &Network) -> &'static [Kind] {
+    match (network.credential, network.fallback) {
+        (NetworkCredential::Connector, true) | (NetworkCredential::Sae, false) => &[Kind::Sae],
+        (NetworkCredential::Sae, true) => &[Kind::Sae, Kind::Psk],
+        (NetworkCredential::Psk, _) => &[Kind::Psk],
+        (NetworkCredential::Connector, false) | (NetworkCredential::Certificate, _) => &[],
+    }
+}

@@ -1,0 +1,346 @@
+//! The controller's own keys for Wi-Fi Easy Connect.
+//!
+//! | key | what for | where |
+//! | --- | --- | --- |
+//! | `dpp/bootstrapping.sealed` | devices and access points know this controller by it | sealed file |
+//! | `dpp-signing-TIME` | signs connectors (C-sign key) | key store |
+//! | `dpp/privacy-TIME.sealed` | opens what devices send that were configured under the signing key of the same time (`ppKey`) | sealed file |
+//!
+//! `TIME` is when the signing key was made, in seconds since 1970 and 12 digits, so that the newest
+//! is the last. Connectors are signed with the newest; older ones stay for as long as
+//! configuration says (`dpp.signing_key_overlap`), because a device that knows no other signer can
+//! only be reconfigured by it. Then they are deleted.
+//!
+//! The bootstrapping key never changes by itself: access points are configured with its hash, and
+//! devices may carry its URI in print.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use jiff::{SignedDuration, Timestamp};
+use vouchsafe_dpp::{BootstrappingKey, Curve, PrivateKey};
+use vouchsafe_keystore::{Algorithm, KeyStore, Sealer};
+use vouchsafe_trust::{Secret, Signer};
+
+use crate::home::HomeError;
+use crate::random;
+
+/// The curve of the controller's own keys. Every device must know it (Wi-Fi Easy Connect 3.0 §3.2.2).
+const CURVE: Curve = Curve::P256;
+
+/// Beginning of the labels of signing keys.
+const SIGNING: &str = "dpp-signing-";
+
+/// Seed for a private key: longer than any scalar, so that reducing it leaves no bias.
+const SEED: usize = 80;
+
+/// All keys of this controller. Cheap to clone.
+#[derive(Clone)]
+pub struct Keys(Arc<Inner>);
+
+struct Inner {
+    folder: PathBuf,
+    store: Arc<KeyStore>,
+    sealer: Sealer,
+    bootstrapping: BootstrappingKey,
+    overlap: SignedDuration,
+    ring: RwLock<Arc<Ring>>,
+}
+
+/// The signing keys that count.
+#[derive(Debug)]
+pub struct Ring {
+    /// Signs whatever is new.
+    pub current: SigningKey,
+    /// Were replaced, the newest first; their connectors still count.
+    pub older: Vec<SigningKey>,
+}
+
+/// A signing key, and the privacy key that devices got with it.
+pub struct SigningKey {
+    /// Signs connectors.
+    pub signer: Arc<dyn Signer>,
+    /// Opens the identities of reconfiguration announcements.
+    pub privacy: PrivateKey,
+    /// When it was made.
+    pub since: Timestamp,
+}
+
+impl Keys {
+    /// Opens the keys under a data folder; makes those that are missing. Blocks.
+    ///
+    /// # Errors
+    /// [`HomeError::Keys`] when a key cannot be made, opened or read.
+    pub(crate) fn open(
+        dir: &Path,
+        store: Arc<KeyStore>,
+        sealer: Sealer,
+        overlap: SignedDuration,
+        now: Timestamp,
+    ) -> Result<Self, HomeError> {
+        let folder = dir.join("dpp");
+        let bootstrapping = sealed_key(&sealer, &folder, "bootstrapping")?;
+        let ring = read_ring(&store, &sealer, &folder, overlap, now)?;
+        Ok(Self(Arc::new(Inner {
+            folder,
+            store,
+            sealer,
+            bootstrapping: BootstrappingKey::new(bootstrapping),
+            overlap,
+            ring: RwLock::new(Arc::new(ring)),
+        })))
+    }
+
+    /// The controller's bootstrapping key: hash and URI are made from its public half.
+    pub fn bootstrapping(&self) -> &BootstrappingKey {
+        &self.0.bootstrapping
+    }
+
+    /// Seals passphrases.
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.0.sealer
+    }
+
+    /// The signing keys that count now.
+    pub fn ring(&self) -> Arc<Ring> {
+        Arc::clone(&self.0.ring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts a new signing key in force; the one before stays for the overlap. Blocks.
+    ///
+    /// # Errors
+    /// [`HomeError::Keys`]; then nothing has changed.
+    pub fn rotate(&self, now: Timestamp) -> Result<(), HomeError> {
+        let mut ring = self.0.ring.write().unwrap_or_else(PoisonError::into_inner);
+        // Two keys of one second would have one name.
+        let after = ring.current.since.as_second().saturating_add(1);
+        make_signing_key(
+            &self.0.store,
+            &self.0.sealer,
+            &self.0.folder,
+            now.as_second().max(after),
+        )?;
+        *ring = Arc::new(self.read(now)?);
+        Ok(())
+    }
+
+    /// Forgets signing keys whose overlap is over, and learns of those that another process made.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// [`HomeError::Keys`].
+    pub(crate) fn refresh(&self, now: Timestamp) -> Result<(), HomeError> {
+        let ring = self.read(now)?;
+        *self.0.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+        Ok(())
+    }
+
+    fn read(&self, now: Timestamp) -> Result<Ring, HomeError> {
+        let Inner {
+            folder,
+            store,
+            sealer,
+            overlap,
+            ..
+        } = &*self.0;
+        read_ring(store, sealer, folder, *overlap, now)
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey")
+            .field("since", &self.since)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The keys in the store, the newest first; makes the first one, deletes those whose time is over.
+fn read_ring(
+    store: &KeyStore,
+    sealer: &Sealer,
+    folder: &Path,
+    overlap: SignedDuration,
+    now: Timestamp,
+) -> Result<Ring, HomeError> {
+    let mut times: Vec<i64> = store
+        .list()?
+        .iter()
+        .filter_map(|label| label.strip_prefix(SIGNING)?.parse().ok())
+        .collect();
+    times.sort_unstable_by(|a, b| b.cmp(a));
+    if times.is_empty() {
+        make_signing_key(store, sealer, folder, now.as_second())?;
+        times.push(now.as_second());
+    }
+    let mut keys = Vec::with_capacity(times.len());
+    let mut replaced_at: Option<Timestamp> = None;
+    for time in times {
+        let over = replaced_at.is_some_and(|at| now.duration_since(at) > overlap);
+        if over {
+            forget(store, folder, time)?;
+            continue;
+        }
+        let key = open_signing_key(store, sealer, folder, time)?;
+        replaced_at = Some(key.since);
+        keys.push(key);
+    }
+    let mut keys = keys.into_iter();
+    match keys.next() {
+        Some(current) => Ok(Ring {
+            current,
+            older: keys.collect(),
+        }),
+        // The newest is never over.
+        None => Err(HomeError::Keys(vouchsafe_keystore::Error::NotFound {
+            label: SIGNING.to_owned(),
+            place: store.kind().to_string(),
+        })),
+    }
+}
+
+fn signing_label(time: i64) -> String {
+    format!("{SIGNING}{time:012}")
+}
+
+fn privacy_name(time: i64) -> String {
+    format!("privacy-{time:012}")
+}
+
+/// The signing key is made last: without it nothing refers to the other.
+fn make_signing_key(
+    store: &KeyStore,
+    sealer: &Sealer,
+    folder: &Path,
+    time: i64,
+) -> Result<(), HomeError> {
+    sealed_key(sealer, folder, &privacy_name(time))?;
+    store.create(&signing_label(time), Algorithm::EcdsaP256)?;
+    Ok(())
+}
+
+fn open_signing_key(
+    store: &KeyStore,
+    sealer: &Sealer,
+    folder: &Path,
+    time: i64,
+) -> Result<SigningKey, HomeError> {
+    Ok(SigningKey {
+        signer: store.load(&signing_label(time))?,
+        privacy: sealed_key(sealer, folder, &privacy_name(time))?,
+        since: Timestamp::from_second(time).unwrap_or(Timestamp::UNIX_EPOCH),
+    })
+}
+
+fn forget(store: &KeyStore, folder: &Path, time: i64) -> Result<(), HomeError> {
+    tracing::info!(label = %signing_label(time), "the overlap of a signing key is over");
+    match store.delete(&signing_label(time)) {
+        Ok(()) | Err(vouchsafe_keystore::Error::NotFound { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let path = key_file(folder, &privacy_name(time));
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(HomeError::Read { path, source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The key in a sealed file; made when there is none.
+fn sealed_key(sealer: &Sealer, folder: &Path, name: &str) -> Result<PrivateKey, HomeError> {
+    let path = key_file(folder, name);
+    let label = format!("dpp/{name}");
+    if path.exists() {
+        return read_key(sealer.read(&path, &label)?, &label);
+    }
+    let seed = Secret::new(random::bytes::<SEED>().to_vec());
+    let key = PrivateKey::from_seed(CURVE, seed.expose()).map_err(|_| not_a_key(&label))?;
+    std::fs::create_dir_all(folder).map_err(|source| HomeError::Read {
+        path: folder.to_owned(),
+        source,
+    })?;
+    sealer.write(&path, &label, key.to_bytes().expose())?;
+    Ok(key)
+}
+
+fn key_file(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.sealed"))
+}
+
+fn read_key(bytes: Secret, label: &str) -> Result<PrivateKey, HomeError> {
+    PrivateKey::from_bytes(CURVE, bytes.expose()).map_err(|_| not_a_key(label))
+}
+
+fn not_a_key(label: &str) -> HomeError {
+    HomeError::Keys(vouchsafe_keystore::Error::NotAPrivateKey {
+        label: label.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use vouchsafe_dpp::Agreement as _;
+
+    use super::*;
+
+    fn open(dir: &Path, now: Timestamp) -> Keys {
+        let address = format!(
+            "file:{}?sealing-key={}",
+            dir.join("keys").display(),
+            dir.join("sealing.key").display()
+        );
+        let store = Arc::new(KeyStore::open(&address).unwrap());
+        let sealer = Sealer::beside(&address.parse().unwrap()).unwrap();
+        Keys::open(dir, store, sealer, SignedDuration::from_hours(1), now).unwrap()
+    }
+
+    fn public(key: &SigningKey) -> Vec<u8> {
+        key.signer.public_key().spki_der().to_vec()
+    }
+
+    #[test]
+    fn the_keys_are_the_same_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let one = open(dir.path(), now);
+        let other = open(dir.path(), now);
+        let hash = |keys: &Keys| *keys.bootstrapping().public_key().hash();
+        assert_eq!(hash(&one), hash(&other));
+        let current = |keys: &Keys| public(&keys.ring().current);
+        assert_eq!(current(&one), current(&other));
+    }
+
+    #[test]
+    fn a_signing_key_that_was_replaced_stays_for_the_overlap_and_no_longer() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let keys = open(dir.path(), now);
+        let first = public(&keys.ring().current);
+        // Twice in one second: three keys.
+        keys.rotate(now).unwrap();
+        keys.rotate(now).unwrap();
+        let ring = keys.ring();
+        assert_ne!(public(&ring.current), first);
+        assert_eq!(ring.older.len(), 2);
+        assert_eq!(public(ring.older.last().unwrap()), first);
+        let later = now + SignedDuration::from_mins(59);
+        keys.refresh(later).unwrap();
+        assert_eq!(keys.ring().older.len(), 2);
+        keys.refresh(later + SignedDuration::from_mins(2)).unwrap();
+        assert!(keys.ring().older.is_empty());
+        assert_eq!(public(&keys.ring().current), public(&ring.current));
+        // One sealed file for the bootstrapping key, one for the privacy key that is left.
+        assert_eq!(
+            std::fs::read_dir(dir.path().join("dpp")).unwrap().count(),
+            2
+        );
+    }
+}

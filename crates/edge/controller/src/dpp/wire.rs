@@ -1,0 +1,165 @@
+//! Frames over one TCP connection: four bytes of length, big-endian, then the frame.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use vouchsafe_dpp::tcp::MAX_FRAME;
+
+use super::places::Cut;
+
+/// From the connection to the end of its first frame: access points connect when they have one.
+const FIRST_FRAME: Duration = Duration::from_secs(5);
+
+/// From the first frame to the last. hostapd's relay gives a session the same time.
+const SESSION: Duration = Duration::from_secs(20);
+
+/// A session whose device was told to wait ends all the same.
+const LONGEST_SESSION: Duration = Duration::from_secs(300);
+
+/// Bytes that are made room for before a frame's bytes arrive.
+const FIRST_READ: usize = 1024;
+
+/// Why there is no further frame.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ended {
+    /// Between two frames.
+    #[error("the connection was closed")]
+    Closed,
+    /// In the middle of a frame.
+    #[error("the connection was closed in the middle of a frame")]
+    Truncated,
+    /// No frame is as long, or none as short.
+    #[error("a frame of {0} bytes was announced")]
+    Length(u32),
+    /// A peer that is slow, or silent.
+    #[error("the time for a session was over")]
+    TimedOut,
+    /// Others had more to show when places ran out.
+    #[error("the session had to make room")]
+    MadeRoom,
+    /// The system said no.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+impl Ended {
+    /// Stable name, for counters.
+    pub(super) const fn code(&self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Truncated => "truncated",
+            Self::Length(_) => "bad-length",
+            Self::TimedOut => "timed-out",
+            Self::MadeRoom => "made-room",
+            Self::Io(_) => "io",
+        }
+    }
+}
+
+/// One connection with its time limits.
+#[derive(Debug)]
+pub(super) struct Wire {
+    stream: TcpStream,
+    cut: Cut,
+    begun: Instant,
+    deadline: Instant,
+}
+
+impl Wire {
+    pub(super) fn new(stream: TcpStream, cut: Cut) -> Self {
+        // The frames are small, and each waits for an answer.
+        let _ = stream.set_nodelay(true);
+        let begun = Instant::now();
+        Self {
+            stream,
+            cut,
+            begun,
+            deadline: begun + FIRST_FRAME,
+        }
+    }
+
+    /// The first frame came: from now on the session's time counts.
+    pub(super) fn begin_session(&mut self) {
+        self.deadline = self.begun + SESSION;
+    }
+
+    /// The device was told to come back after `delay`, or a person must do something: the session
+    /// may last that much longer, within bounds.
+    pub(super) fn allow(&mut self, delay: Duration) {
+        let longest = self.begun + LONGEST_SESSION;
+        self.deadline = (Instant::now() + delay + SESSION).min(longest);
+    }
+
+    /// When the session must end.
+    pub(super) const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The next frame.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub(super) async fn receive(&mut self) -> Result<Vec<u8>, Ended> {
+        let reading = read_frame(&mut self.stream);
+        tokio::select! {
+            biased;
+            _ = &mut self.cut => Err(Ended::MadeRoom),
+            read = timeout_at(self.deadline, reading) => read.map_err(|_| Ended::TimedOut)?,
+        }
+    }
+
+    /// Sends a frame.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub(super) async fn send(&mut self, frame: &[u8]) -> Result<(), Ended> {
+        let length = u32::try_from(frame.len()).map_err(|_| Ended::Length(u32::MAX))?;
+        let mut bytes = Vec::with_capacity(4 + frame.len());
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(frame);
+        let writing = self.stream.write_all(&bytes);
+        tokio::select! {
+            biased;
+            _ = &mut self.cut => Err(Ended::MadeRoom),
+            written = timeout_at(self.deadline, writing) => {
+                Ok(written.map_err(|_| Ended::TimedOut)??)
+            }
+        }
+    }
+}
+
+async fn read_frame(stream: &mut TcpStream) -> Result<Vec<u8>, Ended> {
+    let mut length = [0; 4];
+    let first = stream.read(&mut length).await?;
+    if first == 0 {
+        return Err(Ended::Closed);
+    }
+    if let Some(rest) = length.get_mut(first..) {
+        read_exactly(stream, rest).await?;
+    }
+    let length = u32::from_be_bytes(length);
+    let wanted = usize::try_from(length)
+        .ok()
+        .filter(|wanted| (1..=MAX_FRAME).contains(wanted))
+        .ok_or(Ended::Length(length))?;
+    // Whoever announces much and sends nothing costs little.
+    let mut frame = Vec::with_capacity(wanted.min(FIRST_READ));
+    let read = stream
+        .take(u64::from(length))
+        .read_to_end(&mut frame)
+        .await?;
+    if read < wanted {
+        return Err(Ended::Truncated);
+    }
+    Ok(frame)
+}
+
+async fn read_exactly(stream: &mut TcpStream, bytes: &mut [u8]) -> Result<(), Ended> {
+    match stream.read_exact(bytes).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(Ended::Truncated),
+        Err(error) => Err(error.into()),
+    }
+}
