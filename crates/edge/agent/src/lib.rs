@@ -46,9 +46,14 @@ pub mod line;
 mod random;
 mod renew;
 mod session;
+mod supplicant;
+mod wifi;
 
 pub use agent::{Agent, CredentialStatus, Status, status};
 pub use candidate::{Candidate, Found, MAX_CANDIDATES};
 pub use config::{ChannelBinding, ClockTrust, Config, Nonceless, VoucherForm};
 pub use error::{AgentError, Failure, LocalError, Step, UnusableCertificate};
 pub use event::{Event, Events, Record};
+pub use supplicant::SupplicantError;
+pub use wifi::configuration::{WifiNetworkStatus, WifiStatus};
+pub use wifi::{UnusableConfiguration, WifiError};
