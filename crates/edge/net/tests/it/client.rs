@@ -17,7 +17,7 @@ use vouchsafe_net::{
 };
 
 use crate::certificates::{Authority, Content, p256_pkcs8};
-use crate::world::{World, get_request, lines, soon, text};
+use crate::world::{World, asking, lines, soon, text};
 
 /// A TLS server that is played by hand.
 struct Puppet {
@@ -93,7 +93,7 @@ async fn requests_stay_on_one_connection() {
     );
     let mut ids = BTreeSet::new();
     for _ in 0..3 {
-        let answer = connection.request(get_request("/peer")).await.unwrap();
+        let answer = connection.request(asking("/peer")).await.unwrap();
         ids.insert(lines(&answer)[4].to_owned());
     }
     let post = Request::post("https://elsewhere.example/echo?x").body(Bytes::from("hello"));
@@ -121,7 +121,7 @@ async fn a_large_answer_is_refused_whether_announced_or_not() {
         let connector = puppet.connector(|options| options.response_bytes = 100);
         let ask = async {
             let mut connection = connector.connect(&puppet.origin()).await.unwrap();
-            connection.request(get_request("/")).await
+            connection.request(asking("/")).await
         };
         let (result, _stream) = soon("the answer", async {
             tokio::join!(ask, puppet.answer(&answer))
@@ -142,7 +142,7 @@ async fn an_answer_that_does_not_end_in_time_is_given_up() {
             puppet.connector(|options| options.response_timeout = Duration::from_millis(100));
         let ask = async {
             let mut connection = connector.connect(&puppet.origin()).await.unwrap();
-            let result = connection.request(get_request("/")).await;
+            let result = connection.request(asking("/")).await;
             assert!(!connection.is_open());
             result
         };
@@ -164,7 +164,7 @@ async fn what_is_not_http_or_ends_early_is_named() {
         let connector = puppet.connector(|_| {});
         let ask = async {
             let mut connection = connector.connect(&puppet.origin()).await.unwrap();
-            connection.request(get_request("/")).await
+            connection.request(asking("/")).await
         };
         let played = async { drop(puppet.answer(answer).await) };
         soon("the answer", async { tokio::join!(ask, played) })
@@ -272,10 +272,10 @@ async fn a_request_on_a_kept_connection_that_got_no_answer_is_sent_once_more() {
     };
     let client = async {
         for path in ["/first", "/second"] {
-            let answer = pool.request(&origin, get_request(path)).await.unwrap();
+            let answer = pool.request(&origin, asking(path)).await.unwrap();
             assert_eq!(text(&answer), "ok");
         }
-        let result = pool.request(&origin, get_request("/third")).await;
+        let result = pool.request(&origin, asking("/third")).await;
         assert!(
             matches!(result, Err(ClientError::Closed { answered: true })),
             "{result:?}"

@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use vouchsafe_net::{Cut, raise_open_files_limit};
 
-use crate::world::{World, eventually, get_request, lines, soon};
+use crate::world::{World, eventually, asking, lines, soon};
 
 /// A client must be answered this soon, whatever the crowd.
 const PROMPT: Duration = Duration::from_secs(5);
@@ -57,7 +57,7 @@ async fn idle_crowd(count: usize) {
     assert!(world.stats.cuts(Cut::MadeRoom) as usize >= count - 1_000);
     // One that is at work is not the one that makes room.
     let mut busy = world.connect(world.options()).await.unwrap();
-    let request = tokio::spawn(async move { busy.request(get_request("/wait")).await });
+    let request = tokio::spawn(async move { busy.request(asking("/wait")).await });
     soon("the request comes in", world.waiting.notified()).await;
     for _ in 0..1_100 {
         crowd.push(Err(TcpStream::connect(world.addr).await.unwrap()));

@@ -12,7 +12,7 @@ use vouchsafe_trust::{PublicKey, SignError, SignatureAlgorithm, Signer};
 use crate::certificates::{
     Authority, CLIENT_AUTH, CMC_RA, Content, Impostor, SERVER_AUTH, ed25519, p256, p384,
 };
-use crate::world::{World, eventually, get_request, hex, lines, soon, text};
+use crate::world::{World, eventually, asking, hex, lines, soon, text};
 
 const BOTH: [TlsVersions; 2] = [TlsVersions::Tls12, TlsVersions::Tls13];
 
@@ -51,7 +51,7 @@ async fn every_kind_of_key_is_seen_with_its_chain_and_the_same_exporter_on_both_
             .with_identity(device);
             let mut connection = world.connect(options).await.unwrap();
             assert_eq!(connection.is_tls13(), versions == TlsVersions::Tls13);
-            let answer = connection.request(get_request("/peer")).await.unwrap();
+            let answer = connection.request(asking("/peer")).await.unwrap();
             let lines = lines(&answer);
             assert_eq!(lines[..2], ["2", "CN=device"]);
             // RFC 9266 §2
@@ -361,7 +361,7 @@ async fn a_replaced_certificate_is_shown_on_the_next_connection_and_not_on_the_o
     identity.replace(world.authority.identity(&renewed, p384()));
     let new = world.connect(world.options()).await.unwrap();
     assert_eq!(new.server_chain()[0].subject_text(), "CN=renewed");
-    let answer = old.request(get_request("/peer")).await.unwrap();
+    let answer = old.request(asking("/peer")).await.unwrap();
     assert_eq!(lines(&answer)[3], "CN=server < CN=Domain CA");
 }
 
@@ -450,7 +450,7 @@ async fn others_are_served_while_a_token_signs() {
     let slow_server = tokio::spawn(async move {
         let connector = vouchsafe_net::Connector::new(slow_options);
         let mut connection = connector.connect_at(slow_addr.0, &slow_addr.1).await?;
-        connection.request(get_request("/peer")).await
+        connection.request(asking("/peer")).await
     });
     let device = Authority::new("Maker").identity(&Content::named("device"), token());
     let device_options = quick.options().with_identity(device);
@@ -458,7 +458,7 @@ async fn others_are_served_while_a_token_signs() {
     let slow_client = tokio::spawn(async move {
         let connector = vouchsafe_net::Connector::new(device_options);
         let mut connection = connector.connect_at(quick_addr.0, &quick_addr.1).await?;
-        connection.request(get_request("/peer")).await
+        connection.request(asking("/peer")).await
     });
     eventually("both handshakes began", || {
         slow.stats.open() == 1 && quick.stats.open() == 1

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use vouchsafe_net::{Cut, HandshakeFailure};
 
-use crate::world::{World, eventually, get_request, soon, text};
+use crate::world::{World, eventually, asking, soon, text};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -173,11 +173,11 @@ async fn a_client_that_does_not_take_its_answer_is_cut() {
 async fn the_last_request_that_a_connection_may_carry_says_so() {
     let world = World::new(|options| options.limits.requests_per_connection = Some(2)).await;
     let mut connection = world.connect(world.options()).await.unwrap();
-    let first = connection.request(get_request("/peer")).await.unwrap();
+    let first = connection.request(asking("/peer")).await.unwrap();
     assert!(!first.headers().contains_key("connection"));
-    let last = connection.request(get_request("/peer")).await.unwrap();
+    let last = connection.request(asking("/peer")).await.unwrap();
     assert_eq!(last.headers()["connection"], "close");
-    assert!(connection.request(get_request("/peer")).await.is_err());
+    assert!(connection.request(asking("/peer")).await.is_err());
     assert!(!connection.is_open());
 }
 
@@ -185,7 +185,7 @@ async fn the_last_request_that_a_connection_may_carry_says_so() {
 async fn while_all_connections_are_busy_a_newcomer_is_closed() {
     let world = World::new(|options| options.limits.connections = 1).await;
     let mut busy = world.connect(world.options()).await.unwrap();
-    let request = tokio::spawn(async move { busy.request(get_request("/wait")).await });
+    let request = tokio::spawn(async move { busy.request(asking("/wait")).await });
     soon("the request comes in", world.waiting.notified()).await;
     let mut newcomer = TcpStream::connect(world.addr).await.unwrap();
     rest(&mut newcomer).await;

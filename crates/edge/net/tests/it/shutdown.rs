@@ -5,15 +5,15 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use vouchsafe_net::Cut;
 
-use crate::world::{World, get_request, soon, text};
+use crate::world::{World, asking, soon, text};
 
 #[tokio::test]
 async fn a_request_in_flight_finishes_and_newcomers_are_turned_away() {
     let mut world = World::new(|_| {}).await;
     let mut busy = world.connect(world.options()).await.unwrap();
     let mut idle = world.connect(world.options()).await.unwrap();
-    idle.request(get_request("/peer")).await.unwrap();
-    let request = tokio::spawn(async move { busy.request(get_request("/wait")).await });
+    idle.request(asking("/peer")).await.unwrap();
+    let request = tokio::spawn(async move { busy.request(asking("/wait")).await });
     soon("the request comes in", world.waiting.notified()).await;
 
     world.shutdown.take().unwrap().send(()).unwrap();
@@ -24,7 +24,7 @@ async fn a_request_in_flight_finishes_and_newcomers_are_turned_away() {
     };
     soon("no new connections", turned_away).await;
     assert!(
-        soon("idle ones close", idle.request(get_request("/peer")))
+        soon("idle ones close", idle.request(asking("/peer")))
             .await
             .is_err()
     );
@@ -41,7 +41,7 @@ async fn a_request_in_flight_finishes_and_newcomers_are_turned_away() {
 async fn after_the_grace_time_what_is_left_is_cut_and_counted() {
     let mut world = World::new(|options| options.limits.grace = Duration::from_millis(50)).await;
     let mut busy = world.connect(world.options()).await.unwrap();
-    let request = tokio::spawn(async move { busy.request(get_request("/wait")).await });
+    let request = tokio::spawn(async move { busy.request(asking("/wait")).await });
     soon("the request comes in", world.waiting.notified()).await;
     world.shutdown.take().unwrap().send(()).unwrap();
     assert_eq!(soon("the end", world.served).await.unwrap(), 1);

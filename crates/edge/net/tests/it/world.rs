@@ -99,7 +99,7 @@ impl World {
     ) -> Result<Response<Bytes>, ClientError> {
         self.connect(options)
             .await?
-            .request(get_request(path))
+            .request(asking(path))
             .await
     }
 
@@ -169,7 +169,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub(crate) fn get_request(path: &str) -> Request<Bytes> {
+pub(crate) fn asking(path: &str) -> Request<Bytes> {
     Request::get(path).body(Bytes::new()).unwrap()
 }
 
