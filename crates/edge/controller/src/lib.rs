@@ -12,6 +12,7 @@
 //! | `registrar` | `/.well-known/brski` for devices, and the way to the MASA |
 //! | `dpp` | Wi-Fi Easy Connect: the configurator that access points relay to |
 //! | `est` | `/.well-known/est` |
+//! | `issue` | certificates for devices, by whichever protocol they ask |
 //! | `api` | the REST API on the contract of `vouchsafe-api` |
 //! | `discovery` | mDNS: how devices find the registrar |
 //! | `revocation` | CRL and OCSP for the credentials of this domain |
@@ -26,6 +27,7 @@ mod discovery;
 pub mod dpp;
 mod est;
 mod home;
+mod issue;
 mod metrics;
 mod random;
 mod registrar;

@@ -14,30 +14,26 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jiff::SignedDuration;
 use vouchsafe_brski::est::{
     self, MEDIA_TYPE_CERTS_ONLY, MEDIA_TYPE_REQUEST, MEDIA_TYPE_SERVER_KEY, ServerKey,
 };
 use vouchsafe_brski::{Error, Refusal as Rule, Unsupported, status};
 use vouchsafe_fleet::credential::CredentialStatus;
 use vouchsafe_fleet::decide::{
-    self, Decision, EnrolFacts, EnrolIdentity, EnrolPermit, IssuedCertificate, Outcome, Strangers,
+    self, Decision, EnrolFacts, EnrolIdentity, EnrolPermit, Outcome, Strangers,
 };
 use vouchsafe_fleet::policy::RequestKind;
 use vouchsafe_fleet::{
-    Actor, ActorKind, Credential, CredentialId, Device, DeviceId, Digest, Evidence, Manufacturer,
-    Refusal,
+    Actor, ActorKind, Credential, Device, DeviceId, Digest, Evidence, Manufacturer, Refusal,
 };
 use vouchsafe_keystore::{Algorithm, generate_pkcs8};
 use vouchsafe_net::Peer;
 use vouchsafe_trust::{
-    Certificate, CertificateRequest, Name, Profile, PublicKey, Signer, SoftwareSigner,
-    SubjectAltName, Verified, oid,
+    Certificate, CertificateRequest, PublicKey, Signer, SoftwareSigner, Verified, oid,
 };
 
 use crate::controller::{Controller, Fault};
-use crate::home::validity;
-use crate::random;
+use crate::issue;
 use crate::registrar::{Answer, Proved, note, prove, reason};
 
 /// Which operation was called.
@@ -246,7 +242,8 @@ impl Question<'_> {
         let Outcome { decision, commit } = outcome;
         match decision {
             Decision::Accept(permit) => {
-                let issued = self.sign(&permit).await?;
+                // The CA signs for the permit's key and no other.
+                let issued = issue::certify(self.controller, permit.device(), self.key).await?;
                 Ok(permit.issue(issued))
             }
             Decision::Wait {
@@ -376,51 +373,4 @@ impl Question<'_> {
     fn evidence(&self) -> Evidence {
         Evidence::new("csr", self.request_sha256)
     }
-
-    /// Step 4: the CA signs, for the permit's key and no other.
-    async fn sign(&self, permit: &EnrolPermit) -> Result<IssuedCertificate, Fault> {
-        let controller = self.controller;
-        let fault = |error: String| Fault::Sign(error);
-        let profile = profile(controller, permit.device()).map_err(fault)?;
-        let now = controller.clock.now();
-        let lifetime = SignedDuration::try_from(controller.config.ldevid.lifetime.duration())
-            .unwrap_or(SignedDuration::MAX);
-        let validity = validity(now, lifetime);
-        let authority = controller.authority.clone();
-        let key = self.key.clone();
-        let serial = random::serial();
-        let certificate = if authority.signer().may_block() {
-            tokio::task::spawn_blocking(move || authority.issue(&profile, &key, &serial, validity))
-                .await
-                .map_err(|error| Fault::Sign(error.to_string()))?
-        } else {
-            authority.issue(&profile, &key, &serial, validity)
-        }
-        .map_err(|error| Fault::Sign(error.to_string()))?;
-        Ok(IssuedCertificate {
-            id: CredentialId(certificate.serial_hex()),
-            der: certificate.der().to_vec(),
-            not_before: certificate.not_before(),
-            not_after: certificate.not_after(),
-        })
-    }
-}
-
-/// The LDevID as configuration describes it.
-fn profile(controller: &Controller, device: &Device) -> Result<Profile, String> {
-    let config = &controller.config.ldevid;
-    let mut subject = Vec::with_capacity(2);
-    if !config.organization.is_empty() {
-        subject.push((oid::ORGANIZATION, config.organization.as_str()));
-    }
-    subject.push((oid::SERIAL_NUMBER, device.serial.as_str()));
-    let subject = Name::new(&subject).map_err(|error| error.to_string())?;
-    let mut names = Vec::new();
-    if !config.domain.is_empty() {
-        names.push(SubjectAltName::Email(format!(
-            "{}@{}",
-            device.serial, config.domain
-        )));
-    }
-    Ok(Profile::ldevid(subject, names))
 }
