@@ -210,6 +210,42 @@ impl Hostap {
         Ok(answer)
     }
 
+    /// One line of its state: `state`, `ssid`, `key_mgmt`, `wpa_state` and so on.
+    ///
+    /// # Errors
+    /// There is no such line.
+    pub fn state(&self, name: &str) -> anyhow::Result<String> {
+        let status = self.order("STATUS")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        Ok(line
+            .with_context(|| format!("{} says no {name}: {status}", self.name))?
+            .to_owned())
+    }
+
+    /// Waits until a line of its state says `value`. Events tell no more of what was before somebody
+    /// listened.
+    ///
+    /// # Errors
+    /// It did not within [`PATIENCE`].
+    pub fn until(&self, name: &str, value: &str) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let state = self.state(name)?;
+            if state == value {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "{}: {name} stays {state}: {}",
+                self.name,
+                tail(&self.log)
+            );
+            std::thread::sleep(PAUSE);
+        }
+    }
+
     /// Every event so far, without its priority.
     #[must_use]
     pub fn events(&self) -> Vec<String> {

@@ -3,11 +3,13 @@
 //!
 //! | module | what |
 //! | --- | --- |
+//! | [`air`] | access points and stations on radios |
 //! | [`hostap`] | one such program: started, asked over its control socket, ended |
 //! | [`dpp`] | its words for Wi-Fi Easy Connect: keys, networks, who calls whom |
 //! | [`machine`] | Debian's kernel with `mac80211_hwsim` in an emulated machine |
 //! | [`guest`] | what runs in that machine |
 
+pub mod air;
 pub mod dpp;
 pub mod guest;
 pub mod hostap;
