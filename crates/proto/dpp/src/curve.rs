@@ -10,6 +10,7 @@ mod private_key;
 
 use aws_lc_rs::{agreement, digest, hmac};
 
+pub(crate) use bootstrapping::sha256;
 pub use bootstrapping::{Agreement, BootstrappingKey, BootstrappingPublicKey};
 pub use point::Point;
 pub use private_key::PrivateKey;

@@ -9,6 +9,14 @@ pub enum Error {
     /// The bytes do not have the form that the specification gives them.
     #[error("{0}")]
     Malformed(Malformed),
+    /// A member of a JSON object is not as it should be.
+    #[error("the member {name} {fault}")]
+    Member {
+        /// The member's name.
+        name: &'static str,
+        /// What is wrong with it.
+        fault: MemberFault,
+    },
     /// Well formed, but something that is not implemented or not negotiated.
     #[error("{0}")]
     Unsupported(Unsupported),
@@ -26,6 +34,7 @@ impl Error {
     pub fn section(&self) -> &'static str {
         match self {
             Self::Malformed(reason) => reason.section(),
+            Self::Member { .. } => "Wi-Fi Easy Connect 3.0 §4.4",
             Self::Unsupported(reason) => reason.section(),
             Self::Refused(reason) => reason.section(),
             Self::Misuse(reason) => reason.section(),
@@ -37,6 +46,7 @@ impl Error {
     pub fn reason_code(&self) -> &'static str {
         match self {
             Self::Malformed(reason) => reason.code(),
+            Self::Member { fault, .. } => fault.code(),
             Self::Unsupported(reason) => reason.code(),
             Self::Refused(reason) => reason.code(),
             Self::Misuse(reason) => reason.code(),
@@ -48,8 +58,56 @@ impl Error {
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::Refused(reason) => Some(*reason),
-            Self::Malformed(_) | Self::Unsupported(_) | Self::Misuse(_) => None,
+            Self::Malformed(_) | Self::Member { .. } | Self::Unsupported(_) | Self::Misuse(_) => {
+                None
+            }
         }
+    }
+
+    pub(crate) fn missing(name: &'static str) -> Self {
+        let fault = MemberFault::Missing;
+        Self::Member { name, fault }
+    }
+
+    pub(crate) fn wrong_type(name: &'static str) -> Self {
+        let fault = MemberFault::Type;
+        Self::Member { name, fault }
+    }
+
+    pub(crate) fn value(name: &'static str) -> Self {
+        let fault = MemberFault::Value;
+        Self::Member { name, fault }
+    }
+}
+
+/// What is wrong with a member of a JSON object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MemberFault {
+    /// It is not there.
+    Missing,
+    /// It is a text where a number belongs, or the like.
+    Type,
+    /// It has a value that it may not have.
+    Value,
+}
+
+impl MemberFault {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Missing => "member-missing",
+            Self::Type => "member-type",
+            Self::Value => "member-value",
+        }
+    }
+}
+
+impl std::fmt::Display for MemberFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "is missing",
+            Self::Type => "is of another type than it should be",
+            Self::Value => "has a value that it may not have",
+        })
     }
 }
 
@@ -126,6 +184,33 @@ reasons! {
         PublicKey: "public-key-malformed", "Wi-Fi Easy Connect 3.0 §5.2.1", "the public key is not a SubjectPublicKeyInfo with a named curve";
         PrivateKey: "private-key-malformed", "RFC 5915 §3", "the private key is not the one number that it should be";
         Gas: "gas-malformed", "Wi-Fi Easy Connect 3.0 §8.3", "the bytes are no GAS message of DPP";
+        Json: "json-malformed", "RFC 8259 §2", "not one JSON document";
+        JsonTooLarge: "json-too-large", "Wi-Fi Easy Connect 3.0 §4.5", "the JSON document is longer, or has more values, than the limit";
+        JsonTooDeep: "json-too-deep", "Wi-Fi Easy Connect 3.0 §4.5", "the JSON document is nested deeper than the limit";
+        JsonDuplicate: "json-duplicate-member", "RFC 8259 §4", "a name stands twice in one JSON object";
+        UriTooLong: "uri-too-long", "Wi-Fi Easy Connect 3.0 §5.2.1", "the URI is longer than the limit";
+        UriScheme: "uri-scheme", "Wi-Fi Easy Connect 3.0 §5.2.1", "the URI does not begin with DPP:";
+        UriEnd: "uri-end", "Wi-Fi Easy Connect 3.0 §5.2.1", "the URI does not end with two semicolons";
+        UriField: "uri-unknown-field", "Wi-Fi Easy Connect 3.0 §5.2.1", "the URI has a field that the grammar does not know";
+        UriFieldTwice: "uri-field-twice", "Wi-Fi Easy Connect 3.0 §5.2.1", "the URI has a field twice";
+        UriChannels: "uri-channels", "Wi-Fi Easy Connect 3.0 §5.2.1", "the channel list of the URI is malformed";
+        UriMac: "uri-mac", "Wi-Fi Easy Connect 3.0 §5.2.1", "the MAC address of the URI is not twelve hexadecimal digits";
+        UriInformation: "uri-information", "Wi-Fi Easy Connect 3.0 §5.2.1", "the information of the URI has characters that it may not have";
+        UriVersion: "uri-version", "Wi-Fi Easy Connect 3.0 §5.2.1", "the version of the URI is no number from 1 to 255";
+        UriCurves: "uri-curves", "Wi-Fi Easy Connect 3.0 §5.2.1", "the supported curves of the URI are not one or two hexadecimal digits";
+        UriHost: "uri-host", "Wi-Fi Easy Connect 3.0 §5.2.1", "the host of the URI is no address or name with a port";
+        UriKeyMissing: "uri-without-key", "Wi-Fi Easy Connect 3.0 §5.2.1", "the URI has no public key";
+        UriKeyUncompressed: "uri-key-uncompressed", "Wi-Fi Easy Connect 3.0 §5.2.1", "the public key of the URI is not in compressed form";
+        UriKeyEncoding: "uri-key-encoding", "Wi-Fi Easy Connect 3.0 §5.2.1", "the public key of the URI is not base64";
+        ConnectorTooLong: "connector-too-long", "Wi-Fi Easy Connect 3.0 §4.2.2", "the connector is longer than the limit";
+        ConnectorForm: "connector-form", "RFC 7515 §7.1", "the connector is not three parts with dots between them";
+        ConnectorEncoding: "connector-encoding", "RFC 7515 §2", "a part of the connector is not unpadded base64url";
+        ConnectorType: "connector-type", "Wi-Fi Easy Connect 3.0 §4.2.2", "the signed object is not a connector";
+        ConnectorHeader: "connector-header", "RFC 7515 §4.1.11", "the connector's header demands an extension";
+        ConnectorAlgorithm: "connector-algorithm-unknown", "Wi-Fi Easy Connect 3.0 §4.2.2", "the connector names an algorithm that is not ECDSA on a curve of this protocol";
+        ConnectorKeyId: "connector-key-id", "Wi-Fi Easy Connect 3.0 §4.2.2", "the connector's key identifier is not a SHA-256 hash";
+        CertificateBag: "certificate-bag", "Wi-Fi Easy Connect 3.0 §4.5.4", "the certificate bag is no CMS message with certificates";
+        GasProtocol: "gas-other-protocol", "Wi-Fi Easy Connect 3.0 §8.3.1", "the GAS frame is for another protocol";
     }
 }
 
@@ -134,6 +219,11 @@ reasons! {
     Unsupported {
         Curve: "curve-unavailable", "Wi-Fi Easy Connect 3.0 §3.2.2", "there is no sound implementation of this curve here";
         CurveUnknown: "curve-unknown", "Wi-Fi Easy Connect 3.0 §3.2.2", "the curve is none of the protocol's";
+        Technology: "technology-unsupported", "Wi-Fi Easy Connect 3.0 §4.4.1", "the technology is not infrastructure Wi-Fi";
+        NetRole: "net-role-unsupported", "Wi-Fi Easy Connect 3.0 §4.4", "the role is not station, access point or configurator";
+        Akm: "akm-unsupported", "Wi-Fi Easy Connect 3.0 §4.5.2", "the credential is of no kind that is known";
+        ForVersion1: "not-in-version-1", "Wi-Fi Easy Connect 3.0 §4.5.2", "a peer of version 1 cannot be given this";
+        PasswordIdentifier: "password-identifier-unsupported", "Wi-Fi Easy Connect 3.0 §4.5.3", "the enrollee knows no SAE password identifiers";
     }
 }
 
@@ -143,6 +233,19 @@ reasons! {
         PointOffCurve: "point-off-curve", "Wi-Fi Easy Connect 3.0 §3.2.3", "the point is not on the curve";
         PointAtInfinity: "point-at-infinity", "Wi-Fi Easy Connect 3.0 §3.2.3", "the computation ends at the point at infinity";
         CurveMismatch: "curve-mismatch", "Wi-Fi Easy Connect 3.0 §3.2.2", "the keys are of different curves";
+        ConnectorSigner: "connector-signer-unknown", "Wi-Fi Easy Connect 3.0 §4.2.2", "the connector is signed by no configurator that is trusted here";
+        ConnectorAlgorithm: "connector-algorithm-mismatch", "Wi-Fi Easy Connect 3.0 §4.2.2", "the connector's algorithm is not that of the configurator's key";
+        ConnectorSignature: "connector-signature-invalid", "Wi-Fi Easy Connect 3.0 §4.2.2", "the connector's signature does not hold";
+        ConnectorExpired: "connector-expired", "Wi-Fi Easy Connect 3.0 §4.2.1", "the connector has expired";
+        ConnectorForeignKey: "connector-foreign-key", "Wi-Fi Easy Connect 3.0 §6.4.5", "the connector is for another key than the device's own";
+        ConnectorGroup: "connector-group", "Wi-Fi Easy Connect 3.0 §6.6.2", "the connectors share no group";
+        ConnectorRole: "connector-role", "Wi-Fi Easy Connect 3.0 §6.6.2", "the roles in the group do not go together";
+        ConnectorCurve: "connector-curve", "Wi-Fi Easy Connect 3.0 §6.6.2", "the connectors' keys are on different curves";
+        GasToken: "gas-token", "IEEE 802.11 §9.4.1.22", "the GAS frame belongs to another exchange";
+        GasStatus: "gas-status", "IEEE 802.11 §9.6.7.13", "the GAS query failed";
+        GasOrder: "gas-order", "IEEE 802.11 §11.22.3.2", "a GAS frame that is not due";
+        GasTooLong: "gas-too-long", "IEEE 802.11 §11.22.3.2", "the GAS answer is longer, or takes more frames, than the limit";
+        GasFinished: "gas-finished", "IEEE 802.11 §11.22.3.2", "the GAS answer was fetched already";
     }
 }
 
@@ -151,5 +254,11 @@ reasons! {
     Misuse {
         Entropy: "entropy-short", "Wi-Fi Easy Connect 3.0 §3.2", "too few random octets for a key or nonce";
         KeyDevice: "key-device-failed", "Wi-Fi Easy Connect 3.0 §5.2", "the device that holds the key failed";
+        SignerKey: "signer-key", "Wi-Fi Easy Connect 3.0 §4.2.2", "the signer's key is not on a curve of this protocol";
+        NoGroups: "connector-groups", "Wi-Fi Easy Connect 3.0 §4.2.1", "a connector has 1 to 32 groups";
+        CredentialParts: "credential-parts", "Wi-Fi Easy Connect 3.0 §4.5.2", "the credential lacks a part, or has one that it has no place for";
+        Password: "password", "Wi-Fi Easy Connect 3.0 §4.5.3", "the password does not fit the kind of credential";
+        Ssid: "ssid", "IEEE 802.11 §9.4.2.2", "an SSID has 1 to 32 octets";
+        TooLong: "too-long", "Wi-Fi Easy Connect 3.0 §8.1", "the contents are longer than their length field can say";
     }
 }

@@ -4,8 +4,15 @@
 //! Nothing here does IO, reads a clock or draws random numbers: bytes, keys, the time and entropy go
 //! in; messages to send, the next state, or an [`Error`] that names rule and section come out.
 
+pub mod connector;
 pub mod curve;
 mod error;
+pub mod gas;
+mod json;
+mod jwk;
+pub mod object;
+mod signature;
+pub mod uri;
 
 pub use curve::{Agreement, BootstrappingKey, BootstrappingPublicKey, Curve, Point, PrivateKey};
-pub use error::{Error, Malformed, Misuse, Refusal, Unsupported};
+pub use error::{Error, Malformed, MemberFault, Misuse, Refusal, Unsupported};

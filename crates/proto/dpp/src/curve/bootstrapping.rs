@@ -169,7 +169,7 @@ fn spki_head(curve: Curve, point_length: usize) -> Vec<u8> {
     whole.get(..head).unwrap_or_default().to_vec()
 }
 
-fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in parts {
         context.update(part);
