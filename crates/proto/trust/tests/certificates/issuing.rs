@@ -60,6 +60,7 @@ fn a_device_identity_says_everything_that_onboarding_needs() {
     assert_eq!(extension.value[0], 0x16);
 }
 
+/// RFC 5280 §4.1.2.4.
 #[test]
 fn the_other_kinds_carry_the_purposes_that_their_checks_ask_for() {
     let root = root();
@@ -137,6 +138,7 @@ fn pem_round_trips_and_other_blocks_are_passed_over() {
     }
 }
 
+/// RFC 5280 §4.2.1.9.
 #[test]
 fn an_authority_needs_the_key_of_its_own_certificate_and_must_be_one() {
     let root = root();
@@ -163,6 +165,7 @@ fn an_authority_needs_the_key_of_its_own_certificate_and_must_be_one() {
     );
 }
 
+/// RFC 5280 §4.1.2.2, §4.1.2.4, §4.1.2.5 and §4.2.
 #[test]
 fn what_must_not_be_issued_is_not() {
     let root = root();

@@ -306,6 +306,7 @@ fn openssl_authority(scratch: &Scratch) {
     );
 }
 
+/// RFC 5280 §6.3.3.
 #[test]
 fn we_read_openssls_revocation_lists() {
     if !has_openssl() {
@@ -445,6 +446,7 @@ fn openssl_accepts_our_status_answers_from_issuer_and_delegate() {
     }
 }
 
+/// RFC 2986 §4.2.
 #[test]
 fn a_sha1_signature_by_openssl_is_refused_by_name() {
     if !has_openssl() {

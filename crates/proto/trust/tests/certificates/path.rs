@@ -60,6 +60,7 @@ fn a_path_over_intermediates_in_any_order_with_strangers_among_them_is_found() {
     assert_eq!(path.anchor(), Some(root.certificate()));
 }
 
+/// RFC 5280 §4.2.1.12.
 #[test]
 fn an_intermediate_can_be_the_anchor_and_so_can_the_leaf_itself() {
     let root = root();
@@ -77,11 +78,13 @@ fn an_intermediate_can_be_the_anchor_and_so_can_the_leaf_itself() {
     );
 }
 
+/// RFC 5280 §6.1.1.
 #[test]
 fn no_anchors_is_not_a_trust_store() {
     assert_eq!(Anchors::new(Vec::new()).unwrap_err(), PathError::NoAnchors);
 }
 
+/// RFC 5280 §6.1.3.
 #[test]
 fn rfc_5280_6_1_3_a4_a_leaf_of_a_stranger_has_no_known_issuer() {
     let leaf = issue(
@@ -100,6 +103,7 @@ fn rfc_5280_6_1_3_a4_a_leaf_of_a_stranger_has_no_known_issuer() {
     );
 }
 
+/// RFC 5280 §6.1.3.
 #[test]
 fn rfc_5280_6_1_3_a4_a_chain_that_ends_before_an_anchor_names_its_last_certificate() {
     let lower = below(&root(), "Lower");
@@ -111,6 +115,7 @@ fn rfc_5280_6_1_3_a4_a_chain_that_ends_before_an_anchor_names_its_last_certifica
     );
 }
 
+/// RFC 5280 §6.1.3.
 #[test]
 fn rfc_5280_6_1_3_a1_a_wrong_signature_is_refused() {
     let root = root();
@@ -125,6 +130,7 @@ fn rfc_5280_6_1_3_a1_a_wrong_signature_is_refused() {
     );
 }
 
+/// RFC 5280 §6.1.3.
 #[test]
 fn a_sha1_signature_is_refused_by_name() {
     let root = root();
@@ -147,6 +153,7 @@ fn a_sha1_signature_is_refused_by_name() {
     }
 }
 
+/// RFC 5280 §6.1.3.
 #[test]
 fn rfc_5280_6_1_3_a2_expired_and_not_yet_valid_are_refused_along_the_path() {
     let at_edge = |text| PathRules::strict(time(text), Usage::Any);
@@ -202,6 +209,7 @@ fn rfc_5280_6_1_3_a2_expired_and_not_yet_valid_are_refused_along_the_path() {
     );
 }
 
+/// RFC 5280 §6.1.3.
 #[test]
 fn rfc_8995_2_6_2_the_end_of_the_year_9999_is_no_expiry_and_expiry_can_be_forgiven() {
     let root = root();
@@ -247,6 +255,7 @@ fn rfc_8995_2_6_2_the_end_of_the_year_9999_is_no_expiry_and_expiry_can_be_forgiv
     );
 }
 
+/// RFC 5280 §4.2.1.12.
 #[test]
 fn rfc_5280_4_2_1_12_a_wrong_extended_key_usage_is_refused() {
     let root = root();
@@ -277,6 +286,7 @@ fn rfc_5280_4_2_1_12_a_wrong_extended_key_usage_is_refused() {
     }
 }
 
+/// RFC 5280 §4.2.1.12.
 #[test]
 fn rfc_5280_4_2_1_12_an_authority_limited_to_clients_cannot_make_servers() {
     let root = root();
@@ -297,6 +307,7 @@ fn rfc_5280_4_2_1_12_an_authority_limited_to_clients_cannot_make_servers() {
     );
 }
 
+/// RFC 5280 §6.1.4.
 #[test]
 fn rfc_5280_6_1_4_k_an_end_entity_cannot_issue() {
     let root = root();
@@ -337,6 +348,7 @@ fn issued_by_force(issuer: &Certificate, holder: &dyn vouchsafe_trust::Signer) -
     })
 }
 
+/// RFC 5280 §6.1.4.
 #[test]
 fn rfc_5280_6_1_4_n_an_authority_without_key_cert_sign_cannot_issue() {
     let root = root();
@@ -353,6 +365,7 @@ fn rfc_5280_6_1_4_n_an_authority_without_key_cert_sign_cannot_issue() {
     );
 }
 
+/// RFC 5280 §6.1.4.
 #[test]
 fn rfc_5280_4_2_1_3_a_leaf_that_may_not_sign_is_refused() {
     let root = root();
@@ -367,6 +380,7 @@ fn rfc_5280_4_2_1_3_a_leaf_that_may_not_sign_is_refused() {
     }
 }
 
+/// RFC 5280 §6.1.4.
 #[test]
 fn an_authority_is_no_end_entity_except_as_a_device_identity() {
     let root = root();
@@ -412,6 +426,7 @@ fn an_authority_is_no_end_entity_except_as_a_device_identity() {
     );
 }
 
+/// RFC 5280 §4.2.
 #[test]
 fn rfc_5280_4_2_an_unknown_critical_extension_is_refused_unless_the_manufacturers_rules_name_it() {
     let root = root();
@@ -451,6 +466,7 @@ fn rfc_5280_4_2_an_unknown_critical_extension_is_refused_unless_the_manufacturer
     );
 }
 
+/// RFC 5280 §4.2.1.10.
 #[test]
 fn rfc_5280_4_2_1_10_name_constraints_are_refused_critical_or_not() {
     let root = root();
@@ -485,6 +501,7 @@ fn version_1(certificate: &Certificate, holder: &dyn vouchsafe_trust::Signer) ->
     })
 }
 
+/// RFC 5280 §6.1.4.
 #[test]
 fn rfc_5280_6_1_4_k_version_1_is_refused_unless_the_manufacturers_rules_allow_it() {
     let root = root();
@@ -516,6 +533,7 @@ fn rfc_5280_6_1_4_k_version_1_is_refused_unless_the_manufacturers_rules_allow_it
     verify_path(&leaf, &[], &Anchors::one(old), &strict(Usage::Any)).unwrap();
 }
 
+/// RFC 5280 §6.1.4.
 #[test]
 fn rfc_5280_6_1_4_l_a_path_length_constraint_counts_intermediates() {
     for limit in [0, 1, 2] {
@@ -561,6 +579,7 @@ fn a_path_longer_than_the_limit_is_refused() {
     );
 }
 
+/// RFC 5280 §6.1.3.
 #[test]
 fn certificates_that_issue_each_other_end_the_search() {
     // Two authorities, each certified by the other: a loop, and no anchor.
@@ -630,6 +649,7 @@ fn rsa_spki(bits: usize) -> Vec<u8> {
 
 /// RFC 3279 §2.3.1: the parameters are NULL. One key has one encoding, since keys are pinned,
 /// compared and looked up by it.
+/// RFC 5280 §4.1.2.7.
 #[test]
 fn rfc_3279_2_3_1_an_rsa_key_with_other_parameters_is_refused() {
     let spki = rsa_spki(1024);
@@ -706,6 +726,7 @@ fn weak_and_unsupported_keys_are_refused() {
     );
 }
 
+/// RFC 5280 §4.1.2.7.
 #[test]
 fn a_point_off_its_curve_is_refused_when_read_as_a_key() {
     let mut spki = signer(P256).public_key().spki_der().to_vec();
@@ -762,6 +783,7 @@ fn a_dead_end_does_not_hide_the_way_around_it() {
     verify_path(&leaf, &offered, &anchors(&root), &strict(Usage::Any)).unwrap();
 }
 
+/// RFC 5280 §6.1.3.
 #[test]
 fn names_must_match_byte_for_byte() {
     let root = root_with(&Profile::domain_ca(

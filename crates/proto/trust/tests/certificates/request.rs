@@ -58,6 +58,7 @@ fn a_request_reads_back_what_it_was_built_of_with_every_kind_of_key() {
     assert_eq!(request.challenge_password(), None);
 }
 
+/// RFC 2986 §4.2.
 #[test]
 fn rfc_2986_4_2_a_request_for_a_key_that_the_requester_lacks_is_refused() {
     let (own, other) = (signer(P256), signer(P256));
@@ -89,6 +90,7 @@ impl Signer for Claims<'_> {
     }
 }
 
+/// RFC 2986 §4.2.
 #[test]
 fn an_altered_request_is_refused() {
     let mut der = CertificateRequest::build(&content(), signer(P256).as_ref()).unwrap();
@@ -100,6 +102,7 @@ fn an_altered_request_is_refused() {
     );
 }
 
+/// RFC 5280 §4.2.
 #[test]
 fn ambiguous_or_oversized_requests_are_refused() {
     let signer = signer(P256);

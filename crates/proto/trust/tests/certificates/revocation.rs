@@ -55,6 +55,7 @@ fn a_list_says_who_is_revoked_since_when_and_why() {
     assert_eq!(list.entry(good.serial()), None);
 }
 
+/// RFC 5280 §6.3.3.
 #[test]
 fn rfc_5280_6_3_3_a_revoked_certificate_has_no_path() {
     let root = root();
@@ -143,6 +144,7 @@ fn rfc_5280_6_3_3_a_revoked_certificate_has_no_path_over_a_twin_of_its_issuer() 
     );
 }
 
+/// RFC 5280 §6.3.3, RFC 6960 §3.2.
 #[test]
 fn a_list_that_is_forged_stale_or_anothers_covers_nothing() {
     let root = root();
@@ -189,6 +191,7 @@ fn a_list_that_is_forged_stale_or_anothers_covers_nothing() {
     );
 }
 
+/// RFC 5280 §4.2.1.3.
 #[test]
 fn rfc_5280_4_2_1_3_an_issuer_without_crl_sign_makes_no_lists() {
     let mut profile = Profile::certificate_authority(name("Root"), None);
@@ -289,6 +292,7 @@ fn good_revoked_and_unknown_reach_the_client_from_issuer_and_delegate() {
     }
 }
 
+/// RFC 6960 §4.2.2.2.
 #[test]
 fn rfc_6960_4_2_2_2_a_responder_that_the_issuer_did_not_authorize_is_refused() {
     let root = root();
@@ -328,6 +332,7 @@ fn rfc_6960_4_2_2_2_a_responder_that_the_issuer_did_not_authorize_is_refused() {
     );
 }
 
+/// RFC 5280 §6.3.3, RFC 6960 §3.2 and §4.4.1.
 #[test]
 fn rfc_6960_3_2_stale_replayed_and_misdirected_answers_are_refused() {
     let root = root();
@@ -369,6 +374,7 @@ fn rfc_6960_3_2_stale_replayed_and_misdirected_answers_are_refused() {
     assert_eq!(exchange.verify(&plain), Err(RevocationError::Nonce));
 }
 
+/// RFC 6960 §4.2.1.
 #[test]
 fn a_responders_refusal_is_told_by_its_number() {
     for (refusal, number) in [
@@ -385,6 +391,7 @@ fn a_responders_refusal_is_told_by_its_number() {
     }
 }
 
+/// RFC 5280 §5.2.
 #[test]
 fn rfc_6960_4_4_an_unknown_critical_extension_in_a_request_is_refused() {
     let root = root();

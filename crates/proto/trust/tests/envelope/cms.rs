@@ -96,6 +96,7 @@ fn the_forger_without_a_lie_is_accepted() {
     assert_eq!(forged(&Party::new("MASA"), |_| {}), Ok(()));
 }
 
+/// RFC 5652 §5.1.
 #[test]
 fn a_signer_named_by_key_identifier_is_found_rfc5652_5_3() {
     let party = Party::new("MASA");
@@ -116,6 +117,7 @@ fn a_signer_named_by_key_identifier_is_found_rfc5652_5_3() {
     assert_eq!(named(3, &party.root), Err(invalid.into()));
 }
 
+/// RFC 8995 §5.2.
 #[test]
 fn without_a_signer_it_is_refused_rfc8995_5_2() {
     let result = forged(&Party::new("MASA"), |forge| forge.signers.clear());
@@ -141,6 +143,7 @@ fn without_signed_attributes_it_is_refused_rfc8366bis_7_1() {
     assert_eq!(result, Err(Forbidden::SignedAttributesMissing.into()));
 }
 
+/// RFC 5652 §11, RFC 5652 §11.2, RFC 5652 §5.6.
 #[test]
 fn the_message_digest_attribute_must_be_there_once_and_right_rfc5652_11_2() {
     let party = Party::new("MASA");
@@ -166,6 +169,7 @@ fn the_message_digest_attribute_must_be_there_once_and_right_rfc5652_11_2() {
     assert_eq!(with(vec![kind, two_values]), repeated);
 }
 
+/// RFC 5652 §11.1.
 #[test]
 fn the_content_type_attribute_must_be_there_and_right_rfc5652_11_1() {
     let party = Party::new("MASA");
@@ -186,6 +190,7 @@ fn the_content_type_attribute_must_be_there_and_right_rfc5652_11_1() {
     );
 }
 
+/// RFC 5652 §5.6.
 #[test]
 fn sha1_and_mixed_hashes_are_refused() {
     let party = Party::new("MASA");
@@ -213,6 +218,7 @@ fn sha1_and_mixed_hashes_are_refused() {
     assert_eq!(mixed, Err(Forbidden::AlgorithmMismatch.into()));
 }
 
+/// RFC 5652 §5.1.
 #[test]
 fn detached_content_and_unknown_versions_are_refused() {
     let party = Party::new("MASA");
@@ -224,6 +230,7 @@ fn detached_content_and_unknown_versions_are_refused() {
     }
 }
 
+/// RFC 5280 §6.1.3.
 #[test]
 fn a_signer_under_another_anchor_is_refused() {
     let (masa, stranger) = (Party::new("MASA"), Party::new("Stranger"));
@@ -242,6 +249,7 @@ fn a_signer_under_another_anchor_is_refused() {
     assert!(matches!(error.unwrap_err(), EnvelopeError::Path(_)));
 }
 
+/// RFC 5280 §6.1.3.
 #[test]
 fn a_signer_outside_its_validity_is_refused() {
     let masa = Party::new("MASA");
@@ -309,6 +317,7 @@ fn a_message_of_another_than_the_proved_signer_is_refused() {
     );
 }
 
+/// RFC 5652 §5.1, RFC 5652 §5.6.
 #[test]
 fn no_byte_can_change_and_none_can_be_missing() {
     let masa = Party::new("MASA");
@@ -397,6 +406,7 @@ fn a_signer_does_not_borrow_a_certificate() {
     assert_eq!(error, Misuse::CertificateMissing.into());
 }
 
+/// RFC 8995 §5.2.
 #[test]
 fn certificates_alone_go_there_and_back_rfc7030_4_1_3() {
     let party = Party::new("Domain");

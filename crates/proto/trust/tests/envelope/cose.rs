@@ -85,6 +85,7 @@ fn every_kind_of_key_signs_every_layout_and_its_anchor_accepts() {
     }
 }
 
+/// RFC 9052 §4.2.
 #[test]
 fn a_bag_has_no_order_and_an_array_of_one_is_read_rfc9360_2() {
     let (masa, other) = (Party::new("MASA"), Party::new("Other"));
@@ -155,6 +156,7 @@ fn without_certificates_the_signer_must_be_known() {
     assert_eq!(error, NotTrusted::Signature(SignatureError::Invalid).into());
 }
 
+/// RFC 5652 §11, RFC 7515 §10.7, RFC 9052 §3.1.
 #[test]
 fn an_algorithm_that_is_unprotected_unknown_or_of_another_key_is_refused_rfc9052_3_1() {
     let masa = Party::new("MASA");
@@ -185,6 +187,7 @@ fn an_algorithm_that_is_unprotected_unknown_or_of_another_key_is_refused_rfc9052
     assert_eq!(parse(&twice).unwrap_err(), Malformed::Repeated.into());
 }
 
+/// RFC 9052 §4.2, RFC 7515 §4.1.11, RFC 9052 §3.1.
 #[test]
 fn unknown_critical_headers_are_refused_rfc9052_3_1() {
     let masa = Party::new("MASA");
@@ -214,6 +217,7 @@ fn unknown_critical_headers_are_refused_rfc9052_3_1() {
     assert_eq!(parse(&beside).unwrap_err(), refused);
 }
 
+/// RFC 9052 §4.2, RFC 8995 §5.2.
 #[test]
 fn other_shapes_are_refused() {
     let masa = Party::new("MASA");
@@ -263,6 +267,7 @@ fn deep_nesting_and_large_claims_are_refused_cheaply() {
     );
 }
 
+/// RFC 5280 §6.1.3.
 #[test]
 fn wrong_anchor_expired_signer_and_other_signer_are_refused() {
     let (masa, stranger) = (Party::new("MASA"), Party::new("Stranger"));

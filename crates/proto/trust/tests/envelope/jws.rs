@@ -123,6 +123,7 @@ fn alg_none_unknown_or_of_another_key_is_refused_rfc7515_10_7() {
     assert_eq!(with("ES384"), Err(invalid.into()));
 }
 
+/// RFC 7515 §10.7, RFC 9052 §3.1.
 #[test]
 fn an_algorithm_outside_the_protected_header_is_refused_rfc7515_10_7() {
     let party = Party::new("MASA");
@@ -138,6 +139,7 @@ fn an_algorithm_outside_the_protected_header_is_refused_rfc7515_10_7() {
     assert_eq!(verdict(&party, &general(&[bare])), refused);
 }
 
+/// RFC 7515 §4.1.11, RFC 9052 §3.1.
 #[test]
 fn unknown_critical_headers_are_refused_rfc7515_4_1_11() {
     let party = Party::new("MASA");
@@ -156,6 +158,7 @@ fn unknown_critical_headers_are_refused_rfc7515_4_1_11() {
     assert_eq!(verdict(&party, &general(&[unprotected])), refused);
 }
 
+/// RFC 8995 §5.2.
 #[test]
 fn one_signature_is_asked_for_and_several_only_by_name() {
     let (masa, registrar) = (Party::new("MASA"), Party::new("Registrar"));
@@ -190,6 +193,7 @@ fn one_signature_is_asked_for_and_several_only_by_name() {
     );
 }
 
+/// RFC 7515 §7.2.
 #[test]
 fn mixed_forms_doubled_members_and_other_encodings_are_malformed_rfc7515_7_2() {
     let party = Party::new("MASA");
@@ -237,6 +241,7 @@ fn mixed_forms_doubled_members_and_other_encodings_are_malformed_rfc7515_7_2() {
     assert!(parse(&general(&[entry(&party, &header)])).is_err());
 }
 
+/// RFC 5280 §6.1.3.
 #[test]
 fn wrong_anchor_expired_signer_and_other_signer_are_refused() {
     let (masa, stranger) = (Party::new("MASA"), Party::new("Stranger"));
@@ -281,6 +286,7 @@ fn without_x5c_the_signer_must_be_known() {
     assert!(parse(&message).unwrap().verify(&pinned, &rules()).is_ok());
 }
 
+/// RFC 7515 §7.2.
 #[test]
 fn no_byte_can_change_and_none_can_be_missing() {
     let masa = Party::new("MASA");

@@ -161,6 +161,7 @@ fn large_streamed_content_comes_back_whole() {
     );
 }
 
+/// RFC 5652 §5.1.
 #[test]
 fn certificates_alone_are_understood_both_ways_rfc7030_4_1_3() {
     let Some(openssl) = Openssl::find() else {

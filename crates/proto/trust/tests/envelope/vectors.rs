@@ -10,6 +10,7 @@ use vouchsafe_trust::{
     Anchors, Certificate, IdevidRules, PathError, PathRules, Usage, cms, cose, jws, verify_path,
 };
 
+/// RFC 5280 §6.1.3.
 #[test]
 fn rfc8995_appendix_c_signatures_verify_under_their_anchors_only() {
     let Some(vectors) = Vectors::open("rfc8995") else {
@@ -85,6 +86,7 @@ fn the_rfc8995_pledge_is_the_signer_of_the_request_inside_the_registrars() {
     assert_eq!(unverified.verify_by(&proved).unwrap().signer, reissued);
 }
 
+/// RFC 5280 §6.1.3.
 #[test]
 fn jws_vouchers_verify_under_their_anchors_only() {
     let Some(vectors) = Vectors::open("jws-voucher") else {
