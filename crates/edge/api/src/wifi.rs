@@ -148,11 +148,11 @@ pub struct KeyConflict {
 pub struct ClaimByUri {
     /// The URI: the text of the device's label, beginning with `DPP:`.
     pub uri: String,
-    /// The manufacturer's id, 32 hexadecimal digits; goes with `serial`. Without both, the device
-    /// is named after its key.
+    /// The manufacturer's id, 32 hexadecimal digits; needs `serial`. Without it, the device is named
+    /// after its key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manufacturer: Option<String>,
-    /// The serial number, 1 to 64 bytes; goes with `manufacturer`.
+    /// The serial number, 1 to 64 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial: Option<String>,
     /// The manufacturer's name of the model.

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Mutex, Semaphore, watch};
+use vouchsafe_api::DppController;
 use vouchsafe_brski::Compatibility;
 use vouchsafe_fleet::decide::{MAX_STRANGERS, Outcome, Strangers};
 use vouchsafe_fleet::policy::{Input, Onboarding, Policy, RequestKind, Verdict};
@@ -76,6 +77,8 @@ pub struct Inner {
     /// Where devices really reach it; known once it listens.
     registrar_url: OnceLock<String>,
     policy: RwLock<Arc<Policy>>,
+    /// Where the Wi-Fi Easy Connect controller is; known while it listens.
+    dpp_controller: RwLock<Option<DppController>>,
     /// What the configuration itself claims about every device.
     standing_claims: Vec<Claim>,
 }
@@ -151,6 +154,7 @@ impl Controller {
             checkpoint_turn: Mutex::default(),
             registrar_url: OnceLock::new(),
             policy: RwLock::new(Arc::new(policy)),
+            dpp_controller: RwLock::default(),
             standing_claims: standing_claims(&config, home.owner, now),
             config,
             store,
@@ -187,6 +191,21 @@ impl Controller {
     /// Says where devices reach the registrar. The first word counts.
     pub(crate) fn listens_at(&self, url: String) {
         self.registrar_url.get_or_init(|| url);
+    }
+
+    /// How access points and devices reach the Wi-Fi Easy Connect controller, while it listens.
+    pub fn dpp_controller(&self) -> Option<DppController> {
+        self.dpp_controller
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Says how they reach it; anew when its signing keys change.
+    pub fn set_dpp_controller(&self, shown: DppController) {
+        *self.dpp_controller
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(shown);
     }
 
     /// The policy in force.

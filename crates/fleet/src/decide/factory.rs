@@ -7,6 +7,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::intake::{check_serial, new_device};
+use super::wifi::{ImportKey, import_key};
 use super::{Outcome, StoredAnswer, advance, device_entry, put_device};
 use crate::commit::{Change, Commit, Guard};
 use crate::device::{Device, KeyOrigin};
@@ -15,6 +16,7 @@ use crate::journal::{Action, Actor, Entry, Evidence, Subject};
 use crate::lifecycle::{Event, State, transition};
 use crate::owner::{Owner, Ownership, OwnershipBasis};
 use crate::refusal::Refusal;
+use crate::wifi::{KeyFacts, MAX_URI};
 
 /// A request for an identity. If it came as a CSR, its signature is proved.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +41,8 @@ pub struct ProvisionFacts<'a> {
     pub existing: Option<&'a Device>,
     /// The device that has this key, if one has.
     pub key_holder: Option<DeviceId>,
+    /// The bootstrapping key for Wi-Fi Easy Connect that goes onto its label, if it gets one.
+    pub bootstrapping: Option<ImportKey<'a>>,
 }
 
 /// Leave to sign one birth certificate.
@@ -46,10 +50,32 @@ pub struct ProvisionFacts<'a> {
 pub struct ProvisionPermit {
     device: Device,
     actor: Actor,
+    bootstrapping: Option<LabelKey>,
+}
+
+/// A bootstrapping key that outlives the facts it came with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct LabelKey {
+    id: Digest,
+    chirp_hash: Digest,
+    curve: String,
+    uri: String,
+}
+
+impl LabelKey {
+    fn facts(&self) -> KeyFacts<'_> {
+        KeyFacts {
+            id: self.id,
+            chirp_hash: self.chirp_hash,
+            curve: &self.curve,
+            uri: &self.uri,
+        }
+    }
 }
 
 /// Step 1: whether this serial number gets an identity with this key. The same key again gets
-/// the same certificate again, if it was kept.
+/// the same certificate again, if it was kept; a bootstrapping key that comes with it then is added
+/// to the record.
 pub fn provision(facts: &ProvisionFacts<'_>) -> Outcome<ProvisionPermit> {
     let id = DeviceId::new(facts.manufacturer, facts.serial);
     match try_provision(facts, id) {
@@ -79,13 +105,28 @@ fn try_provision(
     if facts.key_holder.is_some_and(|holder| holder != id) {
         return Err(Refusal::KeyOfAnotherDevice);
     }
+    if let Some(given) = &facts.bootstrapping {
+        if given.known.is_some_and(|known| known.device != id) {
+            return Err(Refusal::KeyOfAnotherDevice);
+        }
+        if given.key.uri.len() > MAX_URI {
+            return Err(Refusal::BadBootstrappingKey);
+        }
+    }
     if let Some(existing) = facts.existing {
         let same_key = existing.idevid_spki_sha256 == Some(facts.key_spki_sha256);
         return match &existing.idevid_der {
-            Some(der) if same_key => Ok(Outcome::replay(StoredAnswer {
-                media_type: String::new(),
-                body: der.clone(),
-            })),
+            Some(der) if same_key => {
+                let mut outcome = Outcome::replay(StoredAnswer {
+                    media_type: String::new(),
+                    body: der.clone(),
+                });
+                if let Some(given) = &facts.bootstrapping {
+                    let commit = &mut outcome.commit;
+                    import_key(commit, given, existing, facts.actor, facts.now);
+                }
+                Ok(outcome)
+            }
             _ => Err(Refusal::SerialTaken),
         };
     }
@@ -102,6 +143,12 @@ fn try_provision(
     let permit = ProvisionPermit {
         device,
         actor: facts.actor.clone(),
+        bootstrapping: facts.bootstrapping.as_ref().map(|given| LabelKey {
+            id: given.key.id,
+            chirp_hash: given.key.chirp_hash,
+            curve: given.key.curve.to_owned(),
+            uri: given.key.uri.to_owned(),
+        }),
     };
     Ok(Outcome::accept(permit, Commit::default()))
 }
@@ -136,6 +183,14 @@ impl ProvisionPermit {
                 .with("serial", &device.serial)
                 .with("key-origin", device.key_origin),
         );
+        if let Some(key) = &self.bootstrapping {
+            let given = ImportKey {
+                key: key.facts(),
+                known: None,
+            };
+            let now = device.created_at;
+            import_key(&mut commit, &given, &device, &self.actor, now);
+        }
         Outcome::accept(device, commit)
     }
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{DeviceId, Digest};
 use crate::text::text_enum;
 
-/// Longest URI that is kept, in bytes.
-pub const MAX_URI: usize = 2048;
+/// Longest URI that is kept, in bytes: what the largest QR code holds.
+pub const MAX_URI: usize = 2953;
 
 text_enum! {
     /// What a device is in its network. A person or a manifest says it when the key comes in; a

@@ -1,6 +1,8 @@
 //! The factory line and the sales desk.
 
+use vouchsafe_fleet::decide::wifi::ImportKey;
 use vouchsafe_fleet::decide::*;
+use vouchsafe_fleet::wifi;
 use vouchsafe_fleet::*;
 
 use crate::world::*;
@@ -21,7 +23,68 @@ pub(crate) fn line<'a>(actor: &'a Actor, serial: &'a str) -> ProvisionFacts<'a> 
         key_spki_sha256: birth_key(),
         existing: None,
         key_holder: None,
+        bootstrapping: None,
     }
+}
+
+#[test]
+fn a_bootstrapping_key_is_recorded_with_the_identity() {
+    let station = station();
+    let key = wifi::KeyFacts {
+        id: Digest::of(b"bootstrapping key"),
+        chirp_hash: Digest::of(b"chirp"),
+        curve: "P-256",
+        uri: "DPP:V:2;K:AAAA;;",
+    };
+    let with_key = ProvisionFacts {
+        bootstrapping: Some(wifi_key(key, None)),
+        ..line(&station, "A-1")
+    };
+    let outcome = accepted(&provision(&with_key)).issue(b"birth certificate".to_vec());
+    let made = accepted(&outcome);
+    assert_eq!(
+        actions(&outcome.commit),
+        ["provisioned", "bootstrapping-key-added"]
+    );
+    let stored = put_key(&outcome.commit).unwrap();
+    assert_eq!((stored.device, stored.uri.as_str()), (made.id, key.uri));
+
+    // The same request again gets the same answer, and adds nothing.
+    let again = ProvisionFacts {
+        existing: Some(&made),
+        bootstrapping: Some(wifi_key(key, Some(&stored))),
+        ..with_key
+    };
+    let outcome = provision(&again);
+    assert!(matches!(outcome.decision, Decision::Replay(_)));
+    assert!(outcome.commit.is_empty());
+    // A label that is made later is added.
+    let later = ProvisionFacts {
+        bootstrapping: Some(wifi_key(key, None)),
+        ..again
+    };
+    assert!(put_key(&provision(&later).commit).is_some());
+    // The key of one device is no other's.
+    let other = ProvisionFacts {
+        bootstrapping: Some(wifi_key(key, Some(&stored))),
+        key_spki_sha256: Digest::of(b"another key"),
+        ..line(&station, "A-2")
+    };
+    refused(&provision(&other), Refusal::KeyOfAnotherDevice);
+}
+
+fn wifi_key<'a>(
+    key: wifi::KeyFacts<'a>,
+    known: Option<&'a wifi::BootstrappingKey>,
+) -> ImportKey<'a> {
+    ImportKey { key, known }
+}
+
+fn put_key(commit: &Commit) -> Option<wifi::BootstrappingKey> {
+    commit.changes.iter().find_map(|change| match change {
+        Change::Wifi(wifi::Change::PutKey(key)) => Some((**key).clone()),
+        _ => None,
+    })
 }
 
 #[test]

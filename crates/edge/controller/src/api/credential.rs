@@ -119,7 +119,8 @@ fn shown(credential: vouchsafe_fleet::Credential) -> Credential {
     }
 }
 
-fn shown_reason(reason: vouchsafe_fleet::RevocationReason) -> RevocationReason {
+/// The contract's word for a reason.
+pub(super) fn shown_reason(reason: vouchsafe_fleet::RevocationReason) -> RevocationReason {
     use vouchsafe_fleet::RevocationReason as Stored;
     match reason {
         Stored::Unspecified => RevocationReason::Unspecified,

@@ -22,7 +22,7 @@ use vouchsafe_store::DeviceKey;
 
 use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, Body, bad_after, optional_reason, reason};
-use super::{Caller, credential, journal, signed};
+use super::{Caller, credential, journal, signed, wifi};
 use crate::controller::Controller;
 
 /// Entries of one device's journal that are shown at most.
@@ -374,7 +374,12 @@ pub(super) async fn tagged(
 ) -> Result<Tagged, Failure> {
     let device = controller.store.device(device.id).await?.unwrap_or(device);
     let waits = waits(controller, device.id).await?;
-    Ok((version(&device), Json(shown(device, waits))))
+    let wifi = wifi::of_device(controller, &device).await?;
+    let shown = Device {
+        wifi,
+        ..shown(device.clone(), waits)
+    };
+    Ok((version(&device), Json(shown)))
 }
 
 /// Adds a person's words to the entry of a decision.

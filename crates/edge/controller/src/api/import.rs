@@ -1,4 +1,5 @@
-//! Many devices at once: a manufacturer's signed manifest, JSON, or CSV.
+//! Many devices at once: a manufacturer's signed manifest, JSON, or CSV, of devices or of bootstrapping
+//! URIs.
 //!
 //! A manifest is believed in this order:
 //!
@@ -19,11 +20,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use vouchsafe_api::route::{APPLICATION_CMS, TEXT_CSV};
 use vouchsafe_api::{
-    Code, ImportDevice, ImportDevices, ImportManifest, ImportResult, Problem, RefusedLine, Role,
-    Warning,
+    ClaimByUri, Code, DeviceRole, ImportDevice, ImportDevices, ImportKeys, ImportManifest,
+    ImportResult, Problem, RefusedLine, Role, Warning,
 };
+use vouchsafe_fleet::decide::wifi::{ClaimUriFacts, ImportKey};
 use vouchsafe_fleet::decide::{self, ClaimFacts, Decision, ImportFacts, Outcome};
 use vouchsafe_fleet::manifest::{MAX_MANIFEST, Manifest};
+use vouchsafe_fleet::wifi::{BootstrappingKey, KeySource, Network, Standing};
 use vouchsafe_fleet::{
     Actor, ChainHead, Commit, Device, DeviceId, Digest, Evidence, ManifestDevice, Manufacturer,
     ManufacturerId, ManufacturerTrust, State as Life,
@@ -31,9 +34,10 @@ use vouchsafe_fleet::{
 use vouchsafe_trust::cms;
 use vouchsafe_trust::{Anchors, Certificate, PathRules, Usage};
 
-use super::Caller;
+use super::key::{ReadClaim, ReadKey};
 use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, DryRunQuery, RawBody, from_json, media_type, unsupported};
+use super::{Caller, network};
 use crate::controller::{Controller, Fault};
 
 /// Devices in one transaction.
@@ -82,9 +86,23 @@ pub(super) async fn import_manifest(
     if !dry_run {
         make_known(&controller, &caller.actor(), &manifest, digest, &mut result).await?;
     }
+    if manifest.unreadable > 0 {
+        result.warnings.push(Warning {
+            code: "bootstrapping-uri-unreadable".to_owned(),
+            detail: format!(
+                "{} devices have a bootstrapping URI that cannot be read, and come in without it",
+                manifest.unreadable
+            ),
+        });
+    }
     let actor = caller.actor();
     let content = &manifest.content;
-    for (index, lines) in content.devices.chunks(BATCH).enumerate() {
+    let lines: Vec<(&ManifestDevice, Option<&ReadKey>)> = content
+        .devices
+        .iter()
+        .zip(manifest.keys.iter().map(Option::as_ref))
+        .collect();
+    for (index, lines) in lines.chunks(BATCH).enumerate() {
         let batch = Batch {
             controller: &controller,
             first_line: index * BATCH + 1,
@@ -94,7 +112,13 @@ pub(super) async fn import_manifest(
             .run(
                 lines,
                 &mut result,
-                |line: &ManifestDevice, existing| {
+                |(line, _), _| {
+                    let id = DeviceId::new(content.manufacturer.id, &line.serial);
+                    (Some(id), line.serial.clone())
+                },
+                |(_, key)| key.map(|key| key.id),
+                |(line, key), stored| {
+                    let existing = stored.device.as_ref();
                     let head = existing.map_or(ChainHead::EMPTY, |device| ChainHead {
                         seq: device.journal_seq,
                         hash: device.journal_head,
@@ -109,11 +133,13 @@ pub(super) async fn import_manifest(
                         line,
                         existing,
                         head,
-                        key: None,
+                        key: key.map(|key| ImportKey {
+                            key: key.facts(),
+                            known: stored.key.as_ref(),
+                        }),
                     };
                     Step::Decided(Box::new(decide::import(&facts)))
                 },
-                |line| (content.manufacturer.id, line.serial.clone()),
             )
             .await?;
     }
@@ -123,6 +149,10 @@ pub(super) async fn import_manifest(
 /// A manifest that was believed, and how far its word about the manufacturer goes.
 struct Believed {
     content: Manifest,
+    /// The bootstrapping keys of its devices, in their order.
+    keys: Vec<Option<ReadKey>>,
+    /// Bootstrapping URIs that cannot be read.
+    unreadable: usize,
     /// An admin brought the anchors.
     by_admin: bool,
 }
@@ -210,8 +240,15 @@ fn believe(
             "its manufacturer's first anchor is not among those given",
         ));
     }
+    let read = |line: &ManifestDevice| line.dpp_uri.as_deref().map(ReadKey::read);
+    let keys: Vec<_> = content.devices.iter().map(read).collect();
     Ok(Believed {
         content,
+        unreadable: keys
+            .iter()
+            .filter(|key| matches!(key, Some(Err(_))))
+            .count(),
+        keys: keys.into_iter().map(|key| key?.ok()).collect(),
         by_admin: given.is_some(),
     })
 }
@@ -338,10 +375,14 @@ pub(super) async fn import_devices(
             .run(
                 lines,
                 &mut result,
-                |line: &ImportDevice, existing| claim_line(&controller, &actor, line, existing),
-                |line| {
-                    let id = line.manufacturer.parse().unwrap_or(ManufacturerId([0; 16]));
-                    (id, line.serial.clone())
+                |line, _| {
+                    let maker = line.manufacturer.parse().unwrap_or(ManufacturerId::NONE);
+                    let id = DeviceId::new(maker, &line.serial);
+                    (Some(id), line.serial.clone())
+                },
+                |_| None,
+                |line: &ImportDevice, stored| {
+                    claim_line(&controller, &actor, line, stored.device.as_ref())
                 },
             )
             .await?;
@@ -379,13 +420,13 @@ fn claim_line(
     existing: Option<&Device>,
 ) -> Step {
     let Ok(manufacturer) = ManufacturerId::parse(&line.manufacturer) else {
-        return Step::Unreadable("bad-manufacturer", "`manufacturer` is no id of 32 digits");
+        return unreadable("bad-manufacturer", "`manufacturer` is no id of 32 digits");
     };
     let idevid_sha256 = match line.idevid_sha256.as_deref().map(Digest::parse) {
         None => None,
         Some(Ok(digest)) => Some(digest),
         Some(Err(_)) => {
-            return Step::Unreadable("bad-digest", "`idevid_sha256` is no digest of 64 digits");
+            return unreadable("bad-digest", "`idevid_sha256` is no digest of 64 digits");
         }
     };
     if let Some(device) = existing {
@@ -397,7 +438,7 @@ fn claim_line(
             && device.idevid_sha256.is_some()
             && idevid_sha256 != device.idevid_sha256;
         if here && other {
-            return Step::Unreadable(
+            return unreadable(
                 "idevid-differs",
                 "it is here already, with another birth certificate",
             );
@@ -439,6 +480,162 @@ fn warn_of_strangers(controller: &Controller, lines: &[ImportDevice], result: &m
     }
 }
 
+/// One line of a list of bootstrapping URIs; the header names the columns.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CsvKey {
+    uri: String,
+    #[serde(default)]
+    manufacturer: Option<String>,
+    #[serde(default)]
+    serial: Option<String>,
+    #[serde(default)]
+    model: Option<String>,
+    #[serde(default)]
+    role: Option<DeviceRole>,
+    #[serde(default)]
+    segment: Option<String>,
+    #[serde(default)]
+    network: Option<String>,
+}
+
+pub(super) async fn import_bootstrapping_keys(
+    State(controller): State<Controller>,
+    Extension(caller): Extension<Caller>,
+    Asked(DryRunQuery { dry_run }): Asked<DryRunQuery>,
+    headers: HeaderMap,
+    RawBody(body): RawBody,
+) -> Result<Json<ImportResult>, Failure> {
+    let lines = match media_type(&headers).as_str() {
+        "application/json" => from_json::<ImportKeys>(&body)?.keys,
+        TEXT_CSV => read_key_csv(&body)?,
+        _ => return Err(unsupported("application/json and text/csv").into()),
+    };
+    drop(body);
+    if lines.len() > MAX_DEVICES {
+        let detail = format!("{} keys are more than {MAX_DEVICES}", lines.len());
+        return Err(Problem::new(Code::TooLarge, detail)
+            .next_step("split the list")
+            .into());
+    }
+    // Reading 100,000 keys is work for a thread of its own.
+    let reading = tokio::task::spawn_blocking(move || {
+        let read = |line: ClaimByUri| KeyLine {
+            claim: ReadClaim::read(&line, KeySource::Import),
+            line,
+        };
+        lines.into_iter().map(read).collect::<Vec<_>>()
+    });
+    let lines = reading
+        .await
+        .map_err(|error| Fault::Sign(error.to_string()))?;
+    let networks = network::all(&controller).await?;
+    let actor = caller.actor();
+    let mut result = nothing();
+    for (index, lines) in lines.chunks(BATCH).enumerate() {
+        let batch = Batch {
+            controller: &controller,
+            first_line: index * BATCH + 1,
+            dry_run,
+        };
+        batch
+            .run(
+                lines,
+                &mut result,
+                |line, known| {
+                    let serial = line.line.serial.clone().unwrap_or_default();
+                    let claim = line.claim.as_ref().ok();
+                    (claim.map(|claim| claim.device(known)), serial)
+                },
+                |line| line.claim.as_ref().ok().map(|claim| claim.key.id),
+                |line, stored| key_line(&controller, &actor, &networks, line, stored),
+            )
+            .await?;
+    }
+    Ok(Json(result))
+}
+
+/// A claim by URI, and what was read of it.
+struct KeyLine {
+    line: ClaimByUri,
+    claim: Result<ReadClaim, String>,
+}
+
+fn key_line(
+    controller: &Controller,
+    actor: &Actor,
+    networks: &[Network],
+    line: &KeyLine,
+    stored: &Stored,
+) -> Step {
+    let claim = match &line.claim {
+        Ok(claim) => claim,
+        Err(why) => return Step::Unreadable("bad-bootstrapping-key", why.clone()),
+    };
+    let wanted = line.line.network.as_deref();
+    let network = wanted.map(|name| networks.iter().find(|network| network.name == name));
+    if network == Some(None) {
+        return unreadable("network-unknown", "there is no such network");
+    }
+    let outcome = decide::wifi::claim_uri(&ClaimUriFacts {
+        now: controller.clock.now(),
+        actor,
+        owner: controller.owner,
+        key: claim.key.facts(),
+        role: claim.role,
+        source: claim.source,
+        identity: claim.identity(),
+        label: claim.label.as_deref(),
+        model: claim.model.as_deref(),
+        segment: claim.segment.as_deref(),
+        network: network.flatten(),
+        existing: stored.device.as_ref(),
+        standing: stored.standing.as_ref(),
+        known: stored.key.as_ref(),
+        reasons: &[],
+    });
+    Step::Decided(Box::new(Outcome {
+        decision: match outcome.decision {
+            Decision::Accept(claimed) => Decision::Accept(claimed.device),
+            Decision::Refuse { refusal, reasons } => Decision::Refuse { refusal, reasons },
+            Decision::Wait {
+                retry_after,
+                reasons,
+            } => Decision::Wait {
+                retry_after,
+                reasons,
+            },
+            Decision::Replay(answer) => Decision::Replay(answer),
+        },
+        commit: outcome.commit,
+    }))
+}
+
+fn read_key_csv(body: &[u8]) -> Result<Vec<ClaimByUri>, Problem> {
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_reader(body);
+    let present = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let mut lines = Vec::new();
+    for line in reader.deserialize() {
+        let line: CsvKey = line.map_err(|error| bad_request(format!("CSV: {error}")))?;
+        lines.push(ClaimByUri {
+            uri: line.uri,
+            manufacturer: present(line.manufacturer),
+            serial: present(line.serial),
+            model: present(line.model),
+            role: line.role.unwrap_or_default(),
+            segment: present(line.segment),
+            network: present(line.network),
+            reason: None,
+        });
+        if lines.len() > MAX_DEVICES {
+            break;
+        }
+    }
+    Ok(lines)
+}
+
 /// What becomes of one line.
 enum Step {
     /// A decision, with what to store.
@@ -446,7 +643,20 @@ enum Step {
     /// Nothing to do.
     Unchanged,
     /// The line says nothing that could be decided: code and sentence.
-    Unreadable(&'static str, &'static str),
+    Unreadable(&'static str, String),
+}
+
+fn unreadable(code: &'static str, detail: &str) -> Step {
+    Step::Unreadable(code, detail.to_owned())
+}
+
+/// What is stored about a line's device.
+struct Stored {
+    device: Option<Device>,
+    /// The bootstrapping key that the line names.
+    key: Option<BootstrappingKey>,
+    /// The device's standing with Wi-Fi, where the line names a key.
+    standing: Option<Standing>,
 }
 
 /// Lines that are stored together.
@@ -464,20 +674,27 @@ impl Batch<'_> {
         &self,
         lines: &[L],
         result: &mut ImportResult,
-        decide: impl Fn(&L, Option<&Device>) -> Step,
-        names: impl Fn(&L) -> (ManufacturerId, String),
+        subject: impl Fn(&L, Option<&BootstrappingKey>) -> (Option<DeviceId>, String),
+        key: impl Fn(&L) -> Option<Digest>,
+        decide: impl Fn(&L, &Stored) -> Step,
     ) -> Result<(), Failure> {
         for _ in 0..MAX_ATTEMPTS {
             let mut counted = nothing();
             let mut all = Commit::default();
             let mut seen = std::collections::BTreeSet::new();
+            let mut seen_keys = std::collections::BTreeSet::new();
             for (index, line) in lines.iter().enumerate() {
-                let (manufacturer, serial) = names(line);
-                let id = DeviceId::new(manufacturer, &serial);
-                let existing = self.controller.store.device(id).await?;
-                let step = match seen.insert(id) {
-                    true => decide(line, existing.as_ref()),
-                    false => Step::Unreadable("twice", "the device stands twice in the list"),
+                let key = key(line);
+                let known = self.known(key).await?;
+                let (id, serial) = subject(line, known.as_ref());
+                let stored = self.stored(id, known, key.is_some()).await?;
+                let twice = |what| format!("the {what} stands twice in the list");
+                let step = if id.is_some_and(|id| !seen.insert(id)) {
+                    Step::Unreadable("twice", twice("device"))
+                } else if key.is_some_and(|key| !seen_keys.insert(key)) {
+                    Step::Unreadable("twice", twice("bootstrapping key"))
+                } else {
+                    decide(line, &stored)
                 };
                 let number = (self.first_line + index) as u64;
                 match step {
@@ -495,7 +712,7 @@ impl Batch<'_> {
                     }
                     Step::Unchanged => counted.unchanged += 1,
                     Step::Unreadable(code, detail) => {
-                        refuse(&mut counted, number, serial, code, detail);
+                        refuse(&mut counted, number, serial, code, &detail);
                     }
                 }
             }
@@ -519,6 +736,35 @@ impl Batch<'_> {
             }
         }
         Err(Fault::Contended.into())
+    }
+
+    async fn known(&self, key: Option<Digest>) -> Result<Option<BootstrappingKey>, Failure> {
+        match key {
+            Some(key) => Ok(self.controller.store.bootstrapping_key(key).await?),
+            None => Ok(None),
+        }
+    }
+
+    async fn stored(
+        &self,
+        id: Option<DeviceId>,
+        key: Option<BootstrappingKey>,
+        with_standing: bool,
+    ) -> Result<Stored, Failure> {
+        let store = &self.controller.store;
+        let device = match id {
+            Some(id) => store.device(id).await?,
+            None => None,
+        };
+        let standing = match &device {
+            Some(device) if with_standing => store.holdings(device.id).await?.standing,
+            _ => None,
+        };
+        Ok(Stored {
+            device,
+            key,
+            standing,
+        })
     }
 }
 

@@ -36,6 +36,9 @@ pub struct ClaimUriFacts<'a> {
     pub source: KeySource,
     /// Whose device it is and its serial number, when they are known.
     pub identity: Option<(ManufacturerId, &'a str)>,
+    /// What stands for the serial number of a device that is named after its key, where somebody
+    /// said something.
+    pub label: Option<&'a str>,
     /// Its model, when known.
     pub model: Option<&'a str>,
     /// The segment it shall go to, if policy leaves that open.
@@ -120,7 +123,7 @@ fn try_claim(facts: &ClaimUriFacts<'_>, id: DeviceId) -> Result<Outcome<ClaimedK
             (device.clone(), Commit::default())
         }
         existing => {
-            let placeholder = serial_of(facts.key.id);
+            let placeholder = facts.serial();
             let (manufacturer, serial) = match (facts.identity, existing) {
                 (Some(identity), _) => identity,
                 (None, Some(device)) => (device.manufacturer, device.serial.as_str()),
@@ -177,10 +180,18 @@ fn try_claim(facts: &ClaimUriFacts<'_>, id: DeviceId) -> Result<Outcome<ClaimedK
     ))
 }
 
-/// What stands for the serial number of a device that has none.
-fn serial_of(key: Digest) -> String {
-    let text = key.to_string();
-    format!("dpp-{}", text.get(..16).unwrap_or_default())
+impl ClaimUriFacts<'_> {
+    /// The serial number, or what stands for it.
+    fn serial(&self) -> String {
+        let said = self.identity.map(|(_, serial)| serial).or(self.label);
+        match said {
+            Some(said) => said.chars().take(64).collect(),
+            None => {
+                let key = self.key.id.to_string();
+                format!("dpp-{}", key.get(..16).unwrap_or_default())
+            }
+        }
+    }
 }
 
 /// The key as it is now; written when anything about it is new.
@@ -258,10 +269,7 @@ fn guard_key(commit: &mut Commit, id: Digest, known: Option<&BootstrappingKey>) 
 fn conflict(facts: &ClaimUriFacts<'_>, device: DeviceId) -> KeyConflict {
     KeyConflict {
         device,
-        serial: facts.identity.map_or_else(
-            || serial_of(facts.key.id),
-            |(_, serial)| serial.chars().take(64).collect(),
-        ),
+        serial: facts.serial(),
         source: facts.source,
         by: facts.actor.name.clone(),
         at: facts.now,
