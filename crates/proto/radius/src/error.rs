@@ -171,6 +171,7 @@ reasons! {
         TooManyRounds: "too-many-rounds", "RFC 3748 §7.9", "the conversation does not come to an end";
         StartUnexpected: "start-unexpected", "RFC 5216 §2.1.1", "a start in the middle of a conversation";
         IdentityMismatch: "identity-mismatch", "RFC 5216 §5.2", "the identity is neither anonymous nor a name in the certificate";
+        ServerNameMismatch: "server-name-mismatch", "RFC 5216 §5.2", "the server's certificate is for another name";
         ResumptionForbidden: "resumption-forbidden", "RFC 9190 §2.1.2", "the handshake was resumed where that is not allowed";
         SuccessTooEarly: "success-too-early", "RFC 9190 §2.1.1", "success was announced before the handshake and its indication ended";
         FailureByServer: "failure-by-server", "RFC 3748 §4.2", "the server ended the conversation with a failure";

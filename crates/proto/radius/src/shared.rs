@@ -147,9 +147,11 @@ impl Shared {
         salt: [u8; 2],
     ) -> Vec<u8> {
         let salt = [salt[0] | 0x80, salt[1]];
-        let mut plain = Zeroizing::new([0_u8; 48]);
-        plain[0] = 32;
-        plain[1..33].copy_from_slice(key);
+        // The key's length, the key, and zeros up to a whole block.
+        let mut plain = Zeroizing::new(Vec::with_capacity(48));
+        plain.push(32);
+        plain.extend_from_slice(key);
+        plain.resize(48, 0);
         let mut out = salt.to_vec();
         let mut previous = [request_authenticator.as_slice(), &salt].concat();
         for block in plain.chunks_exact(16) {
