@@ -65,6 +65,13 @@ const FOREIGN_TO_THE_LOWER_FLOORS: &[&str] = &[
     "tracing-subscriber",
 ];
 
+/// What a crate of the lower floors may use all the same, and the decision that says why.
+const CONFINED: &[(&str, &str, &str)] = &[(
+    "vouchsafe-radius",
+    "rustls",
+    "docs/decisions/0017-tls-inside-eap.md",
+)];
+
 /// Words that mean IO, a clock, entropy, the environment or async.
 const FORBIDDEN_WORDS: &[&str] = &[
     "tokio::",
@@ -109,8 +116,16 @@ pub(crate) fn run() -> Result<()> {
         check_dependencies(package, &mut faults);
         check_manifest(package, &mut faults)?;
     }
+    for (_, _, decision) in CONFINED {
+        if !process::root().join(decision).is_file() {
+            faults.push(format!(
+                "an exception rests on {decision}, which is not there"
+            ));
+        }
+    }
     for source in &sources {
         check_lower_floor(source, &mut faults);
+        check_tls(source, &mut faults);
         check_verified(source, &mut faults);
         check_names(source, &mut faults);
         check_unsafe(source, &mut faults);
@@ -232,7 +247,10 @@ fn check_dependencies(package: &Package, faults: &mut Vec<String>) {
         .any(|floor| format!("{folder}/").starts_with(floor))
     {
         for dependency in dependencies {
-            if FOREIGN_TO_THE_LOWER_FLOORS.contains(&dependency.as_str()) {
+            let confined = CONFINED
+                .iter()
+                .any(|(user, used, _)| user == name && used == dependency);
+            if FOREIGN_TO_THE_LOWER_FLOORS.contains(&dependency.as_str()) && !confined {
                 faults.push(format!(
                     "{folder}: `{dependency}` brings IO, a clock or async below"
                 ));
@@ -327,6 +345,22 @@ fn check_lower_floor(source: &Source, faults: &mut Vec<String>) {
             }
         }
         excused = reason.is_some() && code.trim().is_empty() && excused_here;
+    }
+}
+
+/// In the crate that may use rustls, one module does.
+fn check_tls(source: &Source, faults: &mut Vec<String>) {
+    let folder = "crates/proto/radius/src/";
+    if !source.path.starts_with(folder) || source.path.ends_with("src/tls.rs") {
+        return;
+    }
+    for (number, line) in source.code() {
+        if source::without_comment(line).contains("rustls") {
+            faults.push(format!(
+                "{}:{number}: rustls stays in {folder}tls.rs",
+                source.path
+            ));
+        }
     }
 }
 
@@ -469,6 +503,23 @@ mod tests {
         );
         let later = format!("{reasoned}SystemRandom::new()\n");
         assert_eq!(faults_of(path, &later).len(), 1);
+    }
+
+    #[test]
+    fn tls_on_floor_one_stays_in_its_module() {
+        let radius = ("vouchsafe-radius", "crates/proto/radius");
+        assert_eq!(dependency_faults(radius.0, radius.1, "rustls"), 0);
+        assert_eq!(dependency_faults(radius.0, radius.1, "tokio-rustls"), 1);
+        let brski = ("vouchsafe-brski", "crates/proto/brski");
+        assert_eq!(dependency_faults(brski.0, brski.1, "rustls"), 1);
+        let faults_in = |file: &str| {
+            let text = "use rustls::ServerConfig;\n".to_owned();
+            let source = Source::new(format!("crates/proto/radius/src/{file}"), text);
+            let mut faults = Vec::new();
+            check_tls(&source, &mut faults);
+            faults.len()
+        };
+        assert_eq!((faults_in("tls.rs"), faults_in("server.rs")), (0, 1));
     }
 
     #[test]
