@@ -466,3 +466,6 @@ fn decode(text: &str) -> Result<Vec<u8>, Error> {
 fn kid_octets(point: &Point) -> [u8; 32] {
     sha256(&[point.to_uncompressed()])
 }
+
+#[cfg(test)]
+mod tests;

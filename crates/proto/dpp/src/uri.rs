@@ -490,3 +490,6 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_allow_trailing_bits(true);
 const TOLERANT: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const TOLERANT_URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+#[cfg(test)]
+mod tests;
