@@ -2,6 +2,9 @@
 //!
 //! Every reason has a stable code for journals and APIs, the section it rests on, and a text.
 
+use crate::attribute::AttributeId;
+use crate::status::Status;
+
 /// Anything this crate refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -17,12 +20,31 @@ pub enum Error {
         /// What is wrong with it.
         fault: MemberFault,
     },
+    /// An attribute is not as its message needs it.
+    #[error("the {id} attribute {fault}")]
+    Attribute {
+        /// Which attribute.
+        id: AttributeId,
+        /// What is wrong with it.
+        fault: AttributeFault,
+    },
     /// Well formed, but something that is not implemented or not negotiated.
     #[error("{0}")]
     Unsupported(Unsupported),
     /// The message is well formed and breaks a rule, or does not prove what it must.
     #[error("{0} ({section})", section = .0.section())]
     Refused(Refusal),
+    /// The peer itself says, under a key that only it holds, that it gives up.
+    #[error("the peer says: {0}")]
+    Peer(Status),
+    /// A refusal that the peer must hear of: [`Error::reply`] is to be sent, then nothing more.
+    #[error("{error}")]
+    Answered {
+        /// Why it was refused.
+        error: Box<Error>,
+        /// The frame to send.
+        reply: Vec<u8>,
+    },
     /// The caller asked for something that must not be done, or a key device failed.
     #[error("{0}")]
     Misuse(Misuse),
@@ -37,6 +59,9 @@ impl Error {
             Self::Member { .. } => "Wi-Fi Easy Connect 3.0 §4.4",
             Self::Unsupported(reason) => reason.section(),
             Self::Refused(reason) => reason.section(),
+            Self::Attribute { .. } => "Wi-Fi Easy Connect 3.0 §8.1",
+            Self::Peer(_) => "Wi-Fi Easy Connect 3.0 §8.1.1.1",
+            Self::Answered { error, .. } => error.section(),
             Self::Misuse(reason) => reason.section(),
         }
     }
@@ -49,6 +74,9 @@ impl Error {
             Self::Member { fault, .. } => fault.code(),
             Self::Unsupported(reason) => reason.code(),
             Self::Refused(reason) => reason.code(),
+            Self::Attribute { fault, .. } => fault.code(),
+            Self::Peer(status) => status.code(),
+            Self::Answered { error, .. } => error.reason_code(),
             Self::Misuse(reason) => reason.code(),
         }
     }
@@ -58,9 +86,31 @@ impl Error {
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::Refused(reason) => Some(*reason),
-            Self::Malformed(_) | Self::Member { .. } | Self::Unsupported(_) | Self::Misuse(_) => {
-                None
-            }
+            Self::Answered { error, .. } => error.refusal(),
+            Self::Malformed(_)
+            | Self::Attribute { .. }
+            | Self::Member { .. }
+            | Self::Unsupported(_)
+            | Self::Peer(_)
+            | Self::Misuse(_) => None,
+        }
+    }
+
+    /// The frame that the specification wants sent about this refusal. Most refusals have none: what
+    /// cannot be authenticated is dropped in silence.
+    #[must_use]
+    pub fn reply(&self) -> Option<&[u8]> {
+        match self {
+            Self::Answered { reply, .. } => Some(reply),
+            _ => None,
+        }
+    }
+
+    /// The same refusal, with a frame to send about it.
+    pub(crate) fn answered(self, reply: Vec<u8>) -> Self {
+        Self::Answered {
+            error: Box::new(self),
+            reply,
         }
     }
 
@@ -77,6 +127,37 @@ impl Error {
     pub(crate) fn value(name: &'static str) -> Self {
         let fault = MemberFault::Value;
         Self::Member { name, fault }
+    }
+}
+
+/// What is wrong with an attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AttributeFault {
+    /// It is required and not there.
+    Missing,
+    /// It stands there twice.
+    Duplicate,
+    /// It does not have its length.
+    Length,
+}
+
+impl AttributeFault {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Missing => "attribute-missing",
+            Self::Duplicate => "attribute-duplicate",
+            Self::Length => "attribute-length",
+        }
+    }
+}
+
+impl std::fmt::Display for AttributeFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "is missing",
+            Self::Duplicate => "is given twice",
+            Self::Length => "does not have its length",
+        })
     }
 }
 
@@ -177,8 +258,6 @@ reasons! {
         Frame: "frame-malformed", "Wi-Fi Easy Connect 3.0 §8.2", "the bytes are no DPP frame";
         Attribute: "attribute-truncated", "Wi-Fi Easy Connect 3.0 §8.1", "an attribute ends beyond the message";
         TooManyAttributes: "too-many-attributes", "Wi-Fi Easy Connect 3.0 §8.1", "the message has more attributes than the limit";
-        DuplicateAttribute: "attribute-duplicate", "Wi-Fi Easy Connect 3.0 §8.1", "an attribute is given twice";
-        AttributeLength: "attribute-length", "Wi-Fi Easy Connect 3.0 §8.1", "an attribute does not have its length";
         AfterWrappedData: "attribute-after-wrapped-data", "Wi-Fi Easy Connect 3.0 §8.1", "an attribute follows the wrapped data, where nothing protects it";
         Point: "point-length", "Wi-Fi Easy Connect 3.0 §3.2.3", "a point does not have the length of its curve's";
         PublicKey: "public-key-malformed", "Wi-Fi Easy Connect 3.0 §5.2.1", "the public key is not a SubjectPublicKeyInfo with a named curve";
@@ -232,6 +311,24 @@ reasons! {
     Refusal {
         PointOffCurve: "point-off-curve", "Wi-Fi Easy Connect 3.0 §3.2.3", "the point is not on the curve";
         PointAtInfinity: "point-at-infinity", "Wi-Fi Easy Connect 3.0 §3.2.3", "the computation ends at the point at infinity";
+        Unexpected: "message-unexpected", "Wi-Fi Easy Connect 3.0 §6.1", "the message does not belong at this point of the exchange";
+        Unwrap: "unwrap-failed", "Wi-Fi Easy Connect 3.0 §6.3", "the wrapped data does not open with the key of this exchange";
+        ResponderHash: "responder-hash-mismatch", "Wi-Fi Easy Connect 3.0 §6.3.3", "the message is for another responder's key";
+        InitiatorHash: "initiator-hash-mismatch", "Wi-Fi Easy Connect 3.0 §6.3.3", "the message names another initiator's key";
+        MutualUnasked: "mutual-without-key", "Wi-Fi Easy Connect 3.0 §6.3.3", "mutual authentication is claimed with a key that the initiator does not have";
+        MutualRequired: "mutual-required", "Wi-Fi Easy Connect 3.0 §6.3.3", "the peer did not prove its bootstrapping key, which is required here";
+        Version: "version-zero", "Wi-Fi Easy Connect 3.0 §8.1.1.22", "the protocol version is 0";
+        Capabilities: "capabilities-invalid", "Wi-Fi Easy Connect 3.0 §8.1.1.7", "the capabilities name no role";
+        RoleMismatch: "role-mismatch", "Wi-Fi Easy Connect 3.0 §6.3.3", "no role is left: both want to be the same";
+        NonceZero: "nonce-zero", "Wi-Fi Easy Connect 3.0 §6.3.2", "the nonce is all zeros, so it was never drawn";
+        NonceMismatch: "nonce-mismatch", "Wi-Fi Easy Connect 3.0 §6.3.3", "the nonce is not the one of this exchange";
+        Reflected: "reflected", "Wi-Fi Easy Connect 3.0 §6.3.3", "the peer sends our own key or nonce back";
+        ResponderTag: "responder-tag-mismatch", "Wi-Fi Easy Connect 3.0 §6.3.4", "the responder's authenticating tag is wrong";
+        InitiatorTag: "initiator-tag-mismatch", "Wi-Fi Easy Connect 3.0 §6.3.4", "the initiator's authenticating tag is wrong";
+        Status: "status-unknown", "Wi-Fi Easy Connect 3.0 §8.1.1.1", "the status has no meaning in this message";
+        EnrolleeNonce: "enrollee-nonce-mismatch", "Wi-Fi Easy Connect 3.0 §6.4.3", "the enrollee's nonce is not the one of this exchange";
+        NewKeyUnasked: "new-key-unasked", "Wi-Fi Easy Connect 3.0 §6.4.2", "the enrollee brings a new protocol key that nobody asked for";
+        NewKeyTag: "new-key-tag-mismatch", "Wi-Fi Easy Connect 3.0 §6.4.2", "the proof of possession of the new protocol key is wrong";
         CurveMismatch: "curve-mismatch", "Wi-Fi Easy Connect 3.0 §3.2.2", "the keys are of different curves";
         ConnectorSigner: "connector-signer-unknown", "Wi-Fi Easy Connect 3.0 §4.2.2", "the connector is signed by no configurator that is trusted here";
         ConnectorAlgorithm: "connector-algorithm-mismatch", "Wi-Fi Easy Connect 3.0 §4.2.2", "the connector's algorithm is not that of the configurator's key";
@@ -253,6 +350,9 @@ reasons! {
     /// What our own side must not do, or failed at.
     Misuse {
         Entropy: "entropy-short", "Wi-Fi Easy Connect 3.0 §3.2", "too few random octets for a key or nonce";
+        Role: "role-misused", "Wi-Fi Easy Connect 3.0 §6.3", "this side of the exchange has the other role";
+        Oversize: "own-message-too-large", "Wi-Fi Easy Connect 3.0 §8.1", "what is to be sent does not fit into an attribute or a frame";
+        KeyLength: "key-length", "RFC 5297 §2.2", "a wrapping key does not have one of its lengths";
         KeyDevice: "key-device-failed", "Wi-Fi Easy Connect 3.0 §5.2", "the device that holds the key failed";
         SignerKey: "signer-key", "Wi-Fi Easy Connect 3.0 §4.2.2", "the signer's key is not on a curve of this protocol";
         NoGroups: "connector-groups", "Wi-Fi Easy Connect 3.0 §4.2.1", "a connector has 1 to 32 groups";

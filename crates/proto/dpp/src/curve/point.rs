@@ -2,7 +2,7 @@
 
 use p256::elliptic_curve::sec1::{FromSec1Point, ModulusSize, ToSec1Point};
 use p256::elliptic_curve::{
-    AffinePoint, CurveAffine, CurveArithmetic, CurveGroup as _, FieldBytesSize, ProjectivePoint,
+    AffinePoint, CurveAffine, CurveArithmetic, FieldBytesSize, ProjectivePoint,
 };
 
 use super::{Curve, on_curve};
