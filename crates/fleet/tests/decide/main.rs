@@ -14,5 +14,8 @@ mod life;
 mod masa;
 mod operate;
 mod registrar;
+mod wifi;
+mod wifi_claim;
+mod wifi_facts;
 mod wifi_world;
 mod world;
