@@ -69,6 +69,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
             file: dir.path().join("keys.bundle"),
             sealing_key: dir.path().join("bundle.key"),
         },
+        bootstrapping: None,
     };
     let own = std::process::id();
     // A tenth in, everything that will be held is held.

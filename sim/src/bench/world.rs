@@ -210,6 +210,7 @@ async fn make_devices(
                 serial: serial.clone(),
                 model: Some("bench".to_owned()),
                 key_origin: KeyOrigin::Device,
+                dpp_uri: None,
             };
             let identity = maker.provision_from_csr(station, &device, &request).await?;
             maker.sell(sales, &serial, buyer).await?;

@@ -13,15 +13,17 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use vouchsafe_fleet::decide::wifi::ImportKey;
 use vouchsafe_fleet::decide::{self, Decision, ProvisionFacts};
 use vouchsafe_fleet::{Actor, Commit, Device, DeviceId, Digest, KeyOrigin};
 use vouchsafe_keystore::{
     Algorithm, BundleWriter, Permissions, SealedBundle, Sealer, generate_key,
 };
 use vouchsafe_store::CommitError;
-use vouchsafe_trust::{Certificate, Secret};
+use vouchsafe_trust::{Certificate, PublicKey, Secret};
 
 use crate::birth::{self, Birth, birth_folder};
+use crate::bootstrapping::{self, Bootstrapping, LabelOf, LabelText};
 use crate::factory::{Factory, FactoryError, off_thread};
 use crate::provision::{NewDevice, Press};
 
@@ -43,6 +45,9 @@ pub struct Batch {
     pub algorithm: String,
     /// Where keys and certificates go.
     pub output: Output,
+    /// Which bootstrapping key each device gets, if any.
+    #[serde(default)]
+    pub bootstrapping: Option<Bootstrapping>,
 }
 
 /// Which serial numbers.
@@ -60,7 +65,7 @@ pub enum Serials {
         /// Digits at least.
         digits: usize,
     },
-    /// A CSV file with a column `serial` and, if it likes, a column `model`.
+    /// A CSV file with a column `serial` and, if it likes, columns `model` and `mac`.
     List(PathBuf),
 }
 
@@ -68,8 +73,8 @@ pub enum Serials {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Output {
-    /// One sealed file with all keys, each under its SHA-256 in hexadecimal; the certificates are in
-    /// the store. [`Factory::export_birth`] makes birth folders of it.
+    /// One sealed file with all keys, each under its SHA-256 in hexadecimal, bootstrapping keys under
+    /// the same behind `dpp-`; the certificates are in the store. [`Factory::export_birth`] makes birth folders of it.
     Bundle {
         /// The file; added to when it is there.
         file: PathBuf,
@@ -95,9 +100,26 @@ pub struct Progress {
 struct Pressed {
     device: Device,
     certificate: Certificate,
-    /// Kept with its record by the bundle; in a folder it lies already.
-    key: Option<Secret>,
+    dpp_uri: Option<String>,
+    /// Kept with its record by the bundle; in a folder they lie already. Labels and secrets.
+    keys: Vec<(String, Secret)>,
     commit: Commit,
+}
+
+/// How the devices of a batch are made.
+#[derive(Debug, Clone)]
+struct Recipe {
+    algorithm: Algorithm,
+    output: Output,
+    bootstrapping: Option<Bootstrapping>,
+}
+
+/// A device of a batch, before it has anything.
+#[derive(Debug, Clone)]
+struct Blank {
+    device: NewDevice,
+    /// The radio's address, for the label.
+    mac: Option<String>,
 }
 
 impl Factory {
@@ -116,6 +138,14 @@ impl Factory {
             line: 0,
             message: format!("{:?} is no key algorithm", batch.algorithm),
         })?;
+        if let Some(bootstrapping) = &batch.bootstrapping {
+            bootstrapping.curve(algorithm)?;
+        }
+        let recipe = Recipe {
+            algorithm,
+            output: batch.output.clone(),
+            bootstrapping: batch.bootstrapping.clone(),
+        };
         let mut list = List::open(batch)?;
         let mut keeper = Keeper::open(&batch.output).await?;
         let mut made = Progress {
@@ -135,16 +165,8 @@ impl Factory {
             let last = chunk.is_empty();
             let fresh = self.fresh(chunk, &batch.output, &mut made).await?;
             // 2
-            let next = (!last).then(|| {
-                let work = press(
-                    self.clone(),
-                    actor.clone(),
-                    fresh,
-                    algorithm,
-                    batch.output.clone(),
-                );
-                tokio::spawn(work)
-            });
+            let next = (!last)
+                .then(|| tokio::spawn(press(self.clone(), actor.clone(), fresh, recipe.clone())));
             // 3
             if let Some(pressed) = std::mem::replace(&mut ahead, next) {
                 let pressed = pressed.await.map_err(|_| FactoryError::Broken)??;
@@ -158,26 +180,32 @@ impl Factory {
         }
     }
 
-    /// Makes the birth folder of a device whose key is in a bundle.
+    /// Makes the birth folder of a device whose keys are in a bundle; with `hostap`, its bootstrapping
+    /// key in hostap's form as well.
     ///
     /// # Errors
-    /// The bundle does not hold the key, or the folder cannot be written.
+    /// The bundle does not hold a key, or the folder cannot be written.
     pub async fn export_birth(
         &self,
         serial: &str,
         bundle: &Path,
         sealing_key: &Path,
         folder: &Path,
+        hostap: bool,
     ) -> Result<(), FactoryError> {
         let device = self.device(serial).await?;
+        let dpp_uri = self.dpp_uri(device.id).await?;
         let (bundle, sealing_key) = (bundle.to_owned(), sealing_key.to_owned());
         let (folder, factory) = (folder.to_owned(), self.clone());
         off_thread(move || {
             let sealer = Sealer::open_existing(&sealing_key, Permissions::OwnerOnly)?;
-            let label = key_label(&device);
-            let key = SealedBundle::open(&bundle, &sealer)?.read(&label)?;
-            birth::put_key(&folder, &key)?;
-            factory.write_birth(&folder, &device)
+            let bundle = SealedBundle::open(&bundle, &sealer)?;
+            birth::put_key(&folder, &bundle.read(&key_label(&device))?)?;
+            if let Some(uri) = &dpp_uri {
+                let label = bootstrapping::bundle_label(LabelText::read(uri)?.id());
+                bootstrapping::put_key(&folder, uri, &bundle.read(&label)?, hostap)?;
+            }
+            factory.write_birth(&folder, &device, dpp_uri.as_deref())
         })
         .await?
     }
@@ -186,36 +214,42 @@ impl Factory {
     /// certificate gets it.
     async fn fresh(
         &self,
-        chunk: Vec<NewDevice>,
+        chunk: Vec<Blank>,
         output: &Output,
         made: &mut Progress,
-    ) -> Result<Vec<NewDevice>, FactoryError> {
+    ) -> Result<Vec<Blank>, FactoryError> {
         let ids: Vec<DeviceId> = chunk
             .iter()
-            .map(|device| DeviceId::new(self.home.id, &device.serial))
+            .map(|blank| DeviceId::new(self.home.id, &blank.device.serial))
             .collect();
         let known: HashSet<DeviceId> = self.store.known_devices(&ids).await?.into_iter().collect();
         let mut fresh = Vec::with_capacity(chunk.len());
-        for (device, id) in chunk.into_iter().zip(ids) {
+        for (blank, id) in chunk.into_iter().zip(ids) {
             if !known.contains(&id) {
-                fresh.push(device);
+                fresh.push(blank);
                 continue;
             }
             made.passed_over += 1;
             if let Output::Folders(folder) = output {
-                let folder = birth_folder(folder, &device.serial)?;
+                let folder = birth_folder(folder, &blank.device.serial)?;
                 let unfinished =
                     folder.join("keys").exists() && !folder.join("device.toml").exists();
                 if let (true, Some(row)) = (unfinished, self.store.device(id).await?) {
-                    let factory = self.clone();
-                    off_thread(move || factory.write_birth(&folder, &row)).await??;
+                    let (factory, dpp_uri) = (self.clone(), self.dpp_uri(id).await?);
+                    off_thread(move || factory.write_birth(&folder, &row, dpp_uri.as_deref()))
+                        .await??;
                 }
             }
         }
         Ok(fresh)
     }
 
-    fn write_birth(&self, folder: &Path, device: &Device) -> Result<(), FactoryError> {
+    fn write_birth(
+        &self,
+        folder: &Path,
+        device: &Device,
+        dpp_uri: Option<&str>,
+    ) -> Result<(), FactoryError> {
         let leaf = Certificate::from_der(device.idevid_der.as_deref().unwrap_or_default())?;
         let mut chain = vec![leaf];
         chain.extend_from_slice(self.home.root.chain());
@@ -224,6 +258,7 @@ impl Factory {
             model: device.model.as_deref(),
             chain: &chain,
             masa_anchors: self.home.masa_anchors.certificates(),
+            dpp_uri,
         };
         birth::write(folder, &birth)
     }
@@ -241,20 +276,19 @@ fn key_label(device: &Device) -> String {
 async fn press(
     factory: Factory,
     actor: Actor,
-    devices: Vec<NewDevice>,
-    algorithm: Algorithm,
-    output: Output,
+    devices: Vec<Blank>,
+    recipe: Recipe,
 ) -> Result<Vec<Pressed>, FactoryError> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let share = devices.len().div_ceil(cores).max(1);
     let mut works = Vec::new();
     for some in devices.chunks(share) {
         let (some, factory, actor) = (some.to_vec(), factory.clone(), actor.clone());
-        let output = output.clone();
+        let recipe = recipe.clone();
         works.push(tokio::task::spawn_blocking(move || {
             let press = Press::new(&factory);
             some.into_iter()
-                .map(|device| press_one(&factory, &press, &actor, device, algorithm, &output))
+                .map(|blank| press_one(&factory, &press, &actor, blank, &recipe))
                 .collect::<Result<Vec<_>, _>>()
         }));
     }
@@ -269,20 +303,12 @@ fn press_one(
     factory: &Factory,
     press: &Press,
     actor: &Actor,
-    device: NewDevice,
-    algorithm: Algorithm,
-    output: &Output,
+    blank: Blank,
+    recipe: &Recipe,
 ) -> Result<Pressed, FactoryError> {
-    let (public_key, key) = match output {
-        Output::Bundle { .. } => {
-            let (key, public_key) = generate_key(algorithm)?;
-            (public_key, Some(key))
-        }
-        Output::Folders(folder) => {
-            let signer = birth::key(&birth_folder(folder, &device.serial)?, algorithm)?;
-            (signer.public_key().clone(), None)
-        }
-    };
+    let device = &blank.device;
+    let (public_key, dpp_uri, keys) = make_keys(&blank, recipe)?;
+    let label = dpp_uri.as_deref().map(LabelText::read).transpose()?;
     let outcome = decide::provision(&ProvisionFacts {
         now: factory.clock.now(),
         actor,
@@ -295,6 +321,10 @@ fn press_one(
         // Both were looked up for the chunk or cannot be; the commit's guards watch over them.
         existing: None,
         key_holder: None,
+        bootstrapping: label.as_ref().map(|label| ImportKey {
+            key: label.facts(),
+            known: None,
+        }),
     });
     let permit = match outcome.decision {
         Decision::Accept(permit) => permit,
@@ -303,17 +333,48 @@ fn press_one(
         }
         Decision::Replay(_) | Decision::Wait { .. } => return Err(FactoryError::Contended),
     };
-    let certificate = press.issue(&device, &public_key)?;
+    let certificate = press.issue(device, &public_key)?;
     let outcome = permit.issue(certificate.der().to_vec());
     match outcome.decision {
         Decision::Accept(device) => Ok(Pressed {
             device,
             certificate,
-            key,
+            dpp_uri,
+            keys,
             commit: outcome.commit,
         }),
         _ => Err(FactoryError::Contended),
     }
+}
+
+/// The birth key's public half, the URI of the bootstrapping key, and what a bundle keeps.
+type Keys = (PublicKey, Option<String>, Vec<(String, Secret)>);
+
+fn make_keys(blank: &Blank, recipe: &Recipe) -> Result<Keys, FactoryError> {
+    let label = LabelOf {
+        serial: &blank.device.serial,
+        mac: blank.mac.as_deref(),
+    };
+    let wanted = recipe.bootstrapping.as_ref();
+    if let Output::Folders(folder) = &recipe.output {
+        let folder = birth_folder(folder, &blank.device.serial)?;
+        let (public_key, uri) = birth::keys(&folder, recipe.algorithm, wanted, label)?;
+        return Ok((public_key, uri, Vec::new()));
+    }
+    let Some(wanted) = wanted else {
+        let (key, public_key) = generate_key(recipe.algorithm)?;
+        let name = Digest(public_key.sha256()).to_string();
+        return Ok((public_key, None, vec![(name, key)]));
+    };
+    let made = wanted.generate(recipe.algorithm, label)?;
+    let (key, public_key) = match wanted.birth_key {
+        true => made.as_birth_key()?,
+        false => generate_key(recipe.algorithm)?,
+    };
+    let name = Digest(public_key.sha256()).to_string();
+    let dpp_name = bootstrapping::bundle_label(LabelText::read(&made.uri)?.id());
+    let keys = vec![(name, key), (dpp_name, made.private.private().to_bytes())];
+    Ok((public_key, Some(made.uri), keys))
 }
 
 /// Step 3.
@@ -352,7 +413,7 @@ impl Keeper {
             };
             let keys: Vec<(String, Secret)> = pressed
                 .iter_mut()
-                .filter_map(|one| Some((key_label(&one.device), one.key.take()?)))
+                .flat_map(|one| std::mem::take(&mut one.keys))
                 .collect();
             let written = off_thread(move || {
                 for (label, key) in &keys {
@@ -386,6 +447,7 @@ impl Keeper {
                         model: one.device.model.as_deref(),
                         chain: &chain,
                         masa_anchors: factory.home.masa_anchors.certificates(),
+                        dpp_uri: one.dpp_uri.as_deref(),
                     };
                     birth::write(&birth_folder(&folder, &one.device.serial)?, &birth)
                 })
@@ -417,7 +479,7 @@ async fn one_by_one(
 
 /// The serial numbers still to come.
 struct List {
-    rows: Box<dyn Iterator<Item = Result<NewDevice, FactoryError>> + Send>,
+    rows: Box<dyn Iterator<Item = Result<Blank, FactoryError>> + Send>,
     total: Option<u64>,
 }
 
@@ -426,15 +488,21 @@ struct Row {
     serial: String,
     #[serde(default)]
     model: Option<String>,
+    #[serde(default)]
+    mac: Option<String>,
 }
 
 impl List {
     fn open(batch: &Batch) -> Result<Self, FactoryError> {
         let model = batch.model.clone();
-        let device = move |serial: String, own: Option<String>| NewDevice {
-            serial,
-            model: own.filter(|own| !own.is_empty()).or_else(|| model.clone()),
-            key_origin: KeyOrigin::Factory,
+        let device = move |serial: String, own: Option<String>, mac| Blank {
+            device: NewDevice {
+                serial,
+                model: own.filter(|own| !own.is_empty()).or_else(|| model.clone()),
+                key_origin: KeyOrigin::Factory,
+                dpp_uri: None,
+            },
+            mac,
         };
         match batch.serials.clone() {
             Serials::Numbered {
@@ -446,7 +514,9 @@ impl List {
                 let end = first.saturating_add(count);
                 let name = move |number| format!("{prefix}{number:0digits$}");
                 Ok(Self {
-                    rows: Box::new((first..end).map(move |number| Ok(device(name(number), None)))),
+                    rows: Box::new(
+                        (first..end).map(move |number| Ok(device(name(number), None, None))),
+                    ),
                     total: Some(count),
                 })
             }
@@ -461,7 +531,7 @@ impl List {
                     .trim(csv::Trim::All)
                     .from_reader(file);
                 let rows = reader.into_deserialize::<Row>().map(move |row| match row {
-                    Ok(row) => Ok(device(row.serial, row.model)),
+                    Ok(row) => Ok(device(row.serial, row.model, row.mac)),
                     Err(error) => Err(FactoryError::List {
                         line: error.position().map_or(0, csv::Position::line),
                         message: error.to_string(),
@@ -476,12 +546,12 @@ impl List {
     }
 
     /// At most [`CHUNK`] devices, each serial number once.
-    fn next_chunk(&mut self) -> Result<Vec<NewDevice>, FactoryError> {
+    fn next_chunk(&mut self) -> Result<Vec<Blank>, FactoryError> {
         let mut seen = HashSet::new();
         let mut chunk = Vec::with_capacity(CHUNK);
         for device in self.rows.by_ref().take(CHUNK) {
             let device = device?;
-            if seen.insert(device.serial.clone()) {
+            if seen.insert(device.device.serial.clone()) {
                 chunk.push(device);
             }
         }

@@ -6,6 +6,8 @@
 //! | `masa-anchors.pem` | whose vouchers the device believes |
 //! | `device.toml` | `serial`, `model`, `key_store`, `key_label`; written last |
 //! | `keys/`, `sealing.key` | the private key, where the factory made it |
+//! | `dpp.key` | the bootstrapping key for Wi-Fi Easy Connect, sealed, where it has one |
+//! | `dpp-hostap.key` | the same in clear for hostap, where that was asked for |
 //!
 //! A key that the factory made lies in the folder together with what seals it: the folder is the
 //! secret, to be put into one device and wiped here.
@@ -16,8 +18,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use vouchsafe_fleet::Refusal;
 use vouchsafe_keystore::{Algorithm, KeyStore, StoreUri, write_file};
-use vouchsafe_trust::{Certificate, Secret, Signer};
+use vouchsafe_trust::{Certificate, PublicKey, Secret, Signer};
 
+use crate::bootstrapping::{Bootstrapping, LabelOf, PRIVATE_KEY_FILE};
 use crate::factory::FactoryError;
 use crate::home::write_chain;
 use crate::sales::refused;
@@ -41,6 +44,9 @@ pub struct DeviceFile {
     pub key_store: String,
     /// The birth key's label in it.
     pub key_label: String,
+    /// The URI of its bootstrapping key, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpp_uri: Option<String>,
 }
 
 /// What goes into a birth folder, beside the key.
@@ -51,6 +57,7 @@ pub(crate) struct Birth<'a> {
     /// Leaf first.
     pub(crate) chain: &'a [Certificate],
     pub(crate) masa_anchors: &'a [Certificate],
+    pub(crate) dpp_uri: Option<&'a str>,
 }
 
 /// The folder of a device below `parent`. Serial numbers come from lists and requests, so one that
@@ -76,6 +83,39 @@ pub(crate) fn key(folder: &Path, algorithm: Algorithm) -> Result<Arc<dyn Signer>
     }
 }
 
+/// The folder's birth key as [`key`] gives it, and the URI of its bootstrapping key where it gets
+/// one. Blocks.
+pub(crate) fn keys(
+    folder: &Path,
+    algorithm: Algorithm,
+    bootstrapping: Option<&Bootstrapping>,
+    label: LabelOf<'_>,
+) -> Result<(PublicKey, Option<String>), FactoryError> {
+    let Some(wanted) = bootstrapping else {
+        return Ok((key(folder, algorithm)?.public_key().clone(), None));
+    };
+    if wanted.birth_key {
+        let made_before = !folder.join(PRIVATE_KEY_FILE).exists();
+        if made_before
+            && key_store(folder)?
+                .list()?
+                .iter()
+                .any(|one| one == KEY_LABEL)
+        {
+            return Err(FactoryError::Bootstrapping(
+                "this birth folder has a key already, which cannot become the bootstrapping key"
+                    .to_owned(),
+            ));
+        }
+    }
+    let made = wanted.key_of(folder, algorithm, label)?;
+    if wanted.birth_key {
+        put_key(folder, &made.as_birth_key()?.0)?;
+    }
+    let birth_key = key(folder, algorithm)?.public_key().clone();
+    Ok((birth_key, Some(made.uri)))
+}
+
 /// Puts a key made before into the folder, unless it is there already. Blocks.
 pub(crate) fn put_key(folder: &Path, pkcs8: &Secret) -> Result<(), FactoryError> {
     match key_store(folder)?.import(KEY_LABEL, pkcs8.expose()) {
@@ -93,6 +133,7 @@ pub(crate) fn write(folder: &Path, birth: &Birth<'_>) -> Result<(), FactoryError
         model: birth.model.map(str::to_owned),
         key_store: KEY_STORE.to_owned(),
         key_label: KEY_LABEL.to_owned(),
+        dpp_uri: birth.dpp_uri.map(str::to_owned),
     };
     let description = toml::to_string_pretty(&description).unwrap_or_default();
     write_file(&folder.join("device.toml"), description.as_bytes())?;

@@ -25,8 +25,10 @@ use vouchsafe_store::{DeviceFilter, DeviceKey, OpenError};
 use vouchsafe_trust::Certificate;
 
 use crate::batch::{Batch, Progress};
+use crate::bootstrapping::Bootstrapping;
 use crate::factory::{Factory, FactoryError};
 use crate::manifest::ManifestOptions;
+use crate::provision::MadeHere;
 use crate::sales::ReleaseBy;
 
 /// The socket's name in the data folder.
@@ -127,6 +129,12 @@ pub enum Order {
         algorithm: String,
         /// The birth folder to be.
         folder: PathBuf,
+        /// Which bootstrapping key it gets, if any.
+        #[serde(default)]
+        bootstrapping: Option<Bootstrapping>,
+        /// The radio's address, for the label.
+        #[serde(default)]
+        mac: Option<String>,
     },
     /// Give identities to many devices.
     ProvisionBatch(Batch),
@@ -179,6 +187,9 @@ pub enum Reply {
 pub struct DeviceReport {
     /// Its row.
     pub device: Device,
+    /// The URI on its label, if it has a bootstrapping key.
+    #[serde(default)]
+    pub dpp_uri: Option<String>,
     /// Who owned it, oldest first.
     pub ownerships: Vec<Ownership>,
     /// Its journal from the first entry; the first 1000 entries.
@@ -379,13 +390,20 @@ impl Factory {
                 model,
                 algorithm,
                 folder,
+                bootstrapping,
+                mac,
             } => {
                 let algorithm: Algorithm = algorithm
                     .parse()
                     .map_err(|error| DeskError::Value(format!("{error}")))?;
-                let model = model.as_deref();
-                self.provision_made_here(actor, &serial, model, algorithm, &folder)
-                    .await?;
+                let made = MadeHere {
+                    serial: &serial,
+                    model: model.as_deref(),
+                    algorithm,
+                    bootstrapping: bootstrapping.as_ref(),
+                    mac: mac.as_deref(),
+                };
+                self.provision_made_here(actor, made, &folder).await?;
                 Reply::Devices(vec![self.device(&serial).await?])
             }
             Order::ProvisionBatch(batch) => {
@@ -436,6 +454,7 @@ impl Factory {
         let subject = Subject::Device(device.id);
         let journal = self.store.journal(subject, 0, MAX_PAGE).await?;
         Ok(DeviceReport {
+            dpp_uri: self.dpp_uri(device.id).await?,
             ownerships: self.store.ownerships(device.id).await?,
             journal: journal.into_iter().map(|entry| entry.sealed).collect(),
             device,

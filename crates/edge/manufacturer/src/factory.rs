@@ -107,6 +107,12 @@ pub enum FactoryError {
         /// What is wrong.
         message: String,
     },
+    /// A bootstrapping key cannot be made as it is asked for.
+    #[error("{0}")]
+    Bootstrapping(String),
+    /// A bootstrapping URI or key cannot be used.
+    #[error("the bootstrapping URI: {0}")]
+    Uri(#[from] vouchsafe_dpp::Error),
     /// A file could not be read or written.
     #[error("{path}: {source}")]
     File {

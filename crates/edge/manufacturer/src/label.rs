@@ -2,7 +2,11 @@
 //!
 //! # What it says
 //!
-//! `vouchsafe:1?serial=SERIAL&manufacturer=ID&idevid=FINGERPRINT`: the serial number, percent-encoded
+//! A device with a bootstrapping key: its URI for Wi-Fi Easy Connect and nothing else, as every
+//! scanner of such codes expects (Wi-Fi Easy Connect 3.0 §5.2). Who can read it can try to take the
+//! device; it names the serial number.
+//!
+//! Any other device, or where it is asked for: `vouchsafe:1?serial=SERIAL&manufacturer=ID&idevid=FINGERPRINT`: the serial number, percent-encoded
 //! except for letters, digits, `-`, `.`, `_` and `~`; the manufacturer's id, 32 hexadecimal digits;
 //! the SHA-256 of the birth certificate, 64 hexadecimal digits. Nothing of it is secret: whoever
 //! holds the device may read it, and it proves nothing that the device does not prove itself.
@@ -33,9 +37,31 @@ const ROWS: usize = 5;
 const PAGE: (f64, f64) = (595.0, 842.0);
 const MARGIN: f64 = 36.0;
 
-/// The text in the code.
-#[must_use]
-pub fn text(device: &Device) -> String {
+/// What is printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// The text in the code.
+    pub text: String,
+    /// The serial number, beneath it.
+    pub serial: String,
+    /// The model, beneath that.
+    pub model: Option<String>,
+}
+
+impl Label {
+    /// The label of a device: its bootstrapping URI where there is one.
+    #[must_use]
+    pub fn of(device: &Device, dpp_uri: Option<&str>) -> Self {
+        Self {
+            text: dpp_uri.map_or_else(|| identity(device), str::to_owned),
+            serial: device.serial.clone(),
+            model: device.model.clone(),
+        }
+    }
+}
+
+/// The text that says who the device is.
+fn identity(device: &Device) -> String {
     format!(
         "vouchsafe:1?serial={}&manufacturer={}&idevid={}",
         percent_encoded(&device.serial),
@@ -48,8 +74,8 @@ pub fn text(device: &Device) -> String {
 ///
 /// # Errors
 /// [`FactoryError::Label`].
-pub fn png(device: &Device) -> Result<Vec<u8>, FactoryError> {
-    let code = Code::of(device)?;
+pub fn png(label: &Label) -> Result<Vec<u8>, FactoryError> {
+    let code = Code::of(label)?;
     let side = (code.side + 2 * QUIET) * PIXELS;
     let bytes_in_row = side.div_ceil(8);
     let mut image = Vec::with_capacity(bytes_in_row * side);
@@ -80,8 +106,8 @@ pub fn png(device: &Device) -> Result<Vec<u8>, FactoryError> {
 ///
 /// # Errors
 /// [`FactoryError::Label`].
-pub fn svg(device: &Device) -> Result<String, FactoryError> {
-    let code = Code::of(device)?;
+pub fn svg(label: &Label) -> Result<String, FactoryError> {
+    let code = Code::of(label)?;
     let side = code.side + 2 * QUIET;
     let height = side + 8;
     let mut svg = format!(
@@ -94,8 +120,8 @@ pub fn svg(device: &Device) -> Result<String, FactoryError> {
     }
     svg.push_str("\"/>\n");
     let lines = [
-        (Some(&device.serial), 4_u8, side + 1),
-        (device.model.as_ref(), 3, side + 6),
+        (Some(&label.serial), 4_u8, side + 1),
+        (label.model.as_ref(), 3, side + 6),
     ];
     for (line, size, y) in lines {
         if let Some(line) = line {
@@ -122,12 +148,12 @@ pub fn svg(device: &Device) -> Result<String, FactoryError> {
 ///
 /// # Errors
 /// [`FactoryError::Label`].
-pub fn pdf(devices: &[Device]) -> Result<Vec<u8>, FactoryError> {
+pub fn pdf(labels: &[Label]) -> Result<Vec<u8>, FactoryError> {
     let mut pages = Vec::new();
-    for some in devices.chunks(COLUMNS * ROWS) {
+    for some in labels.chunks(COLUMNS * ROWS) {
         let mut page = String::new();
-        for (place, device) in some.iter().enumerate() {
-            draw(&mut page, place, device)?;
+        for (place, label) in some.iter().enumerate() {
+            draw(&mut page, place, label)?;
         }
         pages.push(page);
     }
@@ -138,7 +164,7 @@ pub fn pdf(devices: &[Device]) -> Result<Vec<u8>, FactoryError> {
 }
 
 /// One label: the code, the serial number and the model beneath, a thin frame to cut along.
-fn draw(page: &mut String, place: usize, device: &Device) -> Result<(), FactoryError> {
+fn draw(page: &mut String, place: usize, label: &Label) -> Result<(), FactoryError> {
     let width = 2.0_f64.mul_add(-MARGIN, PAGE.0) / COLUMNS as f64;
     let height = 2.0_f64.mul_add(-MARGIN, PAGE.1) / ROWS as f64;
     let left = ((place % COLUMNS) as f64).mul_add(width, MARGIN);
@@ -147,7 +173,7 @@ fn draw(page: &mut String, place: usize, device: &Device) -> Result<(), FactoryE
         page,
         "0.75 G 0.25 w {left:.2} {bottom:.2} {width:.2} {height:.2} re S 0 g"
     );
-    let code = Code::of(device)?;
+    let code = Code::of(label)?;
     let modules = (code.side + 2 * QUIET) as f64;
     let module = (height - 34.0).min(width - 8.0) / modules;
     let corner = left + module.mul_add(-modules, width) / 2.0;
@@ -164,8 +190,8 @@ fn draw(page: &mut String, place: usize, device: &Device) -> Result<(), FactoryE
     }
     page.push_str("f\n");
     let lines = [
-        (Some(device.serial.as_str()), 9.0, 18.0),
-        (device.model.as_deref(), 7.0, 8.0),
+        (Some(label.serial.as_str()), 9.0, 18.0),
+        (label.model.as_deref(), 7.0, 8.0),
     ];
     for (line, size, above) in lines {
         if let Some(line) = line {
@@ -230,8 +256,8 @@ struct Code {
 }
 
 impl Code {
-    fn of(device: &Device) -> Result<Self, FactoryError> {
-        let code = QrCode::with_error_correction_level(text(device), EcLevel::M)
+    fn of(label: &Label) -> Result<Self, FactoryError> {
+        let code = QrCode::with_error_correction_level(&label.text, EcLevel::M)
             .map_err(|error| FactoryError::Label(error.to_string()))?;
         Ok(Self {
             side: code.width(),

@@ -9,6 +9,7 @@
 
 pub mod batch;
 mod birth;
+pub mod bootstrapping;
 pub mod config;
 pub mod desk;
 mod factory;
@@ -25,6 +26,7 @@ mod serve;
 
 pub use batch::{Batch, Output, Progress, Serials};
 pub use birth::{DeviceFile, KEY_LABEL, KEY_STORE, birth_folder};
+pub use bootstrapping::Bootstrapping;
 pub use config::{Config, ConfigError};
 pub use desk::{Desk, DeskError, Order, Reply};
 pub use factory::{Factory, FactoryError};
@@ -33,6 +35,6 @@ pub use line::IdentityDocument;
 pub use manifest::{ManifestOptions, SignedManifest};
 pub use owners::{KnownOwner, Owners};
 pub use period::Period;
-pub use provision::{Identity, NewDevice};
+pub use provision::{Identity, MadeHere, NewDevice};
 pub use sales::ReleaseBy;
 pub use serve::{Ready, ServeError, serve};

@@ -3,7 +3,8 @@
 //!
 //! 1. TLS let in only stations that the line's root signed; each has a budget.
 //! 2. The body is a PKCS #10 request, DER or PEM; the query says `serial`, `model` and `origin`
-//!    (`device`, the default, or `hardware`). Without `serial` the request's subject must name it.
+//!    (`device`, the default, or `hardware`), and `dpp` the URI of a bootstrapping key that the device
+//!    made as well. Without `serial` the request's subject must name it.
 //! 3. One identity for one serial number: the same key again gets the same certificate again, another
 //!    key is refused.
 //!
@@ -48,6 +49,7 @@ struct Wanted {
     model: Option<String>,
     #[serde(default)]
     origin: Origin,
+    dpp: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -166,6 +168,7 @@ async fn answer(
             Origin::Device => KeyOrigin::Device,
             Origin::Hardware => KeyOrigin::Hardware,
         },
+        dpp_uri: wanted.dpp.filter(|uri| !uri.is_empty()),
     };
     // 3
     let name = station.common_name().unwrap_or("line station");
@@ -196,6 +199,10 @@ fn document(factory: &Factory, device: NewDevice, identity: &Identity) -> Identi
 fn refused(error: FactoryError) -> Box<Response> {
     match &error {
         FactoryError::Refused { refusal, .. } => no(status_of(*refusal), &error.to_string()),
+        FactoryError::Uri(_) => {
+            let said = format!("bad-bootstrapping-key: {error}");
+            no(StatusCode::BAD_REQUEST, &said)
+        }
         FactoryError::Request(_) | FactoryError::Issue(_) => {
             let said = format!("certificate-request-refused: {error}");
             no(StatusCode::BAD_REQUEST, &said)

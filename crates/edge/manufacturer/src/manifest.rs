@@ -140,6 +140,7 @@ impl Factory {
                 break;
             }
         }
+        let dpp_uri = self.dpp_uri(device.id).await?;
         Ok(ManifestDevice {
             serial: device.serial,
             model: device.model,
@@ -151,7 +152,7 @@ impl Factory {
                 .unwrap_or(vouchsafe_fleet::Digest::ZERO),
             key_origin: device.key_origin,
             mud_url: device.mud_url,
-            dpp_uri: None,
+            dpp_uri,
             journal,
         })
     }
@@ -164,7 +165,8 @@ fn weight(device: &ManifestDevice) -> usize {
         .iter()
         .map(|sealed| sealed.text.len() + sealed.text.matches('"').count() + 200)
         .sum();
-    journal + device.serial.len() + 600
+    let uri = device.dpp_uri.as_ref().map_or(0, String::len);
+    journal + device.serial.len() + uri + 600
 }
 
 fn ders(certificates: &[Certificate]) -> Vec<Vec<u8>> {

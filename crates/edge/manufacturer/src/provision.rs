@@ -10,6 +10,7 @@
 
 use std::path::Path;
 
+use vouchsafe_fleet::decide::wifi::ImportKey;
 use vouchsafe_fleet::decide::{self, Decision, Outcome, ProvisionFacts};
 use vouchsafe_fleet::{Actor, Device, DeviceId, Digest, KeyOrigin, Refusal};
 use vouchsafe_keystore::{Algorithm, random};
@@ -19,6 +20,7 @@ use vouchsafe_trust::{
 };
 
 use crate::birth::{self, Birth};
+use crate::bootstrapping::{Bootstrapping, LabelOf, LabelText};
 use crate::factory::{Factory, FactoryError, Settled, off_thread, settled};
 use crate::home::BACKDATE;
 use crate::sales::refused;
@@ -34,6 +36,24 @@ pub struct NewDevice {
     /// `hardware` the second and the fourth, `factory` the third; the fifth, a key derived from a seed
     /// that the maker keeps, is not offered.
     pub key_origin: KeyOrigin,
+    /// The URI of its bootstrapping key for Wi-Fi Easy Connect, if it has one: the private half is in
+    /// the device, or will be.
+    pub dpp_uri: Option<String>,
+}
+
+/// A device whose keys are made here.
+#[derive(Debug, Clone, Copy)]
+pub struct MadeHere<'a> {
+    /// Its serial number: 1 to 64 printable characters.
+    pub serial: &'a str,
+    /// Its model.
+    pub model: Option<&'a str>,
+    /// The algorithm of its birth key.
+    pub algorithm: Algorithm,
+    /// Which bootstrapping key it gets, if any.
+    pub bootstrapping: Option<&'a Bootstrapping>,
+    /// The radio's address, for the label.
+    pub mac: Option<&'a str>,
 }
 
 /// A device's new identity.
@@ -54,7 +74,7 @@ impl Factory {
     ///
     /// # Errors
     /// [`FactoryError::Request`] without proof of possession; [`FactoryError::Refused`] with
-    /// `serial-taken`, `key-of-another-device` or `bad-serial`.
+    /// `serial-taken`, `key-of-another-device` or `bad-serial`; [`FactoryError::Uri`].
     pub async fn provision_from_csr(
         &self,
         actor: &Actor,
@@ -66,27 +86,36 @@ impl Factory {
         self.identity(actor, device, request.public_key()).await
     }
 
-    /// Makes a key here, gives it an identity, and writes the birth folder. The key is in the folder
-    /// before it is certified, so a run that was broken off can be repeated.
+    /// Makes the keys here, gives them an identity, and writes the birth folder. The keys are in the
+    /// folder before anything is certified, so a run that was broken off can be repeated.
     ///
     /// # Errors
-    /// As [`Factory::provision_from_csr`], and when the folder cannot be written.
+    /// As [`Factory::provision_from_csr`]; [`FactoryError::Bootstrapping`]; and when the folder cannot
+    /// be written.
     pub async fn provision_made_here(
         &self,
         actor: &Actor,
-        serial: &str,
-        model: Option<&str>,
-        algorithm: Algorithm,
+        made: MadeHere<'_>,
         folder: &Path,
     ) -> Result<Identity, FactoryError> {
-        let home = folder.to_owned();
-        let key = off_thread(move || birth::key(&home, algorithm)).await??;
+        let (home, serial) = (folder.to_owned(), made.serial.to_owned());
+        let (algorithm, mac) = (made.algorithm, made.mac.map(str::to_owned));
+        let bootstrapping = made.bootstrapping.cloned();
+        let (public_key, dpp_uri) = off_thread(move || {
+            let label = LabelOf {
+                serial: &serial,
+                mac: mac.as_deref(),
+            };
+            birth::keys(&home, algorithm, bootstrapping.as_ref(), label)
+        })
+        .await??;
         let device = NewDevice {
-            serial: serial.to_owned(),
-            model: model.map(str::to_owned),
+            serial: made.serial.to_owned(),
+            model: made.model.map(str::to_owned),
             key_origin: KeyOrigin::Factory,
+            dpp_uri,
         };
-        let identity = self.identity(actor, &device, key.public_key()).await?;
+        let identity = self.identity(actor, &device, &public_key).await?;
         let (folder, written) = (folder.to_owned(), identity.clone());
         off_thread(move || {
             let birth = Birth {
@@ -94,6 +123,7 @@ impl Factory {
                 model: device.model.as_deref(),
                 chain: &written.chain,
                 masa_anchors: &written.masa_anchors,
+                dpp_uri: device.dpp_uri.as_deref(),
             };
             birth::write(&folder, &birth)
         })
@@ -138,6 +168,11 @@ impl Factory {
         let id = DeviceId::new(self.home.id, &device.serial);
         let existing = self.store.device(id).await?;
         let key_holder = self.store.key_holder(key_spki_sha256).await?;
+        let label = device.dpp_uri.as_deref().map(LabelText::read).transpose()?;
+        let known = match &label {
+            Some(label) => self.store.bootstrapping_key(label.id()).await?,
+            None => None,
+        };
         // 3
         let outcome = decide::provision(&ProvisionFacts {
             now: self.clock.now(),
@@ -150,6 +185,10 @@ impl Factory {
             key_spki_sha256,
             existing: existing.as_ref(),
             key_holder,
+            bootstrapping: label.as_ref().map(|label| ImportKey {
+                key: label.facts(),
+                known: known.as_ref(),
+            }),
         });
         let commit = outcome.commit;
         let decision = match outcome.decision {

@@ -275,7 +275,9 @@ impl From<FactoryError> for Failure {
             | FactoryError::List { .. }
             | FactoryError::File { .. }
             | FactoryError::Certificate(_)
-            | FactoryError::NotAnAuthority(_) => Self::usage(text),
+            | FactoryError::NotAnAuthority(_)
+            | FactoryError::Bootstrapping(_)
+            | FactoryError::Uri(_) => Self::usage(text),
             FactoryError::Contended => Self::new(Exit::Conflict, "contended", text),
             FactoryError::Request(_)
             | FactoryError::Envelope(_)

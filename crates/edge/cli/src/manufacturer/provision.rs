@@ -7,7 +7,7 @@ use serde_json::json;
 use vouchsafe_fleet::KeyOrigin;
 use vouchsafe_keystore::Algorithm;
 use vouchsafe_manufacturer::{
-    Batch, Desk, Factory, Identity, NewDevice, Order, Output, Reply, Serials,
+    Batch, Bootstrapping, Desk, Factory, Identity, NewDevice, Order, Output, Reply, Serials,
 };
 use vouchsafe_trust::Certificate;
 
@@ -64,9 +64,42 @@ pub(crate) struct Provision {
     /// certificates only
     #[arg(long, value_name = "FILE", conflicts_with_all = ["count", "list", "bundle"])]
     csr: Option<PathBuf>,
+    /// Also make each device a bootstrapping key for Wi-Fi Easy Connect, whose URI goes onto the label
+    /// and into the manifest
+    #[arg(long, conflicts_with = "csr")]
+    dpp: bool,
+    /// With --dpp: the curve of the bootstrapping key: P-256, P-384, P-521, BP-256 or BP-384
+    #[arg(long, value_name = "CURVE", default_value = "P-256", requires = "dpp")]
+    dpp_curve: String,
+    /// With --dpp: let the birth key serve as bootstrapping key too
+    #[arg(long, requires = "dpp", conflicts_with = "dpp_curve")]
+    dpp_birth_key: bool,
+    /// With --dpp: channels on which the device listens, such as 81/6,115/36
+    #[arg(long, value_name = "CLASS/CHANNEL", requires = "dpp")]
+    dpp_channels: Option<String>,
+    /// With --dpp: the radio's address, for the label of one device; a list has a column mac
+    #[arg(long, value_name = "MAC", requires = "dpp", conflicts_with_all = ["count", "list"])]
+    mac: Option<String>,
+    /// With --dpp: also write the bootstrapping key into the birth folder as hostap reads it, in clear
+    #[arg(long, requires = "dpp", conflicts_with = "bundle")]
+    dpp_hostap: bool,
+    /// With --csr: the URI of the bootstrapping key that the device made
+    #[arg(long, value_name = "URI", requires = "csr")]
+    dpp_uri: Option<String>,
     /// With --csr: where the device made its key
     #[arg(long, value_parser = words::<KeyOrigin>(&["device", "hardware"]), default_value = "device", requires = "csr")]
     key_origin: KeyOrigin,
+}
+
+impl Provision {
+    fn bootstrapping(&self) -> Option<Bootstrapping> {
+        self.dpp.then(|| Bootstrapping {
+            curve: self.dpp_curve.clone(),
+            birth_key: self.dpp_birth_key,
+            channels: self.dpp_channels.clone(),
+            hostap: self.dpp_hostap,
+        })
+    }
 }
 
 /// `manufacturer export`
@@ -80,6 +113,9 @@ pub(crate) struct Export {
     /// What seals it
     #[arg(long, value_name = "FILE")]
     sealing_key: PathBuf,
+    /// Also write the bootstrapping key as hostap reads it, in clear
+    #[arg(long)]
+    dpp_hostap: bool,
     /// The device's birth folder goes into this folder
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -93,6 +129,9 @@ pub(super) async fn run(command: Provision, at: &Place<'_>) -> Result<Exit, Fail
         return batch(command, at).await;
     }
     let out = absolute(command.out.as_deref().unwrap_or(Path::new(".")))?;
+    if command.mac.is_some() && command.serials.len() > 1 {
+        return Err(Failure::usage("--mac is the address of one device"));
+    }
     let mut orders = Vec::new();
     for serial in &command.serials {
         orders.push(Order::Provision {
@@ -100,6 +139,8 @@ pub(super) async fn run(command: Provision, at: &Place<'_>) -> Result<Exit, Fail
             model: command.model.clone(),
             algorithm: command.algorithm.to_string(),
             folder: birth_folder(&out, serial)?,
+            bootstrapping: command.bootstrapping(),
+            mac: command.mac.clone(),
         });
     }
     let mut devices = Vec::new();
@@ -144,11 +185,13 @@ async fn batch(command: Provision, at: &Place<'_>) -> Result<Exit, Failure> {
         },
         _ => Output::Folders(absolute(command.out.as_deref().unwrap_or(Path::new(".")))?),
     };
+    let bootstrapping = command.bootstrapping();
     let order = Order::ProvisionBatch(Batch {
         serials,
         model: command.model,
         algorithm: command.algorithm.to_string(),
         output,
+        bootstrapping,
     });
     let Reply::Batch(progress) = at.order(order).await? else {
         return Err(desk::unexpected());
@@ -174,6 +217,7 @@ async fn from_csr(command: &Provision, csr: &Path, at: &Place<'_>) -> Result<Exi
         serial: serial.clone(),
         model: command.model.clone(),
         key_origin: command.key_origin,
+        dpp_uri: command.dpp_uri.clone(),
     };
     let identity: Identity = with_factory(at, async |factory| {
         Ok(factory
@@ -210,7 +254,7 @@ pub(super) async fn export(command: &Export, at: &Place<'_>) -> Result<Exit, Fai
     with_factory(at, async |factory| {
         let (bundle, key) = (&command.bundle, &command.sealing_key);
         Ok(factory
-            .export_birth(&command.serial, bundle, key, &folder)
+            .export_birth(&command.serial, bundle, key, &folder, command.dpp_hostap)
             .await?)
     })
     .await?;

@@ -6,7 +6,8 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 use vouchsafe_fleet::{Device, Sealed, State};
 use vouchsafe_manufacturer::desk::DeviceReport;
-use vouchsafe_manufacturer::{Order, Reply, label};
+use vouchsafe_manufacturer::label::{self, Label};
+use vouchsafe_manufacturer::{Order, Reply};
 
 use super::desk::{self, Place};
 use crate::failure::{Exit, Failure};
@@ -69,6 +70,9 @@ pub(crate) struct Label {
     /// Sheets of labels, A4, as PDF
     #[arg(long, value_name = "FILE")]
     pdf: Option<PathBuf>,
+    /// Say who the device is, even where it has a bootstrapping URI
+    #[arg(long)]
+    identity: bool,
 }
 
 pub(super) async fn device(command: DeviceCommand, at: &Place<'_>) -> Result<Exit, Failure> {
@@ -104,7 +108,8 @@ pub(super) async fn device(command: DeviceCommand, at: &Place<'_>) -> Result<Exi
             let result = json!({
                 "device": shown_device(device),
                 "ownerships": report.ownerships,
-                "label": label::text(device),
+                "dpp_uri": report.dpp_uri,
+                "label": Label::of(device, report.dpp_uri.as_deref()).text,
             });
             at.printer.show(&result, |_| report_text(&report))?;
         }
@@ -155,25 +160,26 @@ pub(super) async fn label(command: &Label, at: &Place<'_>) -> Result<Exit, Failu
     let orders = command.serials.iter().map(|serial| Order::Device {
         serial: serial.clone(),
     });
-    let mut devices = Vec::new();
+    let mut labels = Vec::new();
     for reply in at.orders(orders).await? {
         let Reply::Device(report) = reply else {
             return Err(desk::unexpected());
         };
-        devices.push(report.device);
+        let uri = report.dpp_uri.as_deref().filter(|_| !command.identity);
+        labels.push(Label::of(&report.device, uri));
     }
-    let one = || match devices.as_slice() {
-        [device] => Ok(device),
+    let one = || match labels.as_slice() {
+        [label] => Ok(label),
         _ => Err(Failure::usage("several labels go on a sheet: --pdf")),
     };
     let (file, bytes) = match (&command.png, &command.svg, &command.pdf) {
         (Some(file), _, _) => (file, label::png(one()?)?),
         (_, Some(file), _) => (file, label::svg(one()?)?.into_bytes()),
-        (_, _, Some(file)) => (file, label::pdf(&devices)?),
+        (_, _, Some(file)) => (file, label::pdf(&labels)?),
         (None, None, None) => return Err(Failure::usage("which form?")),
     };
     input::write(file, &bytes)?;
-    let texts: Vec<String> = devices.iter().map(label::text).collect();
+    let texts: Vec<&str> = labels.iter().map(|label| label.text.as_str()).collect();
     at.printer
         .show(&json!({ "file": file, "labels": texts }), |_| {
             texts.join("\n")
@@ -236,7 +242,7 @@ fn report_text(report: &DeviceReport) -> String {
         ("birth certificate", digest.unwrap_or_default()),
         ("key made by", device.key_origin.to_string()),
         ("MUD URL", device.mud_url.clone().unwrap_or_default()),
-        ("label", label::text(device)),
+        ("label", Label::of(device, report.dpp_uri.as_deref()).text),
     ]);
     if !report.ownerships.is_empty() {
         let rows = report.ownerships.iter().map(|ownership| {

@@ -10,9 +10,10 @@ use tokio::sync::oneshot;
 use vouchsafe_fleet::release::RELEASE_FORMAT;
 use vouchsafe_fleet::{KeyOrigin, Manifest, ManufacturerId, Refusal, ReleaseStatement, State};
 use vouchsafe_keystore::{Algorithm, KeyStore, StoreUri};
+use vouchsafe_manufacturer::label::{self, Label};
 use vouchsafe_manufacturer::{
     Batch, Desk, FactoryError, HomeError, IdentityDocument, ManifestOptions, NewDevice, Order,
-    Output, ReleaseBy, Reply, STATION_KEY_STORE, Serials, init, label, serve,
+    Output, ReleaseBy, Reply, STATION_KEY_STORE, Serials, init, serve,
 };
 use vouchsafe_net::{Connector, ConnectorOptions, Identity, Origin, ServerTrust};
 use vouchsafe_trust::{
@@ -32,6 +33,7 @@ fn made_by_device(serial: &str) -> NewDevice {
         serial: serial.to_owned(),
         model: Some("lamp".to_owned()),
         key_origin: KeyOrigin::Device,
+        dpp_uri: None,
     }
 }
 
@@ -303,6 +305,7 @@ async fn a_batch_continues_where_it_was_left_and_its_keys_are_all_there() {
             file: world.folder.path().join("keys.bundle"),
             sealing_key: world.folder.path().join("bundle.key"),
         },
+        bootstrapping: None,
     };
     let steps = Mutex::new(Vec::new());
     let count = |made: &vouchsafe_manufacturer::Progress| steps.lock().unwrap().push(made.made);
@@ -334,7 +337,7 @@ async fn a_batch_continues_where_it_was_left_and_its_keys_are_all_there() {
         );
         world
             .factory
-            .export_birth(serial, &bundle, &sealing_key, &folder)
+            .export_birth(serial, &bundle, &sealing_key, &folder, false)
             .await
             .unwrap();
         let device = Device::open(&folder);
@@ -356,6 +359,7 @@ async fn a_list_of_serial_numbers_makes_folders_and_names_its_faults() {
         model: Some("lamp".to_owned()),
         algorithm: "ed25519".to_owned(),
         output: Output::Folders(world.folder.path().join("births")),
+        bootstrapping: None,
     };
     let quiet = |_: &vouchsafe_manufacturer::Progress| {};
     let made = world
@@ -533,6 +537,7 @@ async fn stations_and_the_desk_are_served_while_the_masa_runs() {
         model: None,
         algorithm: "ecdsa-p256".to_owned(),
         output: Output::Folders(folder.path().join("births")),
+        bootstrapping: None,
     });
     let Reply::Batch(made) = desk.carry_out(&actor(), batch, &tell).await.unwrap() else {
         panic!()
@@ -560,15 +565,15 @@ async fn labels_are_drawn_in_every_form() {
     world.device("A-1 (left)").await;
     let mut row = world.factory.device("A-1 (left)").await.unwrap();
     row.model = Some("lamp <&>".to_owned());
-    let text = label::text(&row);
+    let label = Label::of(&row, None);
+    let text = label.text.clone();
     assert!(text.starts_with("vouchsafe:1?serial=A-1%20%28left%29&manufacturer="));
     assert_eq!(text.rsplit('=').next().unwrap().len(), 64);
-    let png = label::png(&row).unwrap();
+    let png = label::png(&label).unwrap();
     assert!(png.starts_with(b"\x89PNG"));
-    let svg = label::svg(&row).unwrap();
+    let svg = label::svg(&label).unwrap();
     assert!(svg.contains("lamp &lt;&amp;&gt;</text>"));
-    let devices = vec![row; 20];
-    let pdf = label::pdf(&devices).unwrap();
+    let pdf = label::pdf(&vec![label; 20]).unwrap();
     assert!(pdf.starts_with(b"%PDF-1.4"));
     let text = String::from_utf8(pdf.clone()).unwrap();
     assert!(text.contains("/Count 2"));

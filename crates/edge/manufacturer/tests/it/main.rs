@@ -7,6 +7,7 @@
     missing_docs
 )]
 
+mod bootstrapping;
 mod factory;
 mod masa;
 mod world;

@@ -18,7 +18,7 @@ use vouchsafe_brski::{Compatibility, Encoding, Error, Nonce, Voucher, idevid};
 use vouchsafe_fleet::{Actor, ActorKind, Owner, OwnerId, Subject};
 use vouchsafe_keystore::{Algorithm, KeyStore, StoreUri, generate_pkcs8};
 use vouchsafe_manufacturer::masa::Masa;
-use vouchsafe_manufacturer::{Config, Factory, KEY_LABEL, KEY_STORE, init};
+use vouchsafe_manufacturer::{Config, Factory, KEY_LABEL, KEY_STORE, MadeHere, init};
 use vouchsafe_net::{
     ClientAuth, Clock, Connector, ConnectorOptions, Identity, Origin, Server, ServerOptions,
     ServerTrust,
@@ -110,9 +110,13 @@ impl World {
         self.factory
             .provision_made_here(
                 &actor(),
-                serial,
-                Some("lamp"),
-                Algorithm::EcdsaP256,
+                MadeHere {
+                    serial,
+                    model: Some("lamp"),
+                    algorithm: Algorithm::EcdsaP256,
+                    bootstrapping: None,
+                    mac: None,
+                },
                 &folder,
             )
             .await
@@ -439,8 +443,7 @@ impl Answer {
 }
 
 pub(crate) fn fresh_nonce(encoding: Encoding) -> Nonce {
-    let mut random = [0; 16];
-    aws_lc_rs::rand::fill(&mut random).unwrap();
+    let random: [u8; 16] = vouchsafe_keystore::random::bytes();
     Nonce::fresh(&random, encoding).unwrap()
 }
 
