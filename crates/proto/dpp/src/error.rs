@@ -262,6 +262,7 @@ reasons! {
         Point: "point-length", "Wi-Fi Easy Connect 3.0 §3.2.3", "a point does not have the length of its curve's";
         PublicKey: "public-key-malformed", "Wi-Fi Easy Connect 3.0 §5.2.1", "the public key is not a SubjectPublicKeyInfo with a named curve";
         PrivateKey: "private-key-malformed", "RFC 5915 §3", "the private key is not the one number that it should be";
+        CsrAttributes: "csr-attributes-malformed", "Wi-Fi Easy Connect 3.0 §6.4.3", "the attributes for a certificate request are not base64";
         Gas: "gas-malformed", "Wi-Fi Easy Connect 3.0 §8.3", "the bytes are no GAS message of DPP";
         Json: "json-malformed", "RFC 8259 §2", "not one JSON document";
         JsonTooLarge: "json-too-large", "Wi-Fi Easy Connect 3.0 §4.5", "the JSON document is longer, or has more values, than the limit";
@@ -351,7 +352,10 @@ reasons! {
     Misuse {
         Entropy: "entropy-short", "Wi-Fi Easy Connect 3.0 §3.2", "too few random octets for a key or nonce";
         Role: "role-misused", "Wi-Fi Easy Connect 3.0 §6.3", "this side of the exchange has the other role";
-        Oversize: "own-message-too-large", "Wi-Fi Easy Connect 3.0 §8.1", "what is to be sent does not fit into an attribute or a frame";
+        Objects: "own-objects-number", "Wi-Fi Easy Connect 3.0 §6.4.3", "an answer has 1 to 10 configuration objects";
+        Status: "own-status-misused", "Wi-Fi Easy Connect 3.0 §8.1.1.1", "a refusal cannot say that all is well";
+        Key: "own-key-misused", "Wi-Fi Easy Connect 3.0 §6.3", "the key handed in is not the one that this exchange began with";
+        Version: "own-version-invalid", "Wi-Fi Easy Connect 3.0 §8.1.1.22", "the version is none that is spoken here";
         KeyLength: "key-length", "RFC 5297 §2.2", "a wrapping key does not have one of its lengths";
         KeyDevice: "key-device-failed", "Wi-Fi Easy Connect 3.0 §5.2", "the device that holds the key failed";
         SignerKey: "signer-key", "Wi-Fi Easy Connect 3.0 §4.2.2", "the signer's key is not on a curve of this protocol";
