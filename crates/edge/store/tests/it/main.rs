@@ -16,6 +16,7 @@ mod fixture;
 mod register;
 mod scenario;
 mod sqlite_only;
+mod wifi;
 
 use engine::{Backend, Cluster};
 
@@ -58,6 +59,11 @@ scenarios! {
     scenario::devices_are_paged_by_serial_number,
     register::registers_are_read_back,
     register::the_audit_log_is_kept_and_truncated,
+    wifi::networks_are_kept_by_version,
+    wifi::a_bootstrapping_key_is_found_by_both_its_hashes,
+    wifi::announcements_are_remembered_for_a_while,
+    wifi::what_a_device_holds_is_its_own_and_ends_with_it,
+    wifi::of_two_claims_for_one_key_exactly_one_wins,
     scenario::a_batch_of_twenty_thousand_devices,
     failing::an_altered_entry_is_found,
     failing::a_removed_entry_is_found,
