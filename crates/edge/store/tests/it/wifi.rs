@@ -204,7 +204,7 @@ pub(crate) async fn a_bootstrapping_key_is_found_by_both_its_hashes(backend: &Ba
     };
     assert_eq!(
         store.bootstrapping_keys(&of_second, None, 9).await.unwrap(),
-        [third.clone()]
+        std::slice::from_ref(&third)
     );
 
     // A contradiction is listed, and the next version of the key settles it.
@@ -311,7 +311,7 @@ pub(crate) async fn announcements_are_remembered_for_a_while(backend: &Backend) 
     assert_eq!(unmatched, [third.clone(), again], "the latest first");
     assert_eq!(
         store.unmatched_announcements(at(120), 1).await.unwrap(),
-        [third.clone()]
+        std::slice::from_ref(&third)
     );
     assert_eq!(
         store.unmatched_count(at(120), 1).await.unwrap(),
@@ -406,7 +406,10 @@ pub(crate) async fn what_a_device_holds_is_its_own_and_ends_with_it(backend: &Ba
         .await
         .unwrap();
     assert_eq!(in_force(None).await, [second.clone(), foreign.clone()]);
-    assert_eq!(in_force(Some(second.id.clone())).await, [foreign.clone()]);
+    assert_eq!(
+        in_force(Some(second.id.clone())).await,
+        std::slice::from_ref(&foreign)
+    );
 
     let active = |access: &AccessCredential| wifi::Guard::AccessActive {
         id: access.id.clone(),
@@ -443,7 +446,7 @@ pub(crate) async fn what_a_device_holds_is_its_own_and_ends_with_it(backend: &Ba
     let holdings = store.holdings(id(0)).await.unwrap();
     assert_eq!(
         holdings.access,
-        [superseded.clone()],
+        std::slice::from_ref(&superseded),
         "revoked ones are not held"
     );
     let all = store.access_credentials(id(0)).await.unwrap();
