@@ -233,7 +233,7 @@ fn split(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
 
 /// Appends one attribute; refuses a value longer than its length field can say.
 pub fn put(out: &mut Vec<u8>, id: AttributeId, value: &[u8]) -> Result<(), Error> {
-    let length = u16::try_from(value.len()).map_err(|_| Error::from(Misuse::TooLong))?;
+    let length = u16::try_from(value.len()).map_err(|_| Error::from(Misuse::Oversize))?;
     out.extend_from_slice(&id.number().to_le_bytes());
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(value);

@@ -356,6 +356,7 @@ reasons! {
         Status: "own-status-misused", "Wi-Fi Easy Connect 3.0 §8.1.1.1", "a refusal cannot say that all is well";
         Key: "own-key-misused", "Wi-Fi Easy Connect 3.0 §6.3", "the key handed in is not the one that this exchange began with";
         Version: "own-version-invalid", "Wi-Fi Easy Connect 3.0 §8.1.1.22", "the version is none that is spoken here";
+        Oversize: "own-message-too-large", "Wi-Fi Easy Connect 3.0 §8.1", "what is to be sent does not fit into an attribute or a frame";
         KeyLength: "key-length", "RFC 5297 §2.2", "a wrapping key does not have one of its lengths";
         KeyDevice: "key-device-failed", "Wi-Fi Easy Connect 3.0 §5.2", "the device that holds the key failed";
         SignerKey: "signer-key", "Wi-Fi Easy Connect 3.0 §4.2.2", "the signer's key is not on a curve of this protocol";

@@ -157,11 +157,11 @@ pub fn seal(mut frame: Vec<u8>, key: &[u8], clear: &[u8]) -> Result<Vec<u8>, Err
     let (header, attributes) = frame
         .get(1..)
         .and_then(|covered| covered.split_at_checked(HEADER_LENGTH - 1))
-        .ok_or(Misuse::TooLong)?;
+        .ok_or(Misuse::Oversize)?;
     let wrapped = wrap(key, &[header, attributes], clear)?;
     put(&mut frame, AttributeId::WrappedData, &wrapped)?;
     if frame.len() > MAX_FRAME_LENGTH {
-        return Err(Misuse::TooLong.into());
+        return Err(Misuse::Oversize.into());
     }
     Ok(frame)
 }

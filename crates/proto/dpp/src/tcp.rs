@@ -27,9 +27,9 @@ pub fn frame_length(field: [u8; LENGTH_FIELD]) -> Result<usize, Error> {
 /// The length field and `frame` behind it, to be written in one go.
 pub fn encode(frame: &[u8]) -> Result<Vec<u8>, Error> {
     if frame.is_empty() || frame.len() > MAX_FRAME_LENGTH {
-        return Err(Misuse::TooLong.into());
+        return Err(Misuse::Oversize.into());
     }
-    let length = u32::try_from(frame.len()).map_err(|_| Misuse::TooLong)?;
+    let length = u32::try_from(frame.len()).map_err(|_| Misuse::Oversize)?;
     let mut out = Vec::with_capacity(LENGTH_FIELD + frame.len());
     out.extend_from_slice(&length.to_be_bytes());
     out.extend_from_slice(frame);

@@ -37,7 +37,7 @@ macro_rules! with_cipher {
 /// Wraps `clear` under `key` (32, 48 or 64 octets) and binds it to `associated`, each a component of
 /// its own: an empty one is not the same as none.
 pub fn wrap(key: &[u8], associated: &[&[u8]], clear: &[u8]) -> Result<Vec<u8>, Error> {
-    with_cipher!(key, siv => siv.encrypt(associated, clear).map_err(|_| Misuse::TooLong.into()))
+    with_cipher!(key, siv => siv.encrypt(associated, clear).map_err(|_| Misuse::Oversize.into()))
 }
 
 /// Opens what [`wrap`] made; refuses everything else as [`Refusal::Unwrap`].
