@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use vouchsafe_dpp::uri::Host;
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -427,17 +428,8 @@ impl DppConfig {
         if !(60..=years).contains(&seconds(self.signing_key_overlap)) {
             return value("dpp.signing_key_overlap", "must lie between 60s and 3650d");
         }
-        // The URI's fields end with a semicolon, and printable characters are all it may hold.
-        if self.host.len() > 255
-            || !self
-                .host
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && byte != b';')
-        {
-            return value(
-                "dpp.host",
-                "must be HOST or HOST:PORT, at most 255 characters",
-            );
+        if !self.host.is_empty() && self.host.parse::<Host>().is_err() {
+            return value("dpp.host", "must be HOST or HOST:PORT, as a URI has it");
         }
         Ok(())
     }
@@ -467,6 +459,25 @@ mod tests {
         }
         for text in ["", "d", "5", "5w", "-1d", "99999999999999999999d"] {
             assert!(Period::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_no_uri_can_hold_is_named() {
+        let mut config = Config::default();
+        for good in [
+            "",
+            "192.0.2.7",
+            "dpp.example.com:8908",
+            "[2001:db8::7]:8908",
+        ] {
+            config.dpp.host = good.to_owned();
+            config.check().unwrap();
+        }
+        for bad in ["a;b", "host:0", "two words", "host:port"] {
+            config.dpp.host = bad.to_owned();
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.starts_with("dpp.host"), "{bad}: {error}");
         }
     }
 

@@ -203,7 +203,8 @@ impl Controller {
 
     /// Says how they reach it; anew when its signing keys change.
     pub fn set_dpp_controller(&self, shown: DppController) {
-        *self.dpp_controller
+        *self
+            .dpp_controller
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Some(shown);
     }

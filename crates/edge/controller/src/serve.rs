@@ -1,10 +1,11 @@
 //! Listeners, certificate renewal and shutdown.
 //!
-//! 1. [`serve`] opens the store, puts the [`Controller`] together and binds both listeners.
+//! 1. [`serve`] opens the store, puts the [`Controller`] together and binds the listeners: for
+//!    devices, for people and programs, and where it is switched on for Wi-Fi Easy Connect.
 //! 2. The caller is told where they really listen ([`Ready`]).
 //! 3. Every minute the certificates are looked at: what has lived two thirds of its life, or was
 //!    replaced on disk, is taken into use without a restart; and with PostgreSQL, what other replicas
-//!    changed about manufacturers and policy.
+//!    changed about manufacturers, policy and signing keys.
 //! 4. When told to stop, no connection is accepted, requests in flight finish, the store closes.
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use vouchsafe_store::{OpenError, Store, StoreConfig};
 
 use crate::controller::{Controller, Fault};
 use crate::discovery::{self, Announcement};
+use crate::dpp;
 use crate::home::{Home, HomeError};
 
 /// How often certificates are looked at.
@@ -35,6 +37,9 @@ pub struct Ready {
     pub registrar: String,
     /// The API's address.
     pub api: String,
+    /// Address and port for Wi-Fi Easy Connect, where it is switched on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dpp: Option<String>,
 }
 
 /// Why the controller did not start, or stopped.
@@ -90,6 +95,10 @@ pub async fn serve(
     api.limits.body_bytes = vouchsafe_api::route::IMPORT_LIMIT;
     api.clock = clock;
     let api = Server::bind(home.config.api.listen, api).await?;
+    let dpp = match &home.config.dpp {
+        config if config.enabled => Some(dpp::Listener::bind(config.listen)?),
+        _ => None,
+    };
     // 2
     let registrar_config = &home.config.registrar;
     let registrar = url(devices.local_addr(), &registrar_config.names);
@@ -104,17 +113,41 @@ pub async fn serve(
             &[],
         )
     });
+    let dpp_address = dpp.as_ref().map(dpp::Listener::local_addr);
+    let dpp_announcement = match dpp_address {
+        Some(address) => {
+            show_dpp(&controller, address);
+            let config = &home.config.dpp;
+            let pkhash = dpp::key_sha256(&controller.dpp);
+            config.announce.then(|| {
+                Announcement::begin(
+                    discovery::DPP,
+                    address,
+                    &config.announce_on,
+                    controller.owner,
+                    &[("pkhash", &pkhash)],
+                )
+            })
+        }
+        None => None,
+    };
     ready(&Ready {
         ready: "controller",
         registrar,
         api: url(api.local_addr(), &home.config.api.names),
+        dpp: dpp_address.map(|address| address.to_string()),
     });
 
     let stopped = controller.stopping.subscribe();
+    let access_files = home.config.dpp.access_point_files.as_ref().map(|folder| {
+        let files = dpp::AccessFiles::new(controller.clone(), home.dir.join(folder));
+        tokio::spawn(files.keep())
+    });
     let renewal = tokio::spawn(renew(
         home,
         controller.clone(),
         api_identity,
+        dpp_address,
         stopped.clone(),
     ));
     let device_router = crate::device_router(controller.clone());
@@ -123,20 +156,36 @@ pub async fn serve(
         tokio::join!(
             devices.serve(device_router, told(stopped.clone())),
             api.serve(api_router, told(stopped.clone())),
+            async {
+                match dpp {
+                    Some(listener) => {
+                        listener
+                            .serve(controller.clone(), told(stopped.clone()))
+                            .await
+                    }
+                    None => 0,
+                }
+            },
         )
     };
     let stop = async {
         stop.await;
         // Devices look elsewhere from now on.
-        if let Some(announcement) = announcement.flatten() {
-            announcement.withdraw().await;
+        for announcement in [announcement, dpp_announcement] {
+            if let Some(announcement) = announcement.flatten() {
+                announcement.withdraw().await;
+            }
         }
         controller.stopping.send_replace(true);
     };
     // 4
-    let ((cut, cut_api), ()) = tokio::join!(serving, stop);
-    if cut + cut_api > 0 {
-        tracing::warn!(connections = cut + cut_api, "cut at shutdown");
+    let ((cut, cut_api, cut_dpp), ()) = tokio::join!(serving, stop);
+    if cut + cut_api + cut_dpp > 0 {
+        tracing::warn!(connections = cut + cut_api + cut_dpp, "cut at shutdown");
+    }
+    if let Some(access_files) = access_files {
+        // It stops by itself, and what it writes is whole.
+        let _ = access_files.await;
     }
     renewal.abort();
     controller.store.close().await;
@@ -166,6 +215,7 @@ async fn renew(
     home: Home,
     controller: Controller,
     api: vouchsafe_net::ReloadableIdentity,
+    dpp: Option<SocketAddr>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let home = std::sync::Arc::new(home);
@@ -198,5 +248,22 @@ async fn renew(
         if let Err(error) = controller.reload_policy().await {
             tracing::error!(%error, "the policy cannot be read");
         }
+        let (keys, now) = (controller.dpp.clone(), controller.clock.now());
+        match tokio::task::spawn_blocking(move || keys.refresh(now)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "signing keys cannot be read"),
+            Err(error) => tracing::error!(%error, "the look at signing keys ended"),
+        }
+        if let Some(address) = dpp {
+            show_dpp(&controller, address);
+        }
+    }
+}
+
+/// Lets the API say how access points and devices know the listener at `address`.
+fn show_dpp(controller: &Controller, address: SocketAddr) {
+    match dpp::shown(&controller.dpp, &controller.config.dpp, address) {
+        Ok(shown) => controller.set_dpp_controller(shown),
+        Err(error) => tracing::error!(%error, "this controller has no URI"),
     }
 }

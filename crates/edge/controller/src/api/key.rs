@@ -3,8 +3,6 @@
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use vouchsafe_api::{
     Announcement, BootstrappingKey, ClaimByUri, ClaimedByUri, DeviceRole, IfMatch, KeyConflict,
@@ -46,14 +44,9 @@ impl ReadKey {
         Ok(Self::of(uri.key(), text.to_owned()))
     }
 
-    /// Reads a key, SubjectPublicKeyInfo (DER) in base64, and writes the URI that has it.
-    pub(super) fn of_spki(text: &str) -> Result<Self, String> {
-        let der = STANDARD
-            .decode(text.trim())
-            .map_err(|_| "it is not base64".to_owned())?;
-        let key = BootstrappingPublicKey::from_spki_der(&der).map_err(|error| error.to_string())?;
-        let uri = BootstrappingUri::new(key);
-        Ok(Self::of(uri.key(), uri.to_string()))
+    /// Of information that did not come as a URI.
+    pub(super) fn of_information(uri: &BootstrappingUri) -> Self {
+        Self::of(uri.key(), uri.to_string())
     }
 
     fn of(key: &BootstrappingPublicKey, uri: String) -> Self {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
-use vouchsafe_dpp::Uri;
+use vouchsafe_dpp::uri::BootstrappingUri;
 use vouchsafe_fleet::wifi::{AccessCredential, AccessKind, Network, NetworkCredential};
 use vouchsafe_fleet::{CredentialId, DeviceId, Digest};
 
@@ -167,7 +167,7 @@ impl AccessFiles {
             return Ok(None);
         };
         let key = store.bootstrapping_key(key).await?;
-        Ok(key.and_then(|key| Uri::parse(&key.uri).ok()?.mac))
+        Ok(key.and_then(|key| BootstrappingUri::parse(&key.uri).ok()?.mac))
     }
 }
 

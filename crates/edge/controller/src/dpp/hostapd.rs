@@ -3,11 +3,11 @@
 //! | file | option | a line |
 //! | --- | --- | --- |
 //! | `NETWORK.wpa_psk` | `wpa_psk_file` | `keyid=ID MAC PASSPHRASE` |
-//! | `NETWORK.sae_password` | `sae_password`, or `sae_password_file` where a build has it | `PASSPHRASE\|mac=MAC` |
+//! | `NETWORK.sae_password` | `sae_password`, or `sae_password_file` where a build has it | `PASSPHRASE\|mac=MAC`, else `PASSPHRASE\|id=ID` |
 //!
 //! With WPA2-Personal the access point tries every line. With SAE it must know beforehand which
-//! password a station will prove, and Wi-Fi Easy Connect has no place for a password identifier, so
-//! a device needs its address in its URI (`M:`).
+//! password a station will prove: by its address, where its URI has one (`M:`), else by the
+//! password identifier that the station was given.
 //!
 //! Each is written whole: hostapd sees the old list or the new one. A device that was revoked is in
 //! neither; the access point keeps it out once it has read the file again.
@@ -37,7 +37,7 @@ pub(super) struct Line {
 pub(super) enum Kind {
     /// `wpa_psk_file`: hostapd tries every line that may be the station's.
     Psk,
-    /// `sae_password`: the line that names the station counts.
+    /// `sae_password`: the line that names the station, or the identifier it shows, counts.
     Sae,
 }
 
@@ -81,7 +81,7 @@ pub(super) fn contents(kind: Kind, lines: &[&Line]) -> Secret {
             ),
             Kind::Sae => match line.mac {
                 Some(mac) => writeln!(text, "{passphrase}|mac={}", address(mac)),
-                None => Ok(()),
+                None => writeln!(text, "{passphrase}|id={}", line.identifier),
             },
         };
     }
@@ -121,7 +121,10 @@ mod tests {
         ];
         assert_eq!(psk.lines().skip(1).collect::<Vec<_>>(), wanted);
         let sae = text(Kind::Sae);
-        let wanted = [format!("{first}|mac=02:00:00:00:1a:ff")];
+        let wanted = [
+            format!("{first}|mac=02:00:00:00:1a:ff"),
+            format!("{second}|id=dev-2"),
+        ];
         assert_eq!(sae.lines().skip(1).collect::<Vec<_>>(), wanted);
     }
 

@@ -43,7 +43,7 @@ struct Inner {
     folder: PathBuf,
     store: Arc<KeyStore>,
     sealer: Sealer,
-    bootstrapping: BootstrappingKey,
+    bootstrapping: Arc<BootstrappingKey>,
     overlap: SignedDuration,
     ring: RwLock<Arc<Ring>>,
 }
@@ -86,15 +86,15 @@ impl Keys {
             folder,
             store,
             sealer,
-            bootstrapping: BootstrappingKey::new(bootstrapping),
+            bootstrapping: Arc::new(BootstrappingKey::new(bootstrapping)),
             overlap,
             ring: RwLock::new(Arc::new(ring)),
         })))
     }
 
     /// The controller's bootstrapping key: hash and URI are made from its public half.
-    pub fn bootstrapping(&self) -> &BootstrappingKey {
-        &self.0.bootstrapping
+    pub fn bootstrapping(&self) -> Arc<BootstrappingKey> {
+        Arc::clone(&self.0.bootstrapping)
     }
 
     /// Seals passphrases.

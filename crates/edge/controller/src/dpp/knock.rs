@@ -1,13 +1,11 @@
 //! A hash that somebody shows: who is meant, and whether it is worth while to answer.
 
 use jiff::Timestamp;
-use vouchsafe_fleet::decide::wifi::{
-    self, AnnouncementFacts, FailedFacts, Known, approval_id,
-};
-use vouchsafe_fleet::decide::Outcome;
+use vouchsafe_fleet::decide::wifi::{self, AnnouncementFacts, FailedFacts, Known, approval_id};
+use vouchsafe_fleet::decide::{Decision, Outcome};
 use vouchsafe_fleet::policy::{Method, Onboarding, RequestKind, Verdict};
 use vouchsafe_fleet::wifi::{Announcement, BootstrappingKey, HashForm, MAX_ANNOUNCEMENTS};
-use vouchsafe_fleet::{Device, Digest, Evidence, Reason};
+use vouchsafe_fleet::{Device, Digest, Evidence, Reason, Refusal};
 
 use crate::controller::{Controller, Fault};
 
@@ -46,23 +44,42 @@ impl Knock {
         })
     }
 
-    /// Loads what is known, decides whether to answer, and commits what is to be written down of
-    /// a refusal.
+    /// The key that is meant, if its device may come in. A refusal is written down.
     ///
     /// # Errors
     /// [`Fault`].
-    pub(super) async fn decide(&self, controller: &Controller) -> Result<Answered, Fault> {
-        let mut key = None;
+    pub(super) async fn decide(
+        &self,
+        controller: &Controller,
+    ) -> Result<Result<BootstrappingKey, Refused>, Fault> {
         let outcome = controller
             .settle(async || {
                 let now = controller.clock.now();
                 let seen = self.look(controller, now).await?;
-                let outcome = self.judge(controller, &seen, now).await?;
-                key = seen.known.map(|(key, _)| key);
-                Ok::<_, Fault>(outcome)
+                let Outcome { decision, commit } = self.judge(controller, &seen, now).await?;
+                let decision = match (decision, seen.known) {
+                    (Decision::Accept(()), Some((key, _))) => Decision::Accept(key),
+                    (Decision::Refuse { refusal, reasons }, _) => {
+                        Decision::Refuse { refusal, reasons }
+                    }
+                    // Nobody is let through, or told to wait, of whom nothing is known.
+                    _ => return Ok(Outcome::nobody(Refusal::UnknownBootstrappingKey)),
+                };
+                Ok::<_, Fault>(Outcome { decision, commit })
             })
             .await?;
-        Ok(Answered { outcome, key })
+        match outcome.decision {
+            Decision::Accept(key) => Ok(Ok(key)),
+            Decision::Refuse { refusal, reasons } => Ok(Err(Refused { refusal, reasons })),
+            Decision::Wait { reasons, .. } => Ok(Err(Refused {
+                refusal: Refusal::NothingPending,
+                reasons,
+            })),
+            Decision::Replay(_) => Ok(Err(Refused {
+                refusal: Refusal::Replayed,
+                reasons: Vec::new(),
+            })),
+        }
     }
 
     async fn judge(
@@ -154,11 +171,11 @@ impl Knock {
     }
 }
 
-/// What was decided of a hash.
+/// Who shows the hash gets no answer.
 #[derive(Debug)]
-pub(super) struct Answered {
-    /// Whether to answer.
-    pub(super) outcome: Outcome<()>,
-    /// The key that is meant, when it is known.
-    pub(super) key: Option<BootstrappingKey>,
+pub(super) struct Refused {
+    /// The reason that decided.
+    pub(super) refusal: Refusal,
+    /// It and any others, for people.
+    pub(super) reasons: Vec<Reason>,
 }

@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_secs(20);
 
 /// A bound listener for Wi-Fi Easy Connect over TCP.
 #[derive(Debug)]
-pub(crate) struct Listener {
+pub struct Listener {
     listener: TcpListener,
     addr: SocketAddr,
 }
@@ -38,7 +38,7 @@ impl Listener {
     ///
     /// # Errors
     /// The address is taken or not ours.
-    pub(crate) fn bind(addr: SocketAddr) -> Result<Self, BindError> {
+    pub fn bind(addr: SocketAddr) -> Result<Self, BindError> {
         let failed = |source| BindError::Listen { addr, source };
         let socket = match addr {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
@@ -53,16 +53,12 @@ impl Listener {
     }
 
     /// The address really listened on.
-    pub(crate) const fn local_addr(&self) -> SocketAddr {
+    pub const fn local_addr(&self) -> SocketAddr {
         self.addr
     }
 
     /// Steps 2 and 3. Returns how many sessions had to be cut.
-    pub(crate) async fn serve(
-        self,
-        controller: Controller,
-        shutdown: impl Future<Output = ()>,
-    ) -> u64 {
+    pub async fn serve(self, controller: Controller, shutdown: impl Future<Output = ()>) -> u64 {
         let places = Places::new(controller.config.dpp.max_sessions);
         let (over, is_over) = watch::channel(false);
         // Every session holds a clone; the channel closes with the last one.

@@ -1,8 +1,38 @@
-//! Wi-Fi Easy Connect: the configurator's side over TCP.
+//! Wi-Fi Easy Connect (Device Provisioning Protocol): the configurator that devices reach over TCP,
+//! by themselves or through an access point that relays.
+//!
+//! 1. A device is known by its bootstrapping key: from its manufacturer's manifest, or because
+//!    somebody handed in the URI on its label.
+//! 2. It announces itself, and an access point hands that on; or it calls us by our own key
+//!    ([`session`]).
+//! 3. Both sides authenticate ([`authenticate`]).
+//! 4. It asks for its configuration ([`configure`]). The decision is that of every other device
+//!    ([`question`]); what it gets is made for it alone ([`credential`]).
+//! 5. It is committed, and only then sent. The device says whether it takes it.
+//! 6. Passphrases go to the access points in files that hostapd reads ([`access_files`]).
+//!
+//! A device that was configured and was meant for another network since shows its connector in
+//! place of its bootstrapping key.
+//!
+//! [`listener`] bounds what strangers can take, [`keys`] are the controller's own.
 
+mod access_files;
+mod authenticate;
+mod configure;
+mod credential;
+mod failure;
 mod hostapd;
+mod identity;
 mod keys;
+mod knock;
+mod listener;
 mod passphrase;
 mod places;
+mod question;
+mod session;
+mod wire;
 
+pub(crate) use access_files::AccessFiles;
+pub(crate) use identity::{key_sha256, shown};
 pub use keys::{Keys, Ring, SigningKey};
+pub use listener::Listener;

@@ -5,15 +5,15 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use vouchsafe_dpp::tcp::MAX_FRAME;
+use vouchsafe_dpp::tcp::{self, LENGTH_FIELD, SESSION_SECONDS};
 
 use super::places::Cut;
 
 /// From the connection to the end of its first frame: access points connect when they have one.
 const FIRST_FRAME: Duration = Duration::from_secs(5);
 
-/// From the first frame to the last. hostapd's relay gives a session the same time.
-const SESSION: Duration = Duration::from_secs(20);
+/// From the first frame to the last: relays give up by then.
+const SESSION: Duration = Duration::from_secs(SESSION_SECONDS);
 
 /// A session whose device was told to wait ends all the same.
 const LONGEST_SESSION: Duration = Duration::from_secs(300);
@@ -31,8 +31,8 @@ pub(super) enum Ended {
     #[error("the connection was closed in the middle of a frame")]
     Truncated,
     /// No frame is as long, or none as short.
-    #[error("a frame of {0} bytes was announced")]
-    Length(u32),
+    #[error("bad length: {0}")]
+    Length(vouchsafe_dpp::Error),
     /// A peer that is slow, or silent.
     #[error("the time for a session was over")]
     TimedOut,
@@ -92,11 +92,6 @@ impl Wire {
         self.deadline = (Instant::now() + delay + SESSION).min(longest);
     }
 
-    /// When the session must end.
-    pub(super) const fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
     /// The next frame.
     ///
     /// # Errors
@@ -115,10 +110,7 @@ impl Wire {
     /// # Errors
     /// [`Ended`].
     pub(super) async fn send(&mut self, frame: &[u8]) -> Result<(), Ended> {
-        let length = u32::try_from(frame.len()).map_err(|_| Ended::Length(u32::MAX))?;
-        let mut bytes = Vec::with_capacity(4 + frame.len());
-        bytes.extend_from_slice(&length.to_be_bytes());
-        bytes.extend_from_slice(frame);
+        let bytes = tcp::encode(frame).map_err(Ended::Length)?;
         let writing = self.stream.write_all(&bytes);
         tokio::select! {
             biased;
@@ -131,7 +123,7 @@ impl Wire {
 }
 
 async fn read_frame(stream: &mut TcpStream) -> Result<Vec<u8>, Ended> {
-    let mut length = [0; 4];
+    let mut length = [0; LENGTH_FIELD];
     let first = stream.read(&mut length).await?;
     if first == 0 {
         return Err(Ended::Closed);
@@ -139,17 +131,10 @@ async fn read_frame(stream: &mut TcpStream) -> Result<Vec<u8>, Ended> {
     if let Some(rest) = length.get_mut(first..) {
         read_exactly(stream, rest).await?;
     }
-    let length = u32::from_be_bytes(length);
-    let wanted = usize::try_from(length)
-        .ok()
-        .filter(|wanted| (1..=MAX_FRAME).contains(wanted))
-        .ok_or(Ended::Length(length))?;
+    let wanted = tcp::frame_length(length).map_err(Ended::Length)?;
     // Whoever announces much and sends nothing costs little.
     let mut frame = Vec::with_capacity(wanted.min(FIRST_READ));
-    let read = stream
-        .take(u64::from(length))
-        .read_to_end(&mut frame)
-        .await?;
+    let read = stream.take(wanted as u64).read_to_end(&mut frame).await?;
     if read < wanted {
         return Err(Ended::Truncated);
     }

@@ -1,0 +1,273 @@
+//! A configuration request of a device that proved who it is: facts, decision, and what is made of
+//! it (steps 3 and 4 of [`decide::wifi`](vouchsafe_fleet::decide::wifi)).
+
+use vouchsafe_dpp::object::{NetRole, RequestObject};
+use vouchsafe_fleet::decide::wifi::{
+    self, ConfigureFacts, ConfigurePermit, ConfiguredFacts, Proof, ReportStage, approval_id,
+};
+use vouchsafe_fleet::decide::{self, Decision, Outcome, Strangers};
+use vouchsafe_fleet::policy::{Method, Onboarding, RequestKind};
+use vouchsafe_fleet::wifi::{Assurance, DeviceRole, MAX_NETWORKS};
+use vouchsafe_fleet::{
+    Actor, ActorKind, CredentialStatus, Device, DeviceId, Digest, Evidence, Reason, Refusal,
+};
+
+use super::credential::{self, Asked, Made};
+use super::failure::Failure;
+use crate::controller::{Controller, Fault};
+
+/// What the device proved.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shown {
+    /// Its bootstrapping key, by the key's hash.
+    Bootstrapping {
+        /// The hash.
+        key: Digest,
+        /// And what besides.
+        assurance: Assurance,
+    },
+    /// The `netAccessKey` of the connector it has, by the key's hash.
+    Connector(Digest),
+}
+
+/// What stays the same while a request is decided.
+#[derive(Debug)]
+pub(super) struct Question<'a> {
+    pub(super) controller: &'a Controller,
+    pub(super) device: DeviceId,
+    pub(super) shown: Shown,
+    /// What the device says of itself.
+    pub(super) request: &'a RequestObject,
+    /// SHA-256 of the request as it was written.
+    pub(super) request_sha256: Digest,
+    pub(super) asked: &'a Asked,
+}
+
+/// What may leave.
+#[derive(Debug)]
+pub(super) enum Granted {
+    /// It is stored.
+    Configured(Made),
+    /// The network has certificates, and the device has not asked for one. Nothing is stored.
+    CertificateRequestNeeded,
+}
+
+impl Question<'_> {
+    /// Decides, makes what the permit allows, and commits. What comes back is durable.
+    ///
+    /// # Errors
+    /// [`Failure::Fault`]; [`Failure::Refused`] when there is nothing to make that this device could
+    /// use, which the journal has.
+    pub(super) async fn settle(&self) -> Result<Outcome<Granted>, Failure> {
+        let settled = self
+            .controller
+            .settle_as(async || {
+                let Outcome { decision, commit } = self.decide().await?;
+                Ok::<_, Failure>(match decision {
+                    Decision::Accept(permit) if self.lacks_request(&permit) => Outcome {
+                        decision: Decision::Accept(Granted::CertificateRequestNeeded),
+                        commit,
+                    },
+                    Decision::Accept(permit) => {
+                        let made = credential::make(self.controller, &permit, self.asked).await?;
+                        grant(permit, made)
+                    }
+                    Decision::Wait {
+                        retry_after,
+                        reasons,
+                    } => Outcome {
+                        decision: Decision::Wait {
+                            retry_after,
+                            reasons,
+                        },
+                        commit,
+                    },
+                    Decision::Replay(stored) => Outcome {
+                        decision: Decision::Replay(stored),
+                        commit,
+                    },
+                    Decision::Refuse { refusal, reasons } => Outcome {
+                        decision: Decision::Refuse { refusal, reasons },
+                        commit,
+                    },
+                })
+            })
+            .await;
+        if let Err(Failure::Refused(reasons)) = &settled
+            && let Some(reason) = reasons.first()
+        {
+            self.note(reason.clone()).await?;
+        }
+        settled
+    }
+
+    fn lacks_request(&self, permit: &ConfigurePermit) -> bool {
+        permit.network().gives_certificate() && self.asked.certificate_request.is_none()
+    }
+
+    async fn decide(&self) -> Result<Outcome<ConfigurePermit>, Fault> {
+        let controller = self.controller;
+        let store = &controller.store;
+        let Some(device) = store.device(self.device).await? else {
+            return Ok(Outcome::nobody(Refusal::UnknownDevice));
+        };
+        let (key, access) = match self.shown {
+            Shown::Bootstrapping { key, .. } => (store.bootstrapping_key(key).await?, None),
+            Shown::Connector(key) => (None, store.connector_by_key(key).await?),
+        };
+        let proof = match (self.shown, &key, &access) {
+            (Shown::Bootstrapping { assurance, .. }, Some(key), _) => {
+                Proof::Bootstrapping { key, assurance }
+            }
+            (Shown::Connector(_), _, Some(access)) => Proof::Connector(access),
+            // It was removed meanwhile.
+            _ => return Ok(Outcome::nobody(Refusal::UnknownBootstrappingKey)),
+        };
+        let role = role(self.request);
+        let said = said(self.request);
+        let mutual = match self.shown {
+            Shown::Bootstrapping { assurance, .. } => assurance == Assurance::Mutual,
+            Shown::Connector(_) => true,
+        };
+        let verdict = controller
+            .dpp_verdict(
+                RequestKind::Configure,
+                &device,
+                Onboarding {
+                    method: Method::Dpp,
+                    mutual,
+                    role,
+                    said: &said,
+                },
+            )
+            .await?;
+        let manufacturers = controller.manufacturers.current();
+        let manufacturer = manufacturers.manufacturer(device.manufacturer);
+        let most = u32::try_from(MAX_NETWORKS).unwrap_or(u32::MAX);
+        let networks = store.networks(None, most).await?;
+        let holdings = store.holdings(device.id).await?;
+        let mut certificates = store.credentials(device.id).await?;
+        certificates.retain(|credential| credential.status == CredentialStatus::Active);
+        let approval = store.voucher(approval_id(device.id).0).await?;
+        Ok(wifi::configure(&ConfigureFacts {
+            now: controller.clock.now(),
+            owner: controller.owner,
+            proof,
+            device: &device,
+            manufacturer: manufacturer.map(|known| &known.record),
+            request_sha256: self.request_sha256,
+            role,
+            called: Some(&self.request.name),
+            networks: &networks,
+            holdings: &holdings,
+            certificates: &certificates,
+            approval: approval.as_ref(),
+            verdict: &verdict,
+        }))
+    }
+
+    /// Writes down that the device was told no, for a reason that is no policy's.
+    async fn note(&self, reason: Reason) -> Result<(), Fault> {
+        let evidence = Evidence::new("configuration-request", self.request_sha256);
+        note(self.controller, self.device, reason, evidence).await
+    }
+}
+
+/// Writes down that a device that proved who it is was told no.
+///
+/// # Errors
+/// [`Fault`].
+pub(super) async fn note(
+    controller: &Controller,
+    device: DeviceId,
+    reason: Reason,
+    evidence: Evidence,
+) -> Result<(), Fault> {
+    let Some(device) = controller.store.device(device).await? else {
+        return Ok(());
+    };
+    let commit = decide::refused_request(
+        controller.clock.now(),
+        Actor::new(ActorKind::Device, &device.serial),
+        Some(&device),
+        Strangers::default(),
+        reason,
+        vec![evidence],
+    );
+    controller.commit(commit).await.map_err(Fault::Commit)
+}
+
+/// A report of a device on what it was given.
+#[derive(Debug)]
+pub(super) struct Report<'a> {
+    pub(super) device: DeviceId,
+    pub(super) stage: ReportStage,
+    pub(super) success: bool,
+    /// What it says, such as the name of a status.
+    pub(super) said: &'a str,
+    /// The message.
+    pub(super) message: &'a [u8],
+}
+
+impl Report<'_> {
+    /// Commits it.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub(super) async fn settle(&self, controller: &Controller) -> Result<(), Fault> {
+        controller
+            .settle(async || {
+                let Some(device): Option<Device> = controller.store.device(self.device).await?
+                else {
+                    return Ok::<_, Fault>(Outcome::nobody(Refusal::UnknownDevice));
+                };
+                let holdings = controller.store.holdings(device.id).await?;
+                Ok(wifi::configured(&ConfiguredFacts {
+                    now: controller.clock.now(),
+                    device: &device,
+                    holdings: &holdings,
+                    stage: self.stage,
+                    success: self.success,
+                    said: self.said,
+                    message_sha256: Digest::of(self.message),
+                }))
+            })
+            .await
+            .map(|_| ())
+    }
+}
+
+fn grant(permit: ConfigurePermit, made: Made) -> Outcome<Granted> {
+    let Outcome { decision, commit } = permit.issue(made.issued.clone());
+    let decision = match decision {
+        Decision::Accept(_) => Decision::Accept(Granted::Configured(made)),
+        Decision::Wait {
+            retry_after,
+            reasons,
+        } => Decision::Wait {
+            retry_after,
+            reasons,
+        },
+        Decision::Replay(stored) => Decision::Replay(stored),
+        Decision::Refuse { refusal, reasons } => Decision::Refuse { refusal, reasons },
+    };
+    Outcome { decision, commit }
+}
+
+/// Nobody is made a configurator by the network it joins.
+fn role(request: &RequestObject) -> Option<DeviceRole> {
+    match request.role {
+        NetRole::Station => Some(DeviceRole::Station),
+        NetRole::AccessPoint => Some(DeviceRole::AccessPoint),
+        NetRole::Configurator => None,
+    }
+}
+
+/// What the device says of itself, as policy gets to see it.
+fn said(request: &RequestObject) -> Vec<(&str, &str)> {
+    let mut said = vec![("name", request.name.as_str())];
+    if let Some(url) = &request.mud_url {
+        said.push(("mudurl", url));
+    }
+    said
+}

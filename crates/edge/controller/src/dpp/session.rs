@@ -1,0 +1,133 @@
+//! One connection, from its first frame to its last.
+//!
+//! 1. The first frame says what its sender wants, and names a key by its hash. Nothing of it is
+//!    proved.
+//! 2. Who is meant, and whether that one may come in at all ([`knock`](super::knock)). Who may not
+//!    is written down and gets no answer: on the air, silence is what the specification asks for.
+//! 3. Both sides authenticate ([`authenticate`](super::authenticate)). What fails there is
+//!    written down, and answered where the specification has an answer.
+//! 4. The device asks for its configuration, and gets it ([`configure`](super::configure)).
+//!
+//! A session keeps nothing that matters beyond its connection: the next one begins anew, from the
+//! store.
+
+use std::net::SocketAddr;
+
+use vouchsafe_dpp::opening::Opening;
+use vouchsafe_dpp::{Agreement as _, Error};
+use vouchsafe_fleet::wifi::HashForm;
+use vouchsafe_fleet::{Digest, Evidence};
+
+use super::failure::{Failure, reason};
+use super::knock::Knock;
+use super::places::Place;
+use super::wire::{Ended, Wire};
+use crate::controller::Controller;
+
+/// A connection whose first frame has come, or that we opened.
+pub(super) struct Session {
+    pub(super) controller: Controller,
+    pub(super) wire: Wire,
+    /// Among those who called us.
+    pub(super) place: Option<Place>,
+    /// Where it comes from.
+    pub(super) via: String,
+}
+
+/// Steps 1 to 4.
+pub(super) async fn run(controller: Controller, mut wire: Wire, peer: SocketAddr, place: Place) {
+    let via = peer.ip().to_string();
+    let ended = match wire.receive().await {
+        Ok(frame) => {
+            place.spoke();
+            wire.begin_session();
+            let session = Session {
+                controller,
+                wire,
+                place: Some(place),
+                via: via.clone(),
+            };
+            // Apart from its first frame a connection is nothing: silent ones stay small.
+            Box::pin(session.converse(frame)).await
+        }
+        Err(ended) => Err(ended.into()),
+    };
+    report(&via, &ended);
+}
+
+/// Says in counters and log how a session ended.
+pub(super) fn report(via: &str, ended: &Result<(), Failure>) {
+    let result = match ended {
+        Ok(()) => "configured",
+        Err(failure) => failure.result(),
+    };
+    metrics::counter!("vouchsafe_dpp_sessions_total", "result" => result).increment(1);
+    match ended {
+        Ok(()) => tracing::debug!(via, "a device was configured"),
+        Err(Failure::Fault(fault)) => tracing::error!(via, %fault, "a device got no answer"),
+        Err(Failure::Wire(Ended::Closed)) => tracing::debug!(via, "closed before the end"),
+        Err(failure) => tracing::info!(via, %failure, result, "no device was configured"),
+    }
+}
+
+impl Session {
+    async fn converse(mut self, frame: Vec<u8>) -> Result<(), Failure> {
+        // 1
+        match Opening::read(&frame)? {
+            Opening::PresenceAnnouncement { chirp_hash } => {
+                let knock = self.knock(Digest(chirp_hash), HashForm::Chirp);
+                // 2
+                let key = match knock.decide(&self.controller).await? {
+                    Ok(key) => key,
+                    Err(refused) => return Err(Failure::Refused(refused.reasons)),
+                };
+                // 3
+                let (authenticated, proved) = self.call(&knock, &key).await?;
+                // 4
+                self.configure(authenticated, proved).await
+            }
+            Opening::AuthenticationRequest(request) => {
+                let own = self.controller.dpp.bootstrapping();
+                if request.responder_hash() != own.public_key().hash() {
+                    return Err(Error::from(vouchsafe_dpp::Refusal::ResponderHash).into());
+                }
+                let knock = self.knock(Digest(*request.initiator_hash()), HashForm::Key);
+                // 2 and 3
+                let (authenticated, proved) = self.answer(&knock, &request, &frame).await?;
+                // 4
+                self.configure(authenticated, proved).await
+            }
+            _ => Err(Error::from(vouchsafe_dpp::Refusal::Unexpected).into()),
+        }
+    }
+
+    pub(super) fn knock(&self, hash: Digest, form: HashForm) -> Knock {
+        Knock {
+            hash,
+            form,
+            via: self.via.clone(),
+        }
+    }
+
+    /// The device has a key that is known: nobody takes this place from it.
+    pub(super) fn proved(&self) {
+        if let Some(place) = &self.place {
+            place.proved();
+        }
+    }
+
+    /// Step 3, failed: it is written down, and answered where there is an answer.
+    pub(super) async fn fail(&mut self, knock: &Knock, frame: &[u8], error: Error) -> Failure {
+        let evidence = vec![Evidence::new("dpp-message", Digest::of(frame))];
+        let noted = knock.failed(&self.controller, reason(&error), evidence);
+        if let Err(fault) = noted.await {
+            return fault.into();
+        }
+        if let Some(reply) = error.reply()
+            && let Err(ended) = self.wire.send(reply).await
+        {
+            tracing::debug!(%ended, "the answer to a message that broke a rule was not taken");
+        }
+        error.into()
+    }
+}
