@@ -138,7 +138,7 @@ impl Entropy {
         PrivateKey::from_seed(curve, seed)
     }
 
-    fn nonce(&self, curve: Curve) -> Result<Vec<u8>, Error> {
+    pub(crate) fn nonce(&self, curve: Curve) -> Result<Vec<u8>, Error> {
         let nonce = self.nonce.get(..curve.nonce_length()).unwrap_or_default();
         if nonce.iter().all(|octet| *octet == 0) {
             return Err(Misuse::Entropy.into());

@@ -284,7 +284,7 @@ impl Connector {
         anchors: &[CSignPublicKey],
         now: Timestamp,
     ) -> Result<VerifiedConnector, Error> {
-        let verified = self.verify_signature(anchors)?;
+        let verified = self.verify_regardless_of_expiry(anchors)?;
         // §4.2.1: past its expiry the connector is worth nothing.
         if verified.content.expiry.is_some_and(|expiry| now > expiry) {
             return Err(Refusal::ConnectorExpired.into());
@@ -292,7 +292,11 @@ impl Connector {
         Ok(verified)
     }
 
-    fn verify_signature(&self, anchors: &[CSignPublicKey]) -> Result<VerifiedConnector, Error> {
+    /// [`Self::verify`] for a device that comes to have an expired connector renewed (§6.5.3).
+    pub(crate) fn verify_regardless_of_expiry(
+        &self,
+        anchors: &[CSignPublicKey],
+    ) -> Result<VerifiedConnector, Error> {
         let anchor = anchors
             .iter()
             .find(|anchor| anchor.kid == self.kid)

@@ -339,6 +339,12 @@ reasons! {
         ConnectorGroup: "connector-group", "Wi-Fi Easy Connect 3.0 §6.6.2", "the connectors share no group";
         ConnectorRole: "connector-role", "Wi-Fi Easy Connect 3.0 §6.6.2", "the roles in the group do not go together";
         ConnectorCurve: "connector-curve", "Wi-Fi Easy Connect 3.0 §6.6.2", "the connectors' keys are on different curves";
+        ConnectorVersion: "connector-version", "Wi-Fi Easy Connect 3.0 §6.6.2", "the peer says another version in clear than its connector";
+        Transaction: "transaction-mismatch", "Wi-Fi Easy Connect 3.0 §6.6.2", "the message answers another request";
+        CSignKey: "c-sign-key-other", "Wi-Fi Easy Connect 3.0 §6.5.2", "the announcement is to another configurator";
+        ReconfigurationVersion: "reconfiguration-version", "Wi-Fi Easy Connect 3.0 §6.5.3", "reconfiguration takes version 2 or later";
+        CertificateRequest: "certificate-request-invalid", "Wi-Fi Easy Connect 3.0 §6.4.2", "the certificate request does not prove possession of an acceptable key";
+        ChallengePassword: "challenge-password-mismatch", "Wi-Fi Easy Connect 3.0 §6.4.2", "the certificate request is not bound to this exchange";
         GasToken: "gas-token", "IEEE 802.11 §9.4.1.22", "the GAS frame belongs to another exchange";
         GasStatus: "gas-status", "IEEE 802.11 §9.6.7.13", "the GAS query failed";
         GasOrder: "gas-order", "IEEE 802.11 §11.22.3.2", "a GAS frame that is not due";
@@ -364,6 +370,5 @@ reasons! {
         CredentialParts: "credential-parts", "Wi-Fi Easy Connect 3.0 §4.5.2", "the credential lacks a part, or has one that it has no place for";
         Password: "password", "Wi-Fi Easy Connect 3.0 §4.5.3", "the password does not fit the kind of credential";
         Ssid: "ssid", "IEEE 802.11 §9.4.2.2", "an SSID has 1 to 32 octets";
-        TooLong: "too-long", "Wi-Fi Easy Connect 3.0 §8.1", "the contents are longer than their length field can say";
     }
 }

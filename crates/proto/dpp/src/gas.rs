@@ -147,7 +147,7 @@ impl GasMessage {
     /// The frame.
     ///
     /// # Errors
-    /// [`crate::error::Misuse::TooLong`] for contents of 64 KiB and more.
+    /// [`crate::Misuse::Oversize`] for contents of 64 KiB and more.
     pub fn write(&self) -> Result<Vec<u8>, Error> {
         let mut out = Vec::new();
         match self {
@@ -452,7 +452,7 @@ impl<'a> Reader<'a> {
 }
 
 fn write_sized(out: &mut Vec<u8>, contents: &[u8]) -> Result<(), Error> {
-    let length = u16::try_from(contents.len()).map_err(|_| crate::error::Misuse::TooLong)?;
+    let length = u16::try_from(contents.len()).map_err(|_| crate::Misuse::Oversize)?;
     out.extend(PROTOCOL_HEAD);
     out.push(PROTOCOL_LIMIT);
     out.extend(PROTOCOL_ID);

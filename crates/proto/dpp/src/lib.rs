@@ -26,18 +26,22 @@
 //!    [`authentication::Authenticated`].
 //! 4. [`configuration`] with the [`object`]s and [`connector`]s that it carries.
 
+pub mod announcement;
 pub mod attribute;
 pub mod authentication;
 pub mod configuration;
 pub mod connector;
+pub mod csr;
 pub mod curve;
 mod error;
 pub mod frame;
 pub mod gas;
+pub mod introduction;
 mod json;
 mod jwk;
 pub mod object;
 pub mod opening;
+pub mod reconfiguration;
 pub mod schedule;
 mod signature;
 mod status;

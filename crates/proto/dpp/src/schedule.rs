@@ -43,7 +43,7 @@ pub fn hmac(curve: Curve, key: &[u8], parts: &[&[u8]]) -> Secret {
 }
 
 /// HKDF of one secret without salt, expanded to the curve's key length.
-fn hkdf(curve: Curve, secret: &[u8], info: &[u8]) -> Secret {
+pub(crate) fn hkdf(curve: Curve, secret: &[u8], info: &[u8]) -> Secret {
     let salt = [0; MAX_HASH_LENGTH];
     let salt = salt.get(..curve.hash_length()).unwrap_or_default();
     let extracted = hmac(curve, salt, &[secret]);

@@ -135,17 +135,8 @@ impl fmt::Display for BootstrappingUri {
     /// Writes the fields in the order of the grammar.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("DPP:")?;
-        let mut class = None;
-        for (position, channel) in self.channels.iter().enumerate() {
-            formatter.write_str(if position == 0 { "C:" } else { "," })?;
-            if class != Some(channel.operating_class) {
-                write!(formatter, "{}/", channel.operating_class)?;
-                class = Some(channel.operating_class);
-            }
-            write!(formatter, "{}", channel.number)?;
-        }
         if !self.channels.is_empty() {
-            formatter.write_str(";")?;
+            write!(formatter, "C:{};", channel_list(&self.channels))?;
         }
         if let Some(mac) = &self.mac {
             write!(formatter, "M:{};", hex_lower(mac))?;
@@ -400,6 +391,23 @@ impl<'a> Fields<'a> {
         }
         Ok(fields)
     }
+}
+
+/// Writes channels with each class once where it stands for several.
+fn channel_list(channels: &[Channel]) -> String {
+    let mut text = String::new();
+    let mut class = None;
+    for channel in channels {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        if class != Some(channel.operating_class) {
+            text.push_str(&format!("{}/", channel.operating_class));
+            class = Some(channel.operating_class);
+        }
+        text.push_str(&channel.number.to_string());
+    }
+    text
 }
 
 /// A class carries over to the channels behind it: `81/1,6,115/36`.

@@ -158,7 +158,10 @@ fn oddities_are_refused_by_name_section_5_2_1() {
     refused("DPP:K:%%%%;;", Malformed::UriKeyEncoding);
     refused("DPP:K:AAAA;;", Malformed::PublicKey);
     refused(&HOSTAP.replace("MDkw", "MDkx"), Malformed::PublicKey);
-    refused(&HOSTAP.replace("KoZIzj0DA", "KoZIzj0DB"), Malformed::PublicKey);
+    refused(
+        &HOSTAP.replace("KoZIzj0DA", "KoZIzj0DB"),
+        Malformed::PublicKey,
+    );
     refused(
         &format!("DPP:{}{K};;", " ".repeat(MAX_URI_LENGTH)),
         Malformed::UriTooLong,
