@@ -56,4 +56,4 @@ pub use error::{AgentError, Failure, LocalError, Step, UnusableCertificate};
 pub use event::{Event, Events, Record};
 pub use supplicant::SupplicantError;
 pub use wifi::configuration::{WifiNetworkStatus, WifiStatus};
-pub use wifi::{UnusableConfiguration, WifiError};
+pub use wifi::{UnusableConfiguration, WifiError, enrollee};

@@ -235,6 +235,8 @@ impl Given {
             ssid: self.ssid,
             akm: self.akm,
             passphrase: self.passphrase,
+            // The supplicant does not tell of identifiers.
+            identifier: None,
             psk: self.psk,
             connector,
             certificate,

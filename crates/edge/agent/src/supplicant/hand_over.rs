@@ -127,6 +127,9 @@ async fn describe(
     {
         methods.push("SAE");
         values.push(("sae_password", passphrase.clone()));
+        if let Some(identifier) = &network.identifier {
+            values.push(("sae_password_id", quoted(identifier)));
+        }
     }
     if has("psk") {
         methods.extend(["WPA-PSK", "WPA-PSK-SHA256"]);

@@ -47,6 +47,8 @@ pub(crate) struct Network {
     pub(crate) akm: String,
     /// A passphrase, for PSK and SAE.
     pub(crate) passphrase: Option<Secret>,
+    /// By which the access point finds the passphrase (SAE password identifier).
+    pub(crate) identifier: Option<String>,
     /// A PSK of 32 bytes, where there is no passphrase.
     pub(crate) psk: Option<Secret>,
     /// A connector, for DPP.
@@ -131,6 +133,8 @@ struct StoredNetwork {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     passphrase: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    identifier: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     psk: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     connector: Option<StoredConnector>,
@@ -194,6 +198,7 @@ impl Configuration {
                 ssid: STANDARD.encode(&network.ssid),
                 akm: network.akm.clone(),
                 passphrase: sealed("passphrase", &network.passphrase)?,
+                identifier: network.identifier.clone(),
                 psk: sealed("psk", &network.psk)?,
                 connector: connector.transpose()?,
                 certificate: certificate.transpose()?,
@@ -253,6 +258,7 @@ impl Configuration {
                 ssid: decode(&network.ssid)?,
                 akm: network.akm,
                 passphrase: opened("passphrase", &network.passphrase)?,
+                identifier: network.identifier.clone(),
                 psk: opened("psk", &network.psk)?,
                 connector: connector.transpose()?,
                 certificate: certificate.transpose()?,
@@ -337,6 +343,7 @@ pub(crate) mod tests {
                     ssid: b"plant".to_vec(),
                     akm: "dpp+sae".to_owned(),
                     passphrase: Some(secret("correct horse")),
+                    identifier: Some("lamp-3".to_owned()),
                     psk: None,
                     connector: Some(Connector {
                         text: "e30.e30.AA".to_owned(),
@@ -351,6 +358,7 @@ pub(crate) mod tests {
                     ssid: vec![0xff, b'"', b'\n'],
                     akm: "dot1x".to_owned(),
                     passphrase: None,
+                    identifier: None,
                     psk: Some(secret("0123456789abcdef0123456789abcdef")),
                     connector: None,
                     certificate: Some(Certificate {

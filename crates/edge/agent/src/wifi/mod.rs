@@ -11,6 +11,10 @@
 
 pub(crate) mod certificate;
 pub(crate) mod configuration;
+pub mod enrollee;
+pub(crate) mod given;
+
+use std::net::SocketAddr;
 
 use crate::error::LocalError;
 use crate::supplicant::SupplicantError;
@@ -43,6 +47,32 @@ pub enum WifiError {
     /// The supplicant.
     #[error("{0}")]
     Supplicant(SupplicantError),
+    /// No connection to the controller, or it broke.
+    #[error("the controller at {address} cannot be reached: {source}")]
+    Connection {
+        /// Where it should be.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The controller hung up. One that does not know a device's key says no more than that.
+    #[error("the controller hung up when the {due} was due: does it know this device's key?")]
+    Closed {
+        /// The message.
+        due: &'static str,
+    },
+    /// The controller says nothing more.
+    #[error("the controller has fallen silent: no {due}")]
+    Silent {
+        /// The message.
+        due: &'static str,
+    },
+    /// A message breaks a rule, or the controller refuses.
+    #[error("{0}")]
+    Protocol(#[from] vouchsafe_dpp::Error),
+    /// The controller asks to come back for longer than the device does.
+    #[error("the controller keeps asking to come back: nobody has decided yet")]
+    ComeBackForEver,
     /// No answer came in time.
     #[error("no configurator took up the device in time")]
     TimedOut,
@@ -52,6 +82,36 @@ pub enum WifiError {
     /// The configuration cannot be used.
     #[error("the configuration cannot be used: {0}")]
     Unusable(#[from] UnusableConfiguration),
+}
+
+impl WifiError {
+    /// A stable kebab-case name, for events and logs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Local(_) => "local",
+            Self::Supplicant(error) => error.code(),
+            Self::Connection { .. } => "controller-unreachable",
+            Self::Closed { .. } => "controller-closed",
+            Self::Silent { .. } => "controller-silent",
+            Self::Protocol(error) => error.reason_code(),
+            Self::ComeBackForEver => "not-yet",
+            Self::TimedOut => "not-taken-up",
+            Self::NotMutual => "mutual-required",
+            Self::Unusable(reason) => reason.code(),
+        }
+    }
+
+    /// The section that a refusal rests on.
+    #[must_use]
+    pub fn section(&self) -> &'static str {
+        match self {
+            Self::Protocol(error) => error.section(),
+            Self::Unusable(_) => "Wi-Fi Easy Connect 3.0 §4.5",
+            Self::NotMutual => "Wi-Fi Easy Connect 3.0 §6.3.3",
+            _ => "Wi-Fi Easy Connect 3.0 §6",
+        }
+    }
 }
 
 /// What is wrong with a configuration.
@@ -79,6 +139,12 @@ pub enum UnusableConfiguration {
     /// The certificates are unreadable, or there are none.
     #[error("its certificates cannot be read")]
     Certificates,
+    /// The network wants a kind of key that this device does not make.
+    #[error("it asks for a certificate on a kind of key that this device does not make")]
+    KeyKind,
+    /// The connector is for another role.
+    #[error("its connector is for another role than the one that was asked for")]
+    Role,
     /// None of the certificates is for the device's key.
     #[error("none of its certificates is for the key that was sent")]
     OtherKey,
@@ -96,6 +162,8 @@ impl UnusableConfiguration {
             Self::Passphrase => "configuration-passphrase",
             Self::Garbled => "configuration-garbled",
             Self::Certificates => "configuration-certificates",
+            Self::KeyKind => "configuration-key-kind",
+            Self::Role => "configuration-role",
             Self::OtherKey => "configuration-other-key",
         }
     }
@@ -133,6 +201,11 @@ impl Network {
             .psk
             .as_ref()
             .is_some_and(|psk| psk.expose().len() != 32)
+        {
+            return Err(UnusableConfiguration::Passphrase);
+        }
+        if let Some(identifier) = &self.identifier
+            && (!plain(identifier.as_bytes()) || identifier.contains('"'))
         {
             return Err(UnusableConfiguration::Passphrase);
         }
