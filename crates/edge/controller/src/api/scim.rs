@@ -9,8 +9,12 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use vouchsafe_api::route::SCIM_JSON;
 use vouchsafe_api::{Problem, ScimDevice, ScimDpp, ScimMeta};
+use vouchsafe_dpp::BootstrappingPublicKey;
+use vouchsafe_dpp::uri::{BootstrappingUri, Channel, MAX_CHANNELS};
 use vouchsafe_fleet::Device;
 use vouchsafe_fleet::wifi::{DeviceRole, KeySource};
 
@@ -67,12 +71,8 @@ fn read(asked: &ScimDevice) -> Result<(ReadClaim, &ScimDpp), Problem> {
             "`dppVersion` must lie between 1 and {HIGHEST_VERSION}"
         )));
     }
-    let key = dpp
-        .bootstrap_key
-        .as_deref()
-        .ok_or_else(|| bad_request("`bootstrapKey` is missing"))?;
     let claim = ReadClaim {
-        key: ReadKey::of_spki(key).map_err(|why| bad_request(format!("`bootstrapKey`: {why}")))?,
+        key: ReadKey::of_information(&information(dpp)?),
         // A serial number alone names no device: nobody knows in whose numbering it stands.
         identity: None,
         label: dpp.serial_number.clone(),
@@ -82,6 +82,54 @@ fn read(asked: &ScimDevice) -> Result<(ReadClaim, &ScimDpp), Problem> {
         source: KeySource::Scim,
     };
     Ok((claim, dpp))
+}
+
+/// The extension as the URI that says the same.
+fn information(dpp: &ScimDpp) -> Result<BootstrappingUri, Problem> {
+    let wrong = |name: &str, why: &dyn std::fmt::Display| bad_request(format!("`{name}`: {why}"));
+    let key = dpp
+        .bootstrap_key
+        .as_deref()
+        .ok_or_else(|| wrong("bootstrapKey", &"is missing"))?;
+    let der = STANDARD
+        .decode(key.trim())
+        .map_err(|_| wrong("bootstrapKey", &"is not base64"))?;
+    let key = BootstrappingPublicKey::from_spki_der(&der)
+        .map_err(|error| wrong("bootstrapKey", &error))?;
+    let mut uri = BootstrappingUri::new(key);
+    uri.version = u8::try_from(dpp.dpp_version).ok();
+    if let Some(text) = &dpp.device_mac_address {
+        let mac =
+            mac(text).ok_or_else(|| wrong("deviceMacAddress", &"is no address of a radio"))?;
+        uri.mac = Some(mac);
+    }
+    for text in &dpp.class_channel {
+        let channel = channel(text)
+            .filter(|_| uri.channels.len() < MAX_CHANNELS)
+            .ok_or_else(|| wrong("classChannel", &"holds no pairs like `81/1`, or too many"))?;
+        uri.channels.push(channel);
+    }
+    Ok(uri)
+}
+
+/// Six pairs of hexadecimal digits between colons.
+fn mac(text: &str) -> Option<[u8; 6]> {
+    let mut mac = [0; 6];
+    let mut pairs = text.split(':');
+    for byte in &mut mac {
+        let pair = pairs.next().filter(|pair| pair.len() == 2)?;
+        *byte = u8::from_str_radix(pair, 16).ok()?;
+    }
+    pairs.next().is_none().then_some(mac)
+}
+
+/// Operating class and channel.
+fn channel(text: &str) -> Option<Channel> {
+    let (class, number) = text.split_once('/')?;
+    Some(Channel {
+        operating_class: class.parse().ok()?,
+        number: number.parse().ok()?,
+    })
 }
 
 /// RFC 7644 §3.3: 201, the resource, and where it is.

@@ -19,4 +19,5 @@ mod journal;
 mod policy;
 mod revocation;
 mod roles;
+mod wifi;
 mod world;

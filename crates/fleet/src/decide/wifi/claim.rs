@@ -148,9 +148,6 @@ fn try_claim(facts: &ClaimUriFacts<'_>, id: DeviceId) -> Result<Outcome<ClaimedK
             }
         }
     };
-    if let Some(entry) = commit.entries.first_mut() {
-        entry.reasons.extend_from_slice(facts.reasons);
-    }
     let key = put_key(&mut commit, facts, &device);
     let meant = facts.network.filter(|network| {
         facts.standing.and_then(|standing| standing.wanted.as_ref()) != Some(&network.name)
@@ -168,6 +165,9 @@ fn try_claim(facts: &ClaimUriFacts<'_>, id: DeviceId) -> Result<Outcome<ClaimedK
             device_entry(&device, Action::NetworkAssigned, facts.actor, facts.now)
                 .with("network", &network.name),
         );
+    }
+    if let Some(entry) = commit.entries.first_mut() {
+        entry.reasons.extend_from_slice(facts.reasons);
     }
     let changed = !commit.is_empty();
     Ok(Outcome::accept(
