@@ -217,15 +217,16 @@ pub(super) fn tagged(tag: u8, content: &[u8]) -> Zeroizing<Vec<u8>> {
     out
 }
 
-/// A wide number modulo the group's order, 64 bits at a time.
+/// A wide big-endian number modulo the group's order, 64 bits at a time.
 fn reduce<C: CurveArithmetic>(seed: &[u8]) -> Secret {
     let mut shift = Scalar::<C>::from(u64::from(u32::MAX));
     shift += Scalar::<C>::ONE;
     let shift = shift.square();
     let mut value = Scalar::<C>::ZERO;
-    for chunk in seed.chunks(8) {
+    // From the front, the first word being the short one.
+    for chunk in seed.rchunks(8).rev() {
         let mut word = [0; 8];
-        for (to, from) in word.iter_mut().zip(chunk) {
+        for (to, from) in word.iter_mut().rev().zip(chunk.iter().rev()) {
             *to = *from;
         }
         value = value * shift + Scalar::<C>::from(u64::from_be_bytes(word));
