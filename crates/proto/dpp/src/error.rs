@@ -345,6 +345,12 @@ reasons! {
         ReconfigurationVersion: "reconfiguration-version", "Wi-Fi Easy Connect 3.0 §6.5.3", "reconfiguration takes version 2 or later";
         CertificateRequest: "certificate-request-invalid", "Wi-Fi Easy Connect 3.0 §6.4.2", "the certificate request does not prove possession of an acceptable key";
         ChallengePassword: "challenge-password-mismatch", "Wi-Fi Easy Connect 3.0 §6.4.2", "the certificate request is not bound to this exchange";
+        PkexTries: "pkex-code-used-up", "Wi-Fi Easy Connect 3.0 §5.6.2", "the code was guessed wrong too often; another one must be agreed on";
+        PkexIdentifier: "pkex-identifier-mismatch", "Wi-Fi Easy Connect 3.0 §5.6.2", "the message is about another code";
+        PkexGroup: "pkex-group-mismatch", "Wi-Fi Easy Connect 3.0 §5.6.2", "the peer's key is on another curve";
+        PkexVersion: "pkex-version-mismatch", "Wi-Fi Easy Connect 3.0 §5.6.1", "the request is of the other version of PKEX";
+        PkexCode: "pkex-code-wrong", "Wi-Fi Easy Connect 3.0 §5.6.3", "the message does not open: it was made with another code";
+        PkexTag: "pkex-tag-mismatch", "Wi-Fi Easy Connect 3.0 §5.6.3", "the message does not prove the bootstrapping key in it";
         GasToken: "gas-token", "IEEE 802.11 §9.4.1.22", "the GAS frame belongs to another exchange";
         GasStatus: "gas-status", "IEEE 802.11 §9.6.7.13", "the GAS query failed";
         GasOrder: "gas-order", "IEEE 802.11 §11.22.3.2", "a GAS frame that is not due";
@@ -369,6 +375,7 @@ reasons! {
         NoGroups: "connector-groups", "Wi-Fi Easy Connect 3.0 §4.2.1", "a connector has 1 to 32 groups";
         CredentialParts: "credential-parts", "Wi-Fi Easy Connect 3.0 §4.5.2", "the credential lacks a part, or has one that it has no place for";
         Password: "password", "Wi-Fi Easy Connect 3.0 §4.5.3", "the password does not fit the kind of credential";
+        PkexCode: "pkex-code-length", "Wi-Fi Easy Connect 3.0 §5.6.1", "the code or its identifier is empty or too long";
         Ssid: "ssid", "IEEE 802.11 §9.4.2.2", "an SSID has 1 to 32 octets";
     }
 }

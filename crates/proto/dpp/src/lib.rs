@@ -41,6 +41,7 @@ mod json;
 mod jwk;
 pub mod object;
 pub mod opening;
+pub mod pkex;
 pub mod reconfiguration;
 pub mod schedule;
 mod signature;
