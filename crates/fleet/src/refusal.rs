@@ -55,6 +55,8 @@ text_enum! {
         VoucherRejected = "voucher-rejected",
         /// The key belongs to another device.
         KeyOfAnotherDevice = "key-of-another-device",
+        /// Nobody was given this credential here.
+        CredentialUnknown = "credential-unknown",
         /// The credential was revoked.
         CredentialRevoked = "credential-revoked",
         /// The credential was replaced by one that works.
@@ -162,6 +164,7 @@ impl Refusal {
             | Self::NothingPending
             | Self::NeverOwner
             | Self::OwnerUnknown
+            | Self::CredentialUnknown
             | Self::UnknownBootstrappingKey
             | Self::NetworkUnknown => RefusalKind::Unknown,
             Self::ManufacturerNotTrusted
@@ -315,6 +318,7 @@ impl Refusal {
                 "The key in the request belongs to another device.",
                 "unique credential per device",
             ),
+            Self::CredentialUnknown => ("Nobody was given this credential here.", "owner policy"),
             Self::CredentialRevoked => ("The credential was revoked.", "RFC 7030 §3.3.2"),
             Self::CredentialSuperseded => (
                 "The credential was replaced, and its successor works.",

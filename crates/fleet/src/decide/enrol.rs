@@ -43,8 +43,9 @@ pub struct EnrolFacts<'a> {
     pub now: Timestamp,
     /// This owner.
     pub owner: OwnerId,
-    /// The manufacturer whose anchor the birth certificate leads to, or the device's.
-    pub manufacturer: &'a Manufacturer,
+    /// The manufacturer whose anchor the birth certificate leads to, or the device's; none for a
+    /// device that came in by its bootstrapping key, of a manufacturer that nobody named.
+    pub manufacturer: Option<&'a Manufacturer>,
     /// The device.
     pub device: &'a Device,
     /// How it proved who it is.
@@ -115,10 +116,13 @@ fn try_enrol<'a>(
     actor: &Actor,
 ) -> Result<Outcome<EnrolPermit>, Refused<'a>> {
     let plain = |refusal| (refusal, [].as_slice());
-    if facts.manufacturer.trust == ManufacturerTrust::Blocked {
+    if has_trust(facts, ManufacturerTrust::Blocked) {
         return Err(plain(Refusal::ManufacturerBlocked));
     }
     match facts.identity {
+        EnrolIdentity::Idevid { .. } if facts.manufacturer.is_none() => {
+            return Err(plain(Refusal::UnknownManufacturer));
+        }
         EnrolIdentity::Idevid {
             sha256,
             spki_sha256,
@@ -187,6 +191,10 @@ fn try_enrol<'a>(
     Ok(Outcome::accept(permit, Commit::default()))
 }
 
+fn has_trust(facts: &EnrolFacts<'_>, trust: ManufacturerTrust) -> bool {
+    facts.manufacturer.is_some_and(|maker| maker.trust == trust)
+}
+
 /// RFC 7030 §4.2.2: a further credential is asked for with the present one.
 fn check_credential(facts: &EnrolFacts<'_>, credential: &Credential) -> Result<(), Refusal> {
     if credential.device != facts.device.id {
@@ -238,7 +246,7 @@ fn repeat(facts: &EnrolFacts<'_>, answered: &Credential) -> Result<StoredAnswer,
 
 /// Which life-cycle steps this request takes.
 fn steps(facts: &EnrolFacts<'_>) -> Result<&'static [Event], Refusal> {
-    let without_voucher = facts.manufacturer.trust == ManufacturerTrust::PlainEst;
+    let without_voucher = has_trust(facts, ManufacturerTrust::PlainEst);
     match (facts.device.state, facts.identity) {
         (State::Onboarding, EnrolIdentity::Idevid { .. }) if without_voucher => Ok(&[Event::Enrol]),
         (State::Onboarding, EnrolIdentity::Idevid { .. }) => match facts.voucher {

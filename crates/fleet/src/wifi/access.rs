@@ -116,7 +116,7 @@ pub struct Given {
     pub network_version: u64,
     /// As what the device was configured.
     pub role: DeviceRole,
-    /// The bootstrapping key with which it began; none when it showed its connector.
+    /// The bootstrapping key with which it began, also when it showed its connector this time.
     pub key: Option<Digest>,
     /// What was proved then.
     pub assurance: Assurance,

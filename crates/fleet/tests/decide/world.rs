@@ -146,7 +146,7 @@ pub(crate) fn enrol_facts<'a>(
     EnrolFacts {
         now,
         owner: OWNER,
-        manufacturer: maker,
+        manufacturer: Some(maker),
         device,
         identity: EnrolIdentity::Idevid {
             sha256: Digest::of(b"birth certificate"),

@@ -104,7 +104,8 @@ impl Knock {
         };
         let onboarding = Onboarding {
             method: Method::Dpp,
-            mutual: false,
+            // Nothing is proved yet, and both may still prove themselves.
+            mutual: true,
             role: Some(key.role),
             said: &[],
         };

@@ -22,9 +22,11 @@ use vouchsafe_fleet::credential::CredentialStatus;
 use vouchsafe_fleet::decide::{
     self, Decision, EnrolFacts, EnrolIdentity, EnrolPermit, Outcome, Strangers,
 };
-use vouchsafe_fleet::policy::RequestKind;
+use vouchsafe_fleet::policy::{Method, Onboarding, RequestKind, Verdict};
+use vouchsafe_fleet::wifi::Assurance;
 use vouchsafe_fleet::{
-    Actor, ActorKind, Credential, Device, DeviceId, Digest, Evidence, Manufacturer, Refusal,
+    Actor, ActorKind, Credential, Device, DeviceId, Digest, Evidence, Manufacturer,
+    ManufacturerTrust, Refusal,
 };
 use vouchsafe_keystore::{Algorithm, generate_pkcs8};
 use vouchsafe_net::Peer;
@@ -278,7 +280,8 @@ impl Question<'_> {
             Proved::Birth(birth) => Some(Arc::clone(&birth.manufacturer)),
             Proved::Domain { .. } => catalogue.manufacturer(device.manufacturer).cloned(),
         };
-        let Some(manufacturer) = known else {
+        let record = known.as_ref().map(|known| &known.record);
+        let Some(verdict) = self.verdict(&device, record).await? else {
             return Ok(self.refused(&device, Refusal::UnknownManufacturer));
         };
         let identity = match self.proved {
@@ -288,12 +291,6 @@ impl Question<'_> {
             },
             Proved::Domain { credential } => EnrolIdentity::Credential(credential),
         };
-        let kind = match self.operation {
-            Operation::Reenroll => RequestKind::Renew,
-            Operation::Enroll | Operation::ServerKeyGen => RequestKind::Enrol,
-        };
-        let record: &Manufacturer = &manufacturer.record;
-        let verdict = self.controller.verdict(kind, Some(&device), record).await?;
         let mut found = store.active_or_answering(id, self.request_sha256).await?;
         let answered = found
             .iter()
@@ -326,6 +323,48 @@ impl Question<'_> {
             verdict: &verdict,
             idevid_reenrol: !self.controller.config.est.refuse_idevid_renewal,
         }))
+    }
+
+    /// What policy says. A device that came in by its bootstrapping key, and shows the certificate
+    /// that it got so, is judged as it was then: its manufacturer may be one that nobody named or
+    /// trusts. None when nothing speaks for it.
+    async fn verdict(
+        &self,
+        device: &Device,
+        manufacturer: Option<&Manufacturer>,
+    ) -> Result<Option<Verdict>, Fault> {
+        let kind = match self.operation {
+            Operation::Reenroll => RequestKind::Renew,
+            Operation::Enroll | Operation::ServerKeyGen => RequestKind::Enrol,
+        };
+        let trusted = manufacturer.is_some_and(|maker| {
+            matches!(
+                maker.trust,
+                ManufacturerTrust::VoucherRequired | ManufacturerTrust::PlainEst
+            )
+        });
+        if !trusted && matches!(self.proved, Proved::Domain { .. }) {
+            let standing = self.controller.store.holdings(device.id).await?.standing;
+            if let Some(given) = standing.and_then(|standing| standing.given) {
+                let onboarding = Onboarding {
+                    method: Method::Dpp,
+                    mutual: given.assurance == Assurance::Mutual,
+                    role: Some(given.role),
+                    said: &[],
+                };
+                let verdict = self
+                    .controller
+                    .dpp_verdict(RequestKind::Renew, device, onboarding);
+                return Ok(Some(verdict.await?));
+            }
+        }
+        match manufacturer {
+            Some(record) => {
+                let verdict = self.controller.verdict(kind, Some(device), record);
+                Ok(Some(verdict.await?))
+            }
+            None => Ok(None),
+        }
     }
 
     /// A device of the inventory is told no before there is anything to decide.

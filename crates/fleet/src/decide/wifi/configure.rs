@@ -212,7 +212,7 @@ fn try_configure<'a>(
             role,
             key: match facts.proof {
                 Proof::Bootstrapping { key, .. } => Some(key.id),
-                Proof::Connector(_) => None,
+                Proof::Connector(_) => given_before(facts).and_then(|given| given.key),
             },
             assurance: assurance(facts),
             called: facts.called.map(|name| name.chars().take(64).collect()),
