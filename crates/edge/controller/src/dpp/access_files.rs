@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
-use vouchsafe_dpp::uri::BootstrappingUri;
 use vouchsafe_fleet::wifi::{AccessCredential, AccessKind, Network, NetworkCredential};
-use vouchsafe_fleet::{CredentialId, DeviceId, Digest};
+use vouchsafe_fleet::{CredentialId, Digest};
 
+use super::credential::address;
 use super::hostapd::{self, Kind, Line};
 use super::passphrase::Passphrase;
 use crate::controller::{Controller, Fault};
@@ -29,7 +29,7 @@ const POLL: Duration = Duration::from_secs(60);
 const PAGE: u32 = 500;
 
 /// The task that writes the files.
-pub(crate) struct AccessFiles {
+pub struct AccessFiles {
     controller: Controller,
     folder: PathBuf,
     /// Opened once each; they never change.
@@ -40,7 +40,7 @@ pub(crate) struct AccessFiles {
 
 impl AccessFiles {
     /// Files in this folder; nothing is written yet.
-    pub(crate) const fn new(controller: Controller, folder: PathBuf) -> Self {
+    pub const fn new(controller: Controller, folder: PathBuf) -> Self {
         Self {
             controller,
             folder,
@@ -50,7 +50,7 @@ impl AccessFiles {
     }
 
     /// Steps 1 to 3, until the controller stops.
-    pub(crate) async fn keep(mut self) {
+    pub async fn keep(mut self) {
         let mut wake = self.controller.store.subscribe();
         let mut stopping = self.controller.stopping.subscribe();
         loop {
@@ -154,20 +154,17 @@ impl AccessFiles {
         };
         Ok(Some(Line {
             identifier: identifier.clone(),
-            mac: self.mac(access.device).await?,
+            mac: address(&self.controller, access.device).await?,
             passphrase,
         }))
     }
+}
 
-    /// The station's address, as its bootstrapping information has it.
-    async fn mac(&self, device: DeviceId) -> Result<Option<[u8; 6]>, Fault> {
-        let store = &self.controller.store;
-        let standing = store.holdings(device).await?.standing;
-        let Some(key) = standing.and_then(|standing| standing.given?.key) else {
-            return Ok(None);
-        };
-        let key = store.bootstrapping_key(key).await?;
-        Ok(key.and_then(|key| BootstrappingUri::parse(&key.uri).ok()?.mac))
+impl std::fmt::Debug for AccessFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccessFiles")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
     }
 }
 

@@ -9,10 +9,12 @@ use vouchsafe_dpp::object::{
     Akm, CAPABILITY_SAE_PASSWORD_IDENTIFIER, ConfigurationObject, ConnectorCredential, Credential,
     CredentialParts, EnterpriseCredential, NetRole, Password, Ssid,
 };
+use vouchsafe_dpp::uri::BootstrappingUri;
 use vouchsafe_dpp::{BootstrappingPublicKey, Error, Misuse, Point};
 use vouchsafe_fleet::decide::wifi::{ConfigurePermit, IssuedAccess};
 use vouchsafe_fleet::wifi::{DeviceRole, Network, NetworkCredential, SealedPassphrase};
-use vouchsafe_fleet::{CredentialId, Digest, Reason};
+use vouchsafe_fleet::{CredentialId, DeviceId, Digest, Reason};
+use vouchsafe_store::KeyFilter;
 use vouchsafe_trust::{Certificate, CertificateRequest, Verified};
 
 use super::failure::Failure;
@@ -20,6 +22,9 @@ use super::keys::SigningKey;
 use super::passphrase::Passphrase;
 use crate::controller::{Controller, Fault};
 use crate::{issue, random};
+
+/// Bootstrapping keys of one device that are looked through for its address.
+const MAX_KEYS: u32 = 16;
 
 /// What an authenticated device brings along.
 #[derive(Debug)]
@@ -86,6 +91,25 @@ pub(super) async fn make(
         objects: vec![ConfigurationObject::new(ssid, credential)],
         issued,
     })
+}
+
+/// A station's address, as its bootstrapping information has it.
+///
+/// # Errors
+/// [`Fault::Read`].
+pub(super) async fn address(
+    controller: &Controller,
+    device: DeviceId,
+) -> Result<Option<[u8; 6]>, Fault> {
+    let filter = KeyFilter {
+        device: Some(device),
+        conflicts: false,
+    };
+    let keys = controller.store.bootstrapping_keys(&filter, None, MAX_KEYS);
+    let uris = keys.await?;
+    Ok(uris
+        .iter()
+        .find_map(|key| BootstrappingUri::parse(&key.uri).ok()?.mac))
 }
 
 /// The methods that are left to this device. Access points take part by their connector alone, and

@@ -28,8 +28,8 @@ pub(crate) fn shown(
         uri.host = Some(config.host.parse()?);
     }
     let ring = keys.ring();
-    let signing_keys = std::iter::once(&ring.current)
-        .chain(&ring.older)
+    let signing_keys = ring
+        .all()
         .map(|key| {
             Ok(CSignPublicKey::of_signer(key.signer.as_ref())?
                 .kid()

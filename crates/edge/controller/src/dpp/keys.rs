@@ -33,7 +33,7 @@ const CURVE: Curve = Curve::P256;
 const SIGNING: &str = "dpp-signing-";
 
 /// Seed for a private key: longer than any scalar, so that reducing it leaves no bias.
-const SEED: usize = 80;
+pub(super) const SEED: usize = 80;
 
 /// All keys of this controller. Cheap to clone.
 #[derive(Clone)]
@@ -55,6 +55,13 @@ pub struct Ring {
     pub current: SigningKey,
     /// Were replaced, the newest first; their connectors still count.
     pub older: Vec<SigningKey>,
+}
+
+impl Ring {
+    /// All of them, the newest first.
+    pub fn all(&self) -> impl Iterator<Item = &SigningKey> {
+        std::iter::once(&self.current).chain(&self.older)
+    }
 }
 
 /// A signing key, and the privacy key that devices got with it.

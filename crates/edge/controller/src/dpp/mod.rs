@@ -12,7 +12,7 @@
 //! 6. Passphrases go to the access points in files that hostapd reads ([`access_files`]).
 //!
 //! A device that was configured and was meant for another network since shows its connector in
-//! place of its bootstrapping key.
+//! place of its bootstrapping key ([`reconfigure`]).
 //!
 //! [`listener`] bounds what strangers can take, [`keys`] are the controller's own.
 
@@ -29,10 +29,11 @@ mod listener;
 mod passphrase;
 mod places;
 mod question;
+mod reconfigure;
 mod session;
 mod wire;
 
-pub(crate) use access_files::AccessFiles;
+pub use access_files::AccessFiles;
 pub(crate) use identity::{key_sha256, shown};
 pub use keys::{Keys, Ring, SigningKey};
 pub use listener::Listener;

@@ -97,6 +97,12 @@ impl Session {
                 // 4
                 self.configure(authenticated, proved).await
             }
+            Opening::ReconfigurationAnnouncement { frame, .. } => {
+                // 2 and 3
+                let (authenticated, proved) = self.meet_again(&frame).await?;
+                // 4
+                self.configure(authenticated, proved).await
+            }
             _ => Err(Error::from(vouchsafe_dpp::Refusal::Unexpected).into()),
         }
     }

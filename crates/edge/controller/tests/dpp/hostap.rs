@@ -147,7 +147,9 @@ async fn confirmed(world: &World, id: DeviceId) {
     loop {
         let standing = world.holdings(id).await.standing;
         if standing.is_some_and(|standing| {
-            standing.given.is_some_and(|given| given.confirmed_at.is_some())
+            standing
+                .given
+                .is_some_and(|given| given.confirmed_at.is_some())
         }) {
             return;
         }

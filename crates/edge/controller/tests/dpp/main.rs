@@ -11,4 +11,6 @@
 )]
 
 mod hostap;
+mod onboarding;
+mod peer;
 mod world;

@@ -1,6 +1,7 @@
 //! A site with its listener, and devices with bootstrapping keys.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -10,13 +11,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use vouchsafe_controller::config::Config;
-use vouchsafe_controller::dpp::Listener;
+use vouchsafe_controller::dpp::{AccessFiles, Listener};
 use vouchsafe_controller::{Controller, Home, initialise};
 use vouchsafe_dpp::uri::BootstrappingUri;
-use vouchsafe_dpp::{Agreement as _, BootstrappingKey, BootstrappingPublicKey, Curve, PrivateKey, tcp};
-use vouchsafe_fleet::decide::wifi::{self, ClaimUriFacts, NetworkFacts};
-use vouchsafe_fleet::wifi::{DeviceRole, Holdings, KeyFacts, KeySource, Network, NetworkCredential};
-use vouchsafe_fleet::{Actor, ActorKind, Device, DeviceId, Digest, Entry, Outcome, Subject};
+use vouchsafe_dpp::{
+    Agreement as _, BootstrappingKey, BootstrappingPublicKey, Curve, PrivateKey, tcp,
+};
+use vouchsafe_fleet::decide::wifi::{self, ClaimUriFacts, NetworkFacts, approval_id};
+use vouchsafe_fleet::decide::{ApprovalFacts, OperateFacts, approve, revoke_access};
+use vouchsafe_fleet::wifi::{
+    DeviceRole, Holdings, KeyFacts, KeySource, Network, NetworkCredential,
+};
+use vouchsafe_fleet::{
+    Actor, ActorKind, Device, DeviceId, Digest, Entry, Outcome, RevocationReason, Subject,
+    VoucherStatus,
+};
 use vouchsafe_net::Clock;
 use vouchsafe_store::{Store, StoreConfig};
 
@@ -54,7 +63,9 @@ impl World {
             stop: Some(stop),
             served: Some(served),
         };
-        world.network("plant", NetworkCredential::Connector, false).await;
+        world
+            .network("plant", NetworkCredential::Connector, false)
+            .await;
         world
     }
 
@@ -63,7 +74,10 @@ impl World {
         drop(self.stop.take());
         self.controller.stopping.send_replace(true);
         let served = self.served.take().unwrap();
-        tokio::time::timeout(PATIENCE, served).await.unwrap().unwrap()
+        tokio::time::timeout(PATIENCE, served)
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     pub fn now(&self) -> Timestamp {
@@ -176,7 +190,89 @@ impl World {
     pub async fn last_reasons(&self, id: DeviceId) -> Vec<String> {
         let journal = self.journal(id).await;
         let last = journal.last().unwrap();
-        last.reasons.iter().map(|reason| reason.code.clone()).collect()
+        last.reasons
+            .iter()
+            .map(|reason| reason.code.clone())
+            .collect()
+    }
+
+    /// Waits until something is so.
+    pub async fn until(&self, holds: impl AsyncFn() -> bool) {
+        let wait = async {
+            while !holds().await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait)
+            .await
+            .expect("it becomes so");
+    }
+
+    /// Waits until the device has confirmed what it was given last.
+    pub async fn until_confirmed(&self, id: DeviceId) {
+        self.until(async || {
+            let standing = self.holdings(id).await.standing;
+            let given = standing.and_then(|standing| standing.given);
+            given.is_some_and(|given| given.confirmed_at.is_some())
+        })
+        .await;
+    }
+
+    pub async fn until_file(&self, path: &Path, holds: impl Fn(&str) -> bool) {
+        self.until(async || holds(&std::fs::read_to_string(path).unwrap_or_default()))
+            .await;
+    }
+
+    /// Whether a person is asked about a device.
+    pub async fn waits(&self, id: DeviceId) -> bool {
+        let record = self
+            .controller
+            .store
+            .voucher(approval_id(id).0)
+            .await
+            .unwrap();
+        record.is_some_and(|record| record.status == VoucherStatus::AwaitingApproval)
+    }
+
+    /// A person says yes.
+    pub async fn approve(&self, id: DeviceId) {
+        let device = self.device(id).await;
+        let record = self
+            .controller
+            .store
+            .voucher(approval_id(id).0)
+            .await
+            .unwrap();
+        self.commit(approve(&ApprovalFacts {
+            now: self.now(),
+            actor: &admin(),
+            device: &device,
+            record: record.as_ref(),
+            segment: None,
+            comment: None,
+        }))
+        .await;
+    }
+
+    /// A person takes back what a device has.
+    pub async fn revoke(&self, id: DeviceId) {
+        let device = self.device(id).await;
+        let credentials = self.controller.store.credentials(id).await.unwrap();
+        let holdings = self.holdings(id).await;
+        for access in &holdings.access {
+            let facts = OperateFacts {
+                now: self.now(),
+                actor: &admin(),
+                device: &device,
+                credentials: &credentials,
+                wifi: &holdings,
+                ownership: None,
+                reasons: &[],
+                evidence: &[],
+            };
+            let outcome = revoke_access(&facts, access, RevocationReason::KeyCompromise);
+            self.commit(outcome).await;
+        }
     }
 
     pub async fn connect(&self) -> Wire {
@@ -200,6 +296,10 @@ async fn start(
     let controller = Controller::new(&home, store, clock.clone()).await.unwrap();
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let addr = listener.local_addr();
+    if let Some(folder) = &home.config.dpp.access_point_files {
+        let files = AccessFiles::new(controller.clone(), dir.path().join(folder));
+        tokio::spawn(files.keep());
+    }
     let (stop, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(listener.serve(controller.clone(), async { drop(stopped.await) }));
     (controller, addr, stop, served)
@@ -214,7 +314,10 @@ pub struct Wire(pub TcpStream);
 
 impl Wire {
     pub async fn send(&mut self, frame: &[u8]) {
-        self.0.write_all(&tcp::encode(frame).unwrap()).await.unwrap();
+        self.0
+            .write_all(&tcp::encode(frame).unwrap())
+            .await
+            .unwrap();
     }
 
     /// The next frame; none when the controller closed.
@@ -226,7 +329,9 @@ impl Wire {
             self.0.read_exact(&mut frame).await.ok()?;
             Some(frame)
         };
-        tokio::time::timeout(PATIENCE, read).await.expect("an answer or an end")
+        tokio::time::timeout(PATIENCE, read)
+            .await
+            .expect("an answer or an end")
     }
 }
 

@@ -1,0 +1,97 @@
+//! A device that was configured before shows its connector in place of its bootstrapping key (Wi-Fi
+//! Easy Connect 3.0 §6.5).
+//!
+//! 1. Reconfiguration Announcement: the device names the signing key that it trusts. It may be one
+//!    that was replaced.
+//! 2. Reconfiguration Authentication Request: we show a connector of our own, by that key.
+//! 3. Response: the device shows its connector and proves its key. One that has run out is good
+//!    enough, since a newer one is what the device is here for.
+//! 4. Confirm; then the device asks for its configuration as any other.
+
+use vouchsafe_dpp::announcement::ReconfigurationAnnouncement;
+use vouchsafe_dpp::authentication::{Authenticated, Entropy};
+use vouchsafe_dpp::connector::{CSignPublicKey, Connector, ConnectorContent, VerifiedConnector};
+use vouchsafe_dpp::object::NetRole;
+use vouchsafe_dpp::reconfiguration::{Configurator, ConfiguratorConnector};
+use vouchsafe_dpp::{BootstrappingPublicKey, Curve, Error, PrivateKey, Refusal};
+use vouchsafe_fleet::Digest;
+use vouchsafe_trust::Secret;
+
+use super::configure::Proved;
+use super::credential::address;
+use super::failure::Failure;
+use super::keys::SEED;
+use super::question::Shown;
+use super::session::Session;
+use crate::random;
+
+impl Session {
+    /// Steps 1 to 4.
+    pub(super) async fn meet_again(
+        &mut self,
+        frame: &[u8],
+    ) -> Result<(Authenticated, Proved), Failure> {
+        // 1
+        let announcement = ReconfigurationAnnouncement::read(frame)?;
+        let ring = self.controller.dpp.ring();
+        let mut signers = Vec::new();
+        for key in ring.all() {
+            signers.push((CSignPublicKey::of_signer(key.signer.as_ref())?, key));
+        }
+        let (anchor, key) = signers
+            .iter()
+            .find(|(public, _)| public.hash() == announcement.c_sign_key_hash)
+            .ok_or(Error::from(Refusal::CSignKey))?;
+        // 2
+        let own = self.connector(key.signer.as_ref(), anchor, announcement.curve)?;
+        let configurator = Configurator {
+            own: &own,
+            anchors: signers.iter().map(|(public, _)| public.clone()).collect(),
+        };
+        let [transaction] = random::bytes();
+        let (request, waiting) = configurator.start(transaction, &Entropy::new(random::bytes()))?;
+        self.wire.send(&request).await?;
+        // 3
+        let response = self.wire.receive().await?;
+        let met = waiting.handle(&response)?;
+        let shown = shown(&met.device);
+        let store = &self.controller.store;
+        let Some(access) = store.connector_by_key(shown).await? else {
+            let reason = vouchsafe_fleet::Refusal::UnknownDevice.reason();
+            return Err(Failure::Refused(vec![reason]));
+        };
+        let mac = address(&self.controller, access.device).await?;
+        // 4
+        self.proved();
+        self.wire.send(&met.confirm).await?;
+        let proved = Proved {
+            device: access.device,
+            shown: Shown::Connector(shown),
+            mac,
+        };
+        Ok((met.authenticated, proved))
+    }
+
+    /// A connector that makes us a configurator, for a key that lives as long as this exchange.
+    fn connector(
+        &self,
+        signer: &dyn vouchsafe_trust::Signer,
+        anchor: &CSignPublicKey,
+        curve: Curve,
+    ) -> Result<ConfiguratorConnector, Error> {
+        let seed = Secret::new(random::bytes::<SEED>().to_vec());
+        let key = PrivateKey::from_seed(curve, seed.expose())?;
+        // Without an expiry: a device's clock may be wrong by years.
+        let content = ConnectorContent::for_any_group(NetRole::Configurator, key.public().clone());
+        let connector = Connector::issue(&content, signer)?;
+        let now = self.controller.clock.now();
+        let verified = connector.verify(std::slice::from_ref(anchor), now)?;
+        ConfiguratorConnector::new(&verified, key)
+    }
+}
+
+/// By which key the device is known.
+fn shown(connector: &VerifiedConnector) -> Digest {
+    let key = connector.content().net_access_key.clone();
+    Digest(*BootstrappingPublicKey::new(key).hash())
+}
