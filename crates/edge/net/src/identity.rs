@@ -60,7 +60,8 @@ impl Identity {
         &self.signer
     }
 
-    pub(crate) fn certified_key(&self) -> Arc<CertifiedKey> {
+    /// Chain and key as TLS takes them, for a protocol that carries TLS inside (EAP-TLS).
+    pub fn certified_key(&self) -> Arc<CertifiedKey> {
         self.key.clone()
     }
 }

@@ -179,6 +179,7 @@ reasons! {
         EventTimestampMissing: "event-timestamp-missing", "RFC 5176 §6.3", "the request has no Event-Timestamp";
         EventTimestampStale: "event-timestamp-stale", "RFC 5176 §6.3", "the Event-Timestamp is too far from now: a replay, or a wrong clock";
         Replayed: "replayed", "RFC 5176 §6.3", "this very request was answered before";
+        NotAuthorized: "not-authorized", "RFC 5216 §5.7", "the peer is who it says, and may not come in";
         DeviceNotNamed: "session-not-identified", "RFC 5176 §3", "the request does not say which session it means";
         AccountingStatus: "accounting-status", "RFC 2866 §5.1", "the accounting record does not say what it reports";
     }

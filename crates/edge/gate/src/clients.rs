@@ -1,0 +1,143 @@
+//! Who shares a secret with the gate.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use vouchsafe_radius::Shared;
+use vouchsafe_trust::Secret;
+
+use crate::config::{ClientConfig, read_text};
+use crate::error::GateError;
+
+/// Shortest secret, in octets. MD5 gives no more than it gets (RFC 6614 §1).
+const MIN_SECRET: usize = 16;
+
+/// Largest file with a secret, in octets.
+const MAX_SECRET_FILE: u64 = 4096;
+
+/// The RADIUS clients; a client's number is its place.
+#[derive(Debug)]
+pub(crate) struct Clients(Vec<RadiusClient>);
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct RadiusClient {
+    pub(crate) name: String,
+    pub(crate) shared: Shared,
+    pub(crate) disconnect: Option<SocketAddr>,
+    network: Network,
+}
+
+impl Clients {
+    pub(crate) fn read(configs: &[ClientConfig]) -> Result<Self, GateError> {
+        configs
+            .iter()
+            .map(read_client)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// Who may call from `address`: the most exact entry.
+    pub(crate) fn find(&self, address: IpAddr) -> Option<(u32, &RadiusClient)> {
+        let address = mapped(address);
+        (0..)
+            .zip(&self.0)
+            .filter(|(_, client)| client.network.contains(address))
+            .max_by_key(|(_, client)| client.network.length)
+    }
+
+    pub(crate) fn number(&self, number: u32) -> Option<&RadiusClient> {
+        self.0.get(usize::try_from(number).ok()?)
+    }
+
+    /// Each with its number.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u32, &RadiusClient)> {
+        (0..).zip(&self.0)
+    }
+}
+
+fn read_client(config: &ClientConfig) -> Result<RadiusClient, GateError> {
+    let path = &config.secret_file;
+    let text = Secret::new(read_text(path, MAX_SECRET_FILE)?.into_bytes());
+    let secret = text.expose().trim_ascii();
+    if secret.len() < MIN_SECRET {
+        let problem = format!("the secret has less than {MIN_SECRET} octets");
+        return Err(GateError::content(path, problem));
+    }
+    let network = Network::parse(&config.address).ok_or_else(|| {
+        let problem = format!("`{}` is no address or network", config.address);
+        GateError::content("gate.toml", problem)
+    })?;
+    Ok(RadiusClient {
+        name: config.name.clone(),
+        shared: Shared::new(Secret::new(secret.to_vec())),
+        disconnect: config.disconnect,
+        network,
+    })
+}
+
+/// A network, as IPv6 whatever it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Network {
+    prefix: u128,
+    length: u8,
+}
+
+impl Network {
+    fn parse(text: &str) -> Option<Self> {
+        let (address, length) = match text.split_once('/') {
+            Some((address, length)) => (address, Some(length.parse::<u8>().ok()?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let (shift, most) = if address.is_ipv4() {
+            (96, 32)
+        } else {
+            (0, 128)
+        };
+        let length = length.unwrap_or(most);
+        if length > most {
+            return None;
+        }
+        let length = shift + length;
+        let prefix = u128::from(mapped(address)) & mask(length);
+        Some(Self { prefix, length })
+    }
+
+    fn contains(self, address: Ipv6Addr) -> bool {
+        u128::from(address) & mask(self.length) == self.prefix
+    }
+}
+
+fn mask(length: u8) -> u128 {
+    u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0)
+}
+
+/// IPv4 as IPv6, so that a socket for both sees one form.
+pub(crate) fn mapped(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_holds_its_own_addresses() {
+        let holds = |network: &str, address: &str| {
+            let address = mapped(address.parse().unwrap());
+            Network::parse(network).unwrap().contains(address)
+        };
+        assert!(holds("10.0.0.0/24", "10.0.0.77"));
+        assert!(!holds("10.0.0.0/24", "10.0.1.77"));
+        assert!(holds("10.0.0.2", "::ffff:10.0.0.2"));
+        assert!(!holds("10.0.0.2", "10.0.0.3"));
+        assert!(holds("0.0.0.0/0", "192.0.2.1") && !holds("0.0.0.0/0", "2001:db8::1"));
+        assert!(holds("2001:db8::/32", "2001:db8::1") && holds("::/0", "192.0.2.1"));
+        for text in ["10.0.0.0/33", "gate", "10.0.0.0/", "::/129"] {
+            assert_eq!(Network::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! `gate.toml` in the gate's folder. Unknown keys are refused; relative paths are taken from the folder.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::error::GateError;
+
+/// Largest configuration that is read, in octets.
+const MAX_CONFIG: u64 = 1024 * 1024;
+
+/// Longest name of an interface (the kernel's IFNAMSIZ, without its end).
+const MAX_INTERFACE: usize = 15;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Who the gate is.
+    pub identity: IdentityConfig,
+    /// Whom it lets in.
+    pub state: StateConfig,
+    /// The RADIUS server.
+    #[serde(default)]
+    pub radius: RadiusConfig,
+    /// Wired ports of this machine, where it has some.
+    #[serde(default)]
+    pub wired: Option<WiredConfig>,
+}
+
+/// The gate's own certificate, which devices check before they show theirs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityConfig {
+    /// The chain, PEM, leaf first.
+    pub chain: PathBuf,
+    /// The key store: `file:DIR?sealing-key=FILE`, `pkcs11:…` or `tpm:…`.
+    pub keys: String,
+    /// The key's label in it.
+    #[serde(default = "default_label")]
+    pub label: String,
+}
+
+/// Where the desired state comes from.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateConfig {
+    /// The domain CA, PEM. What the state says of certificates counts only under it.
+    pub anchor: PathBuf,
+    /// The file in which the controller puts the desired state; a newer one takes effect at once.
+    pub file: PathBuf,
+    /// After how many seconds without news from the controller nobody new comes in.
+    #[serde(default = "default_state_seconds")]
+    pub longest_age: u32,
+}
+
+/// The RADIUS server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RadiusConfig {
+    /// Where requests for access arrive.
+    pub listen: SocketAddr,
+    /// Where accounting arrives.
+    pub accounting: SocketAddr,
+    /// Longest time until a device must prove itself again, in seconds.
+    pub session_seconds: u32,
+    /// Access points, switches and other gates.
+    #[serde(rename = "client")]
+    pub clients: Vec<ClientConfig>,
+}
+
+impl Default for RadiusConfig {
+    fn default() -> Self {
+        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Self {
+            listen: SocketAddr::new(any, 1812),
+            accounting: SocketAddr::new(any, 1813),
+            session_seconds: 3600,
+            clients: Vec::new(),
+        }
+    }
+}
+
+/// One RADIUS client.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientConfig {
+    /// A name for people.
+    pub name: String,
+    /// Its address, or the network that it may call from: `10.0.0.2`, `10.0.0.0/24`.
+    pub address: String,
+    /// The file with the secret that it shares with the gate; white space around it is not part of it.
+    pub secret_file: PathBuf,
+    /// Where it takes Disconnect-Requests (RFC 5176), if it does.
+    #[serde(default)]
+    pub disconnect: Option<SocketAddr>,
+}
+
+/// Wired ports, joined by a bridge of this machine.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WiredConfig {
+    /// The packet filter's table.
+    #[serde(default = "default_table")]
+    pub table: String,
+    /// Interfaces of the bridge behind which no devices are.
+    pub uplinks: Vec<String>,
+    /// The ports.
+    #[serde(rename = "port")]
+    pub ports: Vec<PortConfig>,
+}
+
+/// One wired port with its authenticator.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortConfig {
+    /// The interface; also the NAS-Identifier of its hostapd.
+    pub interface: String,
+    /// hostapd's control socket for it.
+    pub control: PathBuf,
+}
+
+impl Config {
+    /// Reads `gate.toml` in `dir`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds what is not understood.
+    pub fn read(dir: &Path) -> Result<Self, GateError> {
+        let path = dir.join("gate.toml");
+        let text = read_text(&path, MAX_CONFIG)?;
+        let mut config: Self =
+            toml::from_str(&text).map_err(|error| GateError::content(&path, error.message()))?;
+        config.resolve(dir);
+        config
+            .check()
+            .map_err(|problem| GateError::content(&path, problem))?;
+        Ok(config)
+    }
+
+    fn resolve(&mut self, dir: &Path) {
+        let paths = [
+            &mut self.identity.chain,
+            &mut self.state.anchor,
+            &mut self.state.file,
+        ];
+        let secrets = self.radius.clients.iter_mut().map(|it| &mut it.secret_file);
+        for path in paths.into_iter().chain(secrets) {
+            *path = dir.join(&*path);
+        }
+        for port in self.wired.iter_mut().flat_map(|wired| &mut wired.ports) {
+            port.control = dir.join(&port.control);
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.radius.session_seconds == 0 {
+            return Err("radius.session_seconds is at least 1".to_owned());
+        }
+        let Some(wired) = &self.wired else {
+            return Ok(());
+        };
+        let ports = wired.ports.iter().map(|port| &port.interface);
+        for interface in wired.uplinks.iter().chain(ports).chain([&wired.table]) {
+            // These words go into the packet filter's own language.
+            let fine = |each: char| each.is_ascii_alphanumeric() || "-_.".contains(each);
+            if interface.is_empty()
+                || interface.len() > MAX_INTERFACE
+                || !interface.chars().all(fine)
+            {
+                return Err(format!("`{interface}` is no name of an interface or table"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The text of a file of at most `most` octets.
+pub(crate) fn read_text(path: &Path, most: u64) -> Result<String, GateError> {
+    let length = fs::metadata(path)
+        .map_err(|source| GateError::file(path, source))?
+        .len();
+    if length > most {
+        let problem = format!("larger than {most} octets");
+        return Err(GateError::content(path, problem));
+    }
+    fs::read_to_string(path).map_err(|source| GateError::file(path, source))
+}
+
+fn default_label() -> String {
+    "gate".to_owned()
+}
+
+fn default_table() -> String {
+    "vouchsafe".to_owned()
+}
+
+fn default_state_seconds() -> u32 {
+    7 * 24 * 3600
+}

@@ -1,0 +1,127 @@
+//! What happens, line by line, for people and programs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The gate listens.
+    Ready {
+        /// Where requests for access arrive.
+        radius: String,
+        /// Where accounting arrives.
+        accounting: String,
+    },
+    /// Another desired state is in force.
+    StateInForce {
+        /// Its version.
+        version: u64,
+        /// How many credentials may come in.
+        admitted: usize,
+        /// How many sessions end by it.
+        ending: usize,
+    },
+    /// A desired state was not taken.
+    StateRefused {
+        /// Why, by its stable name.
+        reason: &'static str,
+        /// Why.
+        problem: String,
+    },
+    /// A device came in.
+    Accepted {
+        /// Whose credential it was.
+        device: String,
+        /// The station's MAC address.
+        station: String,
+        /// Where.
+        access_point: String,
+        /// The segment it was put into.
+        segment: Option<String>,
+        /// Until when, in seconds.
+        seconds: u32,
+    },
+    /// A device was refused.
+    Refused {
+        /// Whom it said to be.
+        identity: String,
+        /// The station's MAC address.
+        station: String,
+        /// Where.
+        access_point: String,
+        /// Why, by its stable name.
+        reason: String,
+    },
+    /// A device that had to go is out.
+    CutOff {
+        /// Which.
+        device: String,
+        /// The station's MAC address.
+        station: String,
+        /// Where.
+        access_point: String,
+        /// Milliseconds from the decision to the confirmation.
+        milliseconds: i64,
+        /// Who confirmed: `filter`, `access-point`.
+        confirmed_by: &'static str,
+    },
+    /// A port lets a station through.
+    PortOpened {
+        /// The port.
+        port: String,
+        /// The station's MAC address.
+        station: String,
+    },
+    /// A port no longer lets a station through.
+    PortClosed {
+        /// The port.
+        port: String,
+        /// The station's MAC address.
+        station: String,
+    },
+}
+
+/// An event and its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Recorded {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Where events go. Clones are the same.
+#[derive(Clone)]
+pub struct Events(Arc<dyn Fn(Recorded) + Send + Sync>);
+
+impl Events {
+    /// Hands each event to `take`.
+    pub fn new(take: impl Fn(Recorded) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+
+    pub(crate) fn tell(&self, at: Timestamp, event: Event) {
+        (self.0)(Recorded { at, event });
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Events")
+    }
+}
+
+/// A MAC address as `02:00:00:00:00:01`.
+pub fn mac_text(mac: [u8; 6]) -> String {
+    mac.map(|octet| format!("{octet:02x}")).join(":")
+}
+
+pub(crate) fn station_text(mac: Option<[u8; 6]>) -> String {
+    mac.map_or_else(|| "unknown".to_owned(), mac_text)
+}

@@ -1,0 +1,29 @@
+//! The gate: it lets in exactly the devices that may, and takes them off when they no longer may.
+//!
+//! * [`desired`]: what the controller wants, by version.
+//! * [`admission`]: decisions and sessions, under one lock.
+//! * `radius`: access points ask here; `disconnect` ends sessions there.
+//! * `wired`: ports of this machine, through `hostapd` (who is authenticated) and `filter` (what passes).
+//! * [`run`]: all of it, from a folder with a `gate.toml`.
+//!
+//! Known devices keep getting in while the controller is away: the gate decides by its copy of the desired
+//! state, for as long as that is not older than the configuration allows.
+
+pub mod admission;
+mod clients;
+mod config;
+pub mod desired;
+mod disconnect;
+mod error;
+mod event;
+mod filter;
+mod gate;
+mod hostapd;
+mod radius;
+mod random;
+mod wired;
+
+pub use config::Config;
+pub use error::GateError;
+pub use event::{Event, Events, Recorded, mac_text};
+pub use gate::run;

@@ -1,0 +1,322 @@
+//! Wired ports: hostapd, wpa_supplicant and nftables in network namespaces.
+//!
+//! ```text
+//!  device-1 ── p1 ┐
+//!                 ├ bridge ── up0 ── uplink (the service)      gateway holds p1, p2, the bridge and up0
+//!  device-2 ── p2 ┘
+//! ```
+//!
+//! The gate, hostapd and the bridge run in the gateway's namespace; each device in its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use vouchsafe_gate::Event;
+
+use crate::world::{Device, PATIENCE, SECRET, Site};
+
+/// Whether the test must be skipped. With `CI` set that is a failure.
+fn is_missing() -> bool {
+    let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    let tools = ["hostapd", "wpa_supplicant", "wpa_cli", "nft", "ip"];
+    let absent = tools
+        .into_iter()
+        .find(|tool| Command::new(tool).arg("-v").output().is_err());
+    let why = match absent {
+        Some(tool) => tool,
+        None if !is_root => "root",
+        None => return false,
+    };
+    assert!(std::env::var_os("CI").is_none(), "no {why}");
+    eprintln!("skipped: no {why}");
+    true
+}
+
+fn ip(arguments: &str) {
+    let output = Command::new("ip")
+        .args(arguments.split_whitespace())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "ip {arguments}: {said}");
+}
+
+/// A program that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn inside(namespace: &str, program: &str) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace, program]);
+    command
+}
+
+fn start(mut command: Command) -> Running {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    Running(command.spawn().unwrap())
+}
+
+/// Network namespaces that go with the test.
+struct Namespaces(Vec<String>);
+
+impl Drop for Namespaces {
+    fn drop(&mut self) {
+        for name in &self.0 {
+            let _ = Command::new("ip").args(["netns", "del", name]).output();
+        }
+    }
+}
+
+/// Namespaces, links, hostapd for two ports, and a gate in the gateway.
+struct Net {
+    tag: String,
+    _hostapd: Running,
+    gate: Running,
+    events: PathBuf,
+    _namespaces: Namespaces,
+}
+
+const MACS: [&str; 2] = ["02:00:00:00:00:01", "02:00:00:00:00:02"];
+
+impl Net {
+    fn new(site: &Site) -> Self {
+        let tag = format!("vg{}", std::process::id());
+        let (gateway, uplink) = (format!("{tag}g"), format!("{tag}u"));
+        let ends = ["g", "u", "1", "2"].map(|end| format!("{tag}{end}"));
+        let namespaces = Namespaces(ends.to_vec());
+        for namespace in &namespaces.0 {
+            ip(&format!("netns add {namespace}"));
+            ip(&format!("-n {namespace} link set lo up"));
+        }
+        ip(&format!(
+            "-n {gateway} link add br0 type bridge forward_delay 0"
+        ));
+        ip(&format!("-n {gateway} link set br0 up"));
+        ip(&format!(
+            "-n {gateway} link add up0 type veth peer name eth0 netns {uplink}"
+        ));
+        ip(&format!("-n {gateway} link set dev up0 master br0 up"));
+        ip(&format!("-n {uplink} addr add 10.77.0.100/24 dev eth0"));
+        ip(&format!("-n {uplink} link set eth0 up"));
+        for (number, mac) in (1..).zip(MACS) {
+            let device = format!("{tag}{number}");
+            ip(&format!(
+                "-n {gateway} link add p{number} type veth peer name eth0 netns {device}"
+            ));
+            ip(&format!(
+                "-n {gateway} link set dev p{number} master br0 up"
+            ));
+            ip(&format!("-n {device} link set eth0 address {mac}"));
+            ip(&format!(
+                "-n {device} addr add 10.77.0.{number}/24 dev eth0"
+            ));
+            ip(&format!("-n {device} link set eth0 up"));
+        }
+        let mut hostapd = inside(&gateway, "hostapd");
+        for number in 1..=2 {
+            let path = site.path(&format!("hostapd{number}.conf"));
+            let text = format!(
+                "interface=p{number}\ndriver=wired\nieee8021x=1\nuse_pae_group_addr=1\n\
+                 ctrl_interface={}\nnas_identifier=p{number}\nown_ip_addr=127.0.0.1\n\
+                 auth_server_addr=127.0.0.1\nauth_server_port=1812\nauth_server_shared_secret={SECRET}\n\
+                 acct_server_addr=127.0.0.1\nacct_server_port=1813\nacct_server_shared_secret={SECRET}\n",
+                site.path("hostapd").display()
+            );
+            std::fs::write(&path, text).unwrap();
+            hostapd.arg(path);
+        }
+        site.configure(
+            "127.0.0.1:1812",
+            "[[radius.client]]\nname = \"hostapd\"\naddress = \"127.0.0.1\"\nsecret_file = \"secret\"\n\
+             [wired]\nuplinks = [\"up0\"]\n\
+             [[wired.port]]\ninterface = \"p1\"\ncontrol = \"hostapd/p1\"\n\
+             [[wired.port]]\ninterface = \"p2\"\ncontrol = \"hostapd/p2\"\n",
+        );
+        let events = site.path("events");
+        let gate = Self::start_gate(&gateway, site.folder.path(), &events);
+        Self {
+            _hostapd: start(hostapd),
+            gate,
+            tag,
+            events,
+            _namespaces: namespaces,
+        }
+    }
+
+    fn start_gate(gateway: &str, dir: &Path, events: &Path) -> Running {
+        let mut gate = inside(gateway, env!("CARGO_BIN_EXE_vouchsafe-gate"));
+        let out = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(events)
+            .unwrap();
+        let log = std::fs::File::create(events.with_extension("log")).unwrap();
+        gate.arg("--dir")
+            .arg(dir)
+            .args(["--output", "json", "--log", "debug"])
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(log);
+        Running(gate.spawn().unwrap())
+    }
+
+    fn restart_gate(&mut self, site: &Site) {
+        // SIGKILL: it had no time to say good-bye.
+        let _ = self.gate.0.kill();
+        let _ = self.gate.0.wait();
+        let gateway = format!("{}g", self.tag);
+        let before = self.lines().len();
+        self.gate = Self::start_gate(&gateway, site.folder.path(), &self.events);
+        self.until_event(before, &["ready"]);
+    }
+
+    fn device(&self, number: usize) -> String {
+        format!("{}{number}", self.tag)
+    }
+
+    /// A supplicant with this device's certificate.
+    fn supplicant(&self, site: &Site, number: usize, device: &Device) -> Running {
+        let file = |name: &str| site.path(&format!("{}-{name}", device.id));
+        std::fs::write(file("cert.pem"), device.certificate.pem()).unwrap();
+        std::fs::write(file("key.der"), &device.pkcs8).unwrap();
+        let network = format!(
+            "ctrl_interface={}\nap_scan=0\neapol_version=2\nnetwork={{\n key_mgmt=IEEE8021X\n eapol_flags=0\n \
+             eap=TLS\n identity=\"@site\"\n ca_cert=\"{}\"\n client_cert=\"{}\"\n private_key=\"{}\"\n \
+             phase1=\"tls_disable_tlsv1_3=0\"\n}}\n",
+            site.path("supplicant").display(),
+            site.path("anchor.pem").display(),
+            file("cert.pem").display(),
+            file("key.der").display()
+        );
+        std::fs::write(file("wpa.conf"), network).unwrap();
+        let mut command = inside(&self.device(number), "wpa_supplicant");
+        command
+            .args(["-D", "wired", "-i", "eth0", "-c"])
+            .arg(file("wpa.conf"));
+        start(command)
+    }
+
+    /// Whether the device reaches the service behind the uplink.
+    fn reaches(&self, number: usize) -> bool {
+        inside(&self.device(number), "ping")
+            .args(["-c", "1", "-W", "1", "10.77.0.100"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(&self.events).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !is_so(self) {
+            if Instant::now() > end {
+                let log = std::fs::read_to_string(self.events.with_extension("log"));
+                panic!("no {what}\n{}\n{}", self.lines().join("\n"), log.unwrap());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn until_event(&self, after: usize, words: &[&str]) {
+        self.until(&words.join(" "), |net| {
+            net.lines()
+                .iter()
+                .skip(after)
+                .any(|line| words.iter().all(|word| line.contains(word)))
+        });
+    }
+}
+
+#[test]
+fn a_wired_device_comes_in_is_cut_off_and_a_copied_address_helps_nobody() {
+    if is_missing() {
+        return;
+    }
+    let mut site = Site::new();
+    let device = site.device("camera-17");
+    site.publish(vec![device.admitted()], &[]);
+    let mut net = Net::new(&site);
+    net.until_event(0, &["ready"]);
+
+    // Nothing passes before the device proves itself.
+    assert!(!net.reaches(1));
+    let _supplicant = net.supplicant(&site, 1, &device);
+    net.until_event(0, &["accepted", "camera-17", "\"p1\""]);
+    net.until_event(0, &["port-opened", "p1", MACS[0]]);
+    net.until("a way to the service", |net| net.reaches(1));
+
+    // The same address on another port, without a proof of its own.
+    let thief = net.device(2);
+    ip(&format!("-n {thief} link set eth0 down"));
+    ip(&format!("-n {thief} link set eth0 address {}", MACS[0]));
+    ip(&format!("-n {thief} link set eth0 up"));
+    for _ in 0..3 {
+        assert!(!net.reaches(2), "a copied address came through");
+    }
+    ip(&format!("-n {thief} link set eth0 down"));
+    net.until("a way to the service still", |net| net.reaches(1));
+
+    // The gate is killed and comes back: the device stays in.
+    net.restart_gate(&site);
+    net.until("a way to the service after a restart", |net| net.reaches(1));
+
+    // Revoked: the live connection ends.
+    let before = net.lines().len();
+    site.publish(Vec::new(), &[&device]);
+    net.until_event(before, &["cut-off", "camera-17", "filter"]);
+    assert!(!net.reaches(1), "cut off and still there");
+    let line = net
+        .lines()
+        .into_iter()
+        .find(|line| line.contains("cut-off"));
+    eprintln!("{}", line.unwrap());
+
+    // It tries again and hears why not.
+    let before = net.lines().len();
+    let _ = inside(&net.device(1), "wpa_cli")
+        .arg("-p")
+        .arg(site.path("supplicant"))
+        .args(["-i", "eth0", "reassociate"])
+        .output();
+    net.until_event(before, &["refused", "certificate-revoked"]);
+    assert!(!net.reaches(1));
+
+    // Trusted again, by another certificate.
+    let renewed = site.device("camera-17");
+    let before = net.lines().len();
+    site.publish(vec![renewed.admitted()], &[&device]);
+    drop(_supplicant);
+    let _supplicant = net.supplicant(&site, 1, &renewed);
+    net.until_event(before, &["accepted", "camera-17"]);
+    net.until("a way back to the service", |net| net.reaches(1));
+}
+
+/// The events that the test looks for are the gate's own words.
+#[test]
+fn events_are_written_as_the_test_reads_them() {
+    let event = Event::PortOpened {
+        port: "p1".to_owned(),
+        station: MACS[0].to_owned(),
+    };
+    let text = serde_json::to_string(&event).unwrap();
+    assert!(
+        text.contains("port-opened") && text.contains("p1"),
+        "{text}"
+    );
+}
