@@ -229,6 +229,9 @@ pub struct PolicyConfig {
     pub file: Option<PathBuf>,
     /// Ask a person before a device joins: the device waits, the API lists it.
     pub ask_a_person: bool,
+    /// Refuse a device that comes in by Wi-Fi Easy Connect without checking this network's own key:
+    /// whoever read its label first could have taken it.
+    pub require_mutual: bool,
 }
 
 /// `[dpp]`: Wi-Fi Easy Connect.

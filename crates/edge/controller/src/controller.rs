@@ -371,13 +371,17 @@ fn subjects(device: &Device, owner: OwnerId) -> Vec<ClaimSubject> {
 }
 
 fn standing_claims(config: &Config, owner: OwnerId, now: Timestamp) -> Vec<Claim> {
-    if !config.policy.ask_a_person {
-        return Vec::new();
-    }
-    vec![Claim {
+    let policy = &config.policy;
+    [
+        ("approval-required", policy.ask_a_person),
+        ("mutual-required", policy.require_mutual),
+    ]
+    .into_iter()
+    .filter(|(_, claimed)| *claimed)
+    .map(|(kind, _)| Claim {
         issuer: "configuration".to_owned(),
         subject: ClaimSubject::Owner { id: owner },
-        kind: "approval-required".to_owned(),
+        kind: kind.to_owned(),
         value: serde_json::Value::Bool(true),
         issued_at: now
             .saturating_sub(SignedDuration::from_hours(1))
@@ -385,5 +389,6 @@ fn standing_claims(config: &Config, owner: OwnerId, now: Timestamp) -> Vec<Claim
         expires_at: None,
         evidence: None,
         signature: None,
-    }]
+    })
+    .collect()
 }
