@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 use vouchsafe_fleet::{Device, Sealed, State};
 use vouchsafe_manufacturer::desk::DeviceReport;
-use vouchsafe_manufacturer::label::{self, Label};
+use vouchsafe_manufacturer::label;
 use vouchsafe_manufacturer::{Order, Reply};
 
 use super::desk::{self, Place};
@@ -109,7 +109,7 @@ pub(super) async fn device(command: DeviceCommand, at: &Place<'_>) -> Result<Exi
                 "device": shown_device(device),
                 "ownerships": report.ownerships,
                 "dpp_uri": report.dpp_uri,
-                "label": Label::of(device, report.dpp_uri.as_deref()).text,
+                "label": label::Label::of(device, report.dpp_uri.as_deref()).text,
             });
             at.printer.show(&result, |_| report_text(&report))?;
         }
@@ -166,7 +166,7 @@ pub(super) async fn label(command: &Label, at: &Place<'_>) -> Result<Exit, Failu
             return Err(desk::unexpected());
         };
         let uri = report.dpp_uri.as_deref().filter(|_| !command.identity);
-        labels.push(Label::of(&report.device, uri));
+        labels.push(label::Label::of(&report.device, uri));
     }
     let one = || match labels.as_slice() {
         [label] => Ok(label),
@@ -242,7 +242,7 @@ fn report_text(report: &DeviceReport) -> String {
         ("birth certificate", digest.unwrap_or_default()),
         ("key made by", device.key_origin.to_string()),
         ("MUD URL", device.mud_url.clone().unwrap_or_default()),
-        ("label", Label::of(device, report.dpp_uri.as_deref()).text),
+        ("label", label::Label::of(device, report.dpp_uri.as_deref()).text),
     ]);
     if !report.ownerships.is_empty() {
         let rows = report.ownerships.iter().map(|ownership| {
