@@ -289,6 +289,7 @@ reasons! {
         ConnectorHeader: "connector-header", "RFC 7515 §4.1.11", "the connector's header demands an extension";
         ConnectorAlgorithm: "connector-algorithm-unknown", "Wi-Fi Easy Connect 3.0 §4.2.2", "the connector names an algorithm that is not ECDSA on a curve of this protocol";
         ConnectorKeyId: "connector-key-id", "Wi-Fi Easy Connect 3.0 §4.2.2", "the connector's key identifier is not a SHA-256 hash";
+        Backup: "backup-malformed", "Wi-Fi Easy Connect 3.0 §7.2", "not a configurator's backup";
         CertificateBag: "certificate-bag", "Wi-Fi Easy Connect 3.0 §4.5.4", "the certificate bag is no CMS message with certificates";
         GasProtocol: "gas-other-protocol", "Wi-Fi Easy Connect 3.0 §8.3.1", "the GAS frame is for another protocol";
     }
@@ -303,6 +304,7 @@ reasons! {
         NetRole: "net-role-unsupported", "Wi-Fi Easy Connect 3.0 §4.4", "the role is not station, access point or configurator";
         Akm: "akm-unsupported", "Wi-Fi Easy Connect 3.0 §4.5.2", "the credential is of no kind that is known";
         ForVersion1: "not-in-version-1", "Wi-Fi Easy Connect 3.0 §4.5.2", "a peer of version 1 cannot be given this";
+        Backup: "backup-unsupported", "Wi-Fi Easy Connect 3.0 §7.2", "the backup is packed in a way that the protocol does not have";
         PasswordIdentifier: "password-identifier-unsupported", "Wi-Fi Easy Connect 3.0 §4.5.3", "the enrollee knows no SAE password identifiers";
     }
 }
@@ -376,6 +378,7 @@ reasons! {
         CredentialParts: "credential-parts", "Wi-Fi Easy Connect 3.0 §4.5.2", "the credential lacks a part, or has one that it has no place for";
         Password: "password", "Wi-Fi Easy Connect 3.0 §4.5.3", "the password does not fit the kind of credential";
         PkexCode: "pkex-code-length", "Wi-Fi Easy Connect 3.0 §5.6.1", "the code or its identifier is empty or too long";
+        BackupKeys: "backup-keys", "Wi-Fi Easy Connect 3.0 §7.2", "the keys do not belong together, or there are none or too many";
         Ssid: "ssid", "IEEE 802.11 §9.4.2.2", "an SSID has 1 to 32 octets";
     }
 }

@@ -29,6 +29,7 @@
 pub mod announcement;
 pub mod attribute;
 pub mod authentication;
+pub mod backup;
 pub mod configuration;
 pub mod connector;
 pub mod csr;
