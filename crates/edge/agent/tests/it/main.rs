@@ -16,4 +16,5 @@ mod program;
 mod refusals;
 mod registrar;
 mod renewal;
+mod wifi;
 mod world;

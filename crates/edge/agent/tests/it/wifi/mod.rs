@@ -1,0 +1,6 @@
+//! Wi-Fi Easy Connect over TCP: against a controller that does what the test wants, and against
+//! Debian's.
+
+mod controller;
+mod exchange;
+mod hostap;
