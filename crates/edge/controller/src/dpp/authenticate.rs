@@ -187,6 +187,6 @@ fn proved(authenticated: &Authenticated, key: &BootstrappingKey, uri: &Bootstrap
 }
 
 /// A URI that was read before it was stored.
-fn read_uri(key: &BootstrappingKey) -> Result<BootstrappingUri, Fault> {
+pub(super) fn read_uri(key: &BootstrappingKey) -> Result<BootstrappingUri, Fault> {
     BootstrappingUri::parse(&key.uri).map_err(|error| Fault::Sign(error.to_string()))
 }

@@ -120,7 +120,7 @@ fn admit(
     tokio::spawn(async move {
         let Ending { mut over, alive } = ending;
         let _open = Open::new();
-        let wire = Wire::new(stream, cut);
+        let wire = Wire::new(stream, Some(cut));
         tokio::select! {
             () = session::run(controller, wire, peer, place) => {}
             _ = over.wait_for(|over| *over) => {}

@@ -20,6 +20,7 @@ mod access_files;
 mod authenticate;
 mod configure;
 mod credential;
+mod dial;
 mod failure;
 mod hostapd;
 mod identity;
@@ -34,6 +35,7 @@ mod session;
 mod wire;
 
 pub use access_files::AccessFiles;
+pub use dial::{CallError, call};
 pub(crate) use identity::{key_sha256, shown};
 pub use keys::{Keys, Ring, SigningKey};
 pub use listener::Listener;

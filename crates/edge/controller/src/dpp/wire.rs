@@ -62,13 +62,14 @@ impl Ended {
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: TcpStream,
-    cut: Cut,
+    /// None for a connection that we opened.
+    cut: Option<Cut>,
     begun: Instant,
     deadline: Instant,
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, cut: Cut) -> Self {
+    pub(super) fn new(stream: TcpStream, cut: Option<Cut>) -> Self {
         // The frames are small, and each waits for an answer.
         let _ = stream.set_nodelay(true);
         let begun = Instant::now();
@@ -100,7 +101,7 @@ impl Wire {
         let reading = read_frame(&mut self.stream);
         tokio::select! {
             biased;
-            _ = &mut self.cut => Err(Ended::MadeRoom),
+            () = made_room(&mut self.cut) => Err(Ended::MadeRoom),
             read = timeout_at(self.deadline, reading) => read.map_err(|_| Ended::TimedOut)?,
         }
     }
@@ -114,11 +115,20 @@ impl Wire {
         let writing = self.stream.write_all(&bytes);
         tokio::select! {
             biased;
-            _ = &mut self.cut => Err(Ended::MadeRoom),
+            () = made_room(&mut self.cut) => Err(Ended::MadeRoom),
             written = timeout_at(self.deadline, writing) => {
                 Ok(written.map_err(|_| Ended::TimedOut)??)
             }
         }
+    }
+}
+
+/// Ready when the session has to make room.
+async fn made_room(cut: &mut Option<Cut>) {
+    match cut {
+        // A word or the end of the channel: both mean it.
+        Some(cut) => drop(cut.await),
+        None => std::future::pending().await,
     }
 }
 

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use vouchsafe_dpp::Agreement as _;
 use vouchsafe_dpp::uri::BootstrappingUri;
 use vouchsafe_fleet::wifi::{Assurance, DeviceRole, NetworkCredential};
-use vouchsafe_fleet::{DeviceId, Digest, State};
+use vouchsafe_fleet::{DeviceId, State};
 
 use crate::world::{PATIENCE, World};
 
@@ -141,23 +141,6 @@ async fn claim(world: &World, uri: &str, role: DeviceRole, network: &str) -> Dev
     world.claim_uri(uri, key.key(), role, network).await
 }
 
-/// Waits until the device confirmed what it was given.
-async fn confirmed(world: &World, id: DeviceId) {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let standing = world.holdings(id).await.standing;
-        if standing.is_some_and(|standing| {
-            standing
-                .given
-                .is_some_and(|given| given.confirmed_at.is_some())
-        }) {
-            return;
-        }
-        assert!(Instant::now() < end, "{:?}", world.journal(id).await);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_supplicant_that_calls_gets_a_connector() {
     let world = World::new().await;
@@ -170,11 +153,155 @@ async fn a_supplicant_that_calls_gets_a_connector() {
     station.hears("DPP-AUTH-DIRECTION mutual=1");
     station.hears("DPP-CONF-RECEIVED");
     station.hears("DPP-CONNECTOR ");
-    confirmed(&world, id).await;
+    world.until_confirmed(id).await;
     assert_eq!(world.device(id).await.state, State::Onboarded);
     let holdings = world.holdings(id).await;
     assert_eq!(holdings.access.len(), 1);
     let given = holdings.standing.unwrap().given.unwrap();
     assert_eq!(given.assurance, Assurance::Mutual);
-    let _ = (Digest::ZERO, NetworkCredential::Sae, Hostap::access_point);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_point_is_configured_as_one() {
+    let world = World::new().await;
+    let Some(access_point) = Hostap::access_point() else {
+        return;
+    };
+    let (own, uri) = access_point.bootstrap("");
+    let id = claim(&world, &uri, DeviceRole::AccessPoint, "plant").await;
+    access_point.join(&world, &own);
+    access_point.hears("DPP-CONF-RECEIVED");
+    access_point.hears("DPP-CONNECTOR ");
+    world.until_confirmed(id).await;
+    let given = world.holdings(id).await.standing.unwrap().given.unwrap();
+    assert_eq!(given.role, DeviceRole::AccessPoint);
+}
+
+/// Each sort of credential, as the supplicant understands it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supplicant_takes_each_sort_of_passphrase() {
+    let world = World::new().await;
+    let Some(station) = Hostap::station() else {
+        return;
+    };
+    let rows = [
+        ("sae-only", NetworkCredential::Sae, false, "sae"),
+        ("sae-psk", NetworkCredential::Sae, true, "psk+sae"),
+        ("psk-only", NetworkCredential::Psk, false, "psk"),
+        ("dpp-sae", NetworkCredential::Connector, true, "dpp+sae"),
+    ];
+    for (number, (network, credential, fallback, akm)) in rows.into_iter().enumerate() {
+        world.network(network, credential, fallback).await;
+        let (own, uri) = station.bootstrap(&format!(" mac=02000000000{number}"));
+        let id = claim(&world, &uri, DeviceRole::Station, network).await;
+        station.join(&world, &own);
+        let taken = format!("DPP-CONFOBJ-AKM {akm}\n");
+        station.hears(&taken);
+        station.until(|| station.log().matches("DPP-CONFOBJ-PASS ").count() == number + 1);
+        world.until_confirmed(id).await;
+    }
+}
+
+/// §6.4.2: a request for a certificate, bound to the exchange, and the certificate in a bag.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supplicant_gets_a_certificate_for_its_own_request() {
+    let world = World::new().await;
+    let Some(station) = Hostap::station() else {
+        return;
+    };
+    world
+        .network("office", NetworkCredential::Certificate, false)
+        .await;
+    let (own, uri) = station.bootstrap("");
+    let id = claim(&world, &uri, DeviceRole::Station, "office").await;
+    station.join(&world, &own);
+    station.hears("DPP-CONFOBJ-AKM dot1x");
+    station.hears("DPP-CERTBAG ");
+    world.until_confirmed(id).await;
+    let credentials = world.controller.store.credentials(id).await.unwrap();
+    assert_eq!(credentials.len(), 1);
+}
+
+/// §6.3.3: the supplicant waits while somebody brings its URI.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supplicant_waits_until_its_uri_is_known() {
+    let world = World::new().await;
+    let Some(station) = Hostap::station() else {
+        return;
+    };
+    let (own, uri) = station.bootstrap("");
+    station.join(&world, &own);
+    station.hears("DPP-RESPONSE-PENDING");
+    let id = claim(&world, &uri, DeviceRole::Station, "plant").await;
+    station.hears("DPP-CONF-RECEIVED");
+    world.until_confirmed(id).await;
+}
+
+/// §6.4.3: the supplicant comes back until a person has said yes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supplicant_comes_back_until_a_person_has_decided() {
+    let world = World::with(|config| config.policy.ask_a_person = true).await;
+    let Some(station) = Hostap::station() else {
+        return;
+    };
+    let (own, uri) = station.bootstrap("");
+    let id = claim(&world, &uri, DeviceRole::Station, "plant").await;
+    station.join(&world, &own);
+    world.until(async || world.waits(id).await).await;
+    world.approve(id).await;
+    station.hears("DPP-CONF-RECEIVED");
+    world.until_confirmed(id).await;
+}
+
+/// The other direction: the device listens, and a person has it called.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supplicant_that_listens_is_called() {
+    let world = World::new().await;
+    let Some(station) = Hostap::station() else {
+        return;
+    };
+    let port = free_port();
+    station.ask(&format!(
+        "DPP_CONTROLLER_START role=enrollee tcp_port={port}"
+    ));
+    let (_, uri) = station.bootstrap("");
+    let id = claim(&world, &uri, DeviceRole::Station, "plant").await;
+    let key = world.key_of(id).await;
+    let host = format!("127.0.0.1:{port}").parse().unwrap();
+    vouchsafe_controller::dpp::call(&world.controller, &key, Some(host))
+        .await
+        .unwrap();
+    station.hears("DPP-CONF-RECEIVED");
+    world.until_confirmed(id).await;
+    let given = world.holdings(id).await.standing.unwrap().given.unwrap();
+    assert_eq!(given.assurance, Assurance::ResponderOnly);
+}
+
+/// All curves that Debian's program and this one have in common.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supplicant_that_listens_with_another_curve_is_called() {
+    let world = World::new().await;
+    let Some(station) = Hostap::station() else {
+        return;
+    };
+    let port = free_port();
+    station.ask(&format!(
+        "DPP_CONTROLLER_START role=enrollee tcp_port={port}"
+    ));
+    for (number, curve) in ["P-384", "P-521", "BP-256", "BP-384"].iter().enumerate() {
+        let (_, uri) = station.bootstrap(&format!(" curve={curve}"));
+        let id = claim(&world, &uri, DeviceRole::Station, "plant").await;
+        let key = world.key_of(id).await;
+        let host = format!("127.0.0.1:{port}").parse().unwrap();
+        vouchsafe_controller::dpp::call(&world.controller, &key, Some(host))
+            .await
+            .unwrap();
+        station.until(|| station.log().matches("DPP-CONF-RECEIVED").count() > number);
+        world.until_confirmed(id).await;
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }

@@ -19,6 +19,7 @@ use vouchsafe_dpp::{
 };
 use vouchsafe_fleet::decide::wifi::{self, ClaimUriFacts, NetworkFacts, approval_id};
 use vouchsafe_fleet::decide::{ApprovalFacts, OperateFacts, approve, revoke_access};
+use vouchsafe_fleet::wifi::BootstrappingKey as BootstrappingRecord;
 use vouchsafe_fleet::wifi::{
     DeviceRole, Holdings, KeyFacts, KeySource, Network, NetworkCredential,
 };
@@ -27,7 +28,7 @@ use vouchsafe_fleet::{
     VoucherStatus,
 };
 use vouchsafe_net::Clock;
-use vouchsafe_store::{Store, StoreConfig};
+use vouchsafe_store::{KeyFilter, Store, StoreConfig};
 
 /// Longer than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -152,6 +153,20 @@ impl World {
         });
         self.commit(outcome).await;
         device
+    }
+
+    /// The device's bootstrapping key as it is stored.
+    pub async fn key_of(&self, id: DeviceId) -> BootstrappingRecord {
+        let filter = KeyFilter {
+            device: Some(id),
+            conflicts: false,
+        };
+        let store = &self.controller.store;
+        store
+            .bootstrapping_keys(&filter, None, 1)
+            .await
+            .unwrap()
+            .remove(0)
     }
 
     pub async fn commit<D: std::fmt::Debug>(&self, outcome: Outcome<D>) {
