@@ -590,6 +590,26 @@ fn an_approval_by_key_opens_no_est() {
     refused(&enrol(&facts), Refusal::NoVoucherYet);
 }
 
+/// RFC 8995 §5.3: a birth certificate needs somebody who stands behind it; a credential of ours
+/// does not.
+#[test]
+fn only_a_credential_of_ours_renews_without_a_manufacturer() {
+    use vouchsafe_fleet::decide::{EnrolFacts, EnrolIdentity, enrol};
+    let (maker, verdict) = (maker(ManufacturerTrust::VoucherRequired), allow());
+    let onboarded = device(State::Onboarded);
+    let facts = EnrolFacts {
+        manufacturer: None,
+        ..enrol_facts(at(1), &maker, &onboarded, &verdict)
+    };
+    refused(&enrol(&facts), Refusal::UnknownManufacturer);
+    let ours = credential(1, at(0));
+    let facts = EnrolFacts {
+        identity: EnrolIdentity::Credential(&ours),
+        ..facts
+    };
+    assert_eq!(enrol(&facts).refusal(), None);
+}
+
 #[test]
 fn a_reset_device_comes_in_again_and_what_it_had_is_superseded() {
     let (key, verdict) = (key(), allow());

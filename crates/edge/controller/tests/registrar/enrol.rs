@@ -9,8 +9,10 @@ use axum::http::header;
 use vouchsafe_brski::{Encoding, PATH_VOUCHER_STATUS, est};
 use vouchsafe_controller::config::{Config, Period};
 use vouchsafe_fleet::decide;
+use vouchsafe_fleet::wifi::{self, Assurance, DeviceRole, Given, Standing};
 use vouchsafe_fleet::{
-    Action, CredentialStatus, ManufacturerTrust, RevocationReason, State as Life, Subject,
+    Action, Change, Commit, CredentialStatus, Device, ManufacturerId, ManufacturerTrust,
+    RevocationReason, State as Life, Subject,
 };
 use vouchsafe_net::Connection;
 use vouchsafe_trust::{
@@ -371,6 +373,51 @@ async fn a_birth_certificate_in_place_of_the_credential_is_refused_where_configu
     let mut line = world.connect(Some(&ldevid)).await;
     let request = csr_of(&ldevid.chain[0], &*new_key());
     let answer = enroll(&mut line, "simplereenroll", &request).await;
+    assert_eq!(answer.status(), 200, "{}", said(&answer));
+}
+
+/// A device that came in by the key on its label renews whatever is known of its maker, and only
+/// then.
+#[tokio::test]
+async fn a_device_that_came_in_by_its_label_renews_without_a_manufacturer() {
+    let world = World::new().await;
+    let ldevid = world.onboarded(&world.maker.device(SERIAL)).await;
+    let id = world.id(SERIAL);
+    let store = &world.controller.store;
+    let device = store.device(id).await.unwrap().unwrap();
+    let anonymous = Device {
+        manufacturer: ManufacturerId::NONE,
+        ..device
+    };
+    let put = |change| Commit {
+        changes: vec![change],
+        ..Commit::default()
+    };
+    let change = Change::PutDevice(Box::new(anonymous));
+    world.controller.commit(put(change)).await.unwrap();
+    let renew = async || {
+        let mut line = world.connect(Some(&ldevid)).await;
+        let request = csr_of(&ldevid.chain[0], &*new_key());
+        enroll(&mut line, "simplereenroll", &request).await
+    };
+    assert_answer(&renew().await, 404, "unknown-manufacturer");
+    let standing = Standing {
+        given: Some(Given {
+            network: "office".to_owned(),
+            network_version: 1,
+            role: DeviceRole::Station,
+            key: None,
+            assurance: Assurance::ResponderOnly,
+            called: None,
+            certificate: None,
+            at: world.now(),
+            confirmed_at: None,
+        }),
+        ..Standing::nothing(id, world.now())
+    };
+    let change = Change::Wifi(wifi::Change::PutStanding(Box::new(standing)));
+    world.controller.commit(put(change)).await.unwrap();
+    let answer = renew().await;
     assert_eq!(answer.status(), 200, "{}", said(&answer));
 }
 
