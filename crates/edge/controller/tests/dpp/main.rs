@@ -10,7 +10,9 @@
     unreachable_pub
 )]
 
+mod crowds;
 mod hostap;
 mod onboarding;
 mod peer;
+mod refusals;
 mod world;

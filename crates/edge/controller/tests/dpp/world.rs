@@ -18,14 +18,14 @@ use vouchsafe_dpp::{
     Agreement as _, BootstrappingKey, BootstrappingPublicKey, Curve, PrivateKey, tcp,
 };
 use vouchsafe_fleet::decide::wifi::{self, ClaimUriFacts, NetworkFacts, approval_id};
-use vouchsafe_fleet::decide::{ApprovalFacts, OperateFacts, approve, revoke_access};
+use vouchsafe_fleet::decide::{self, ApprovalFacts, OperateFacts, approve, revoke_access};
 use vouchsafe_fleet::wifi::BootstrappingKey as BootstrappingRecord;
 use vouchsafe_fleet::wifi::{
     DeviceRole, Holdings, KeyFacts, KeySource, Network, NetworkCredential,
 };
 use vouchsafe_fleet::{
-    Actor, ActorKind, Device, DeviceId, Digest, Entry, Outcome, RevocationReason, Subject,
-    VoucherStatus,
+    Actor, ActorKind, Device, DeviceId, Digest, Entry, ManufacturerId, Outcome, RevocationReason,
+    Subject, VoucherStatus,
 };
 use vouchsafe_net::Clock;
 use vouchsafe_store::{KeyFilter, Store, StoreConfig};
@@ -129,7 +129,7 @@ impl World {
         let existing = store.device(device).await.unwrap();
         let holdings = store.holdings(device).await.unwrap();
         let network = store.network(network).await.unwrap();
-        let outcome = wifi::claim_uri(&ClaimUriFacts {
+        let facts = ClaimUriFacts {
             now: self.now(),
             actor: &admin(),
             owner: self.controller.owner,
@@ -150,9 +150,38 @@ impl World {
             standing: holdings.standing.as_ref(),
             known: known.as_ref(),
             reasons: &[],
-        });
-        self.commit(outcome).await;
+        };
+        self.commit(wifi::claim_uri(&facts)).await;
         device
+    }
+
+    /// Somebody hands in the same URI for another device.
+    pub async fn claim_for_another(&self, enrollee: &Enrollee) -> Outcome<wifi::ClaimedKey> {
+        let key = enrollee.public();
+        let id = Digest(*key.hash());
+        let known = self.controller.store.bootstrapping_key(id).await.unwrap();
+        wifi::claim_uri(&ClaimUriFacts {
+            now: self.now(),
+            actor: &admin(),
+            owner: self.controller.owner,
+            key: KeyFacts {
+                id,
+                chirp_hash: Digest(*key.chirp_hash()),
+                curve: key.curve().jwk_name(),
+                uri: &enrollee.uri(),
+            },
+            role: DeviceRole::Station,
+            source: KeySource::Person,
+            identity: Some((ManufacturerId([7; 16]), "another")),
+            label: None,
+            model: None,
+            segment: None,
+            network: None,
+            existing: None,
+            standing: None,
+            known: known.as_ref(),
+            reasons: &[],
+        })
     }
 
     /// The device's bootstrapping key as it is stored.
@@ -288,6 +317,32 @@ impl World {
             let outcome = revoke_access(&facts, access, RevocationReason::KeyCompromise);
             self.commit(outcome).await;
         }
+    }
+
+    /// Its owner gives a device up.
+    pub async fn release(&self, id: DeviceId) {
+        self.operate(id, decide::release).await;
+    }
+
+    /// A device is cut off.
+    pub async fn quarantine(&self, id: DeviceId) {
+        self.operate(id, decide::quarantine).await;
+    }
+
+    async fn operate(&self, id: DeviceId, what: impl Fn(&OperateFacts<'_>) -> Outcome<Device>) {
+        let device = self.device(id).await;
+        let wifi = self.holdings(id).await;
+        self.commit(what(&OperateFacts {
+            now: self.now(),
+            actor: &admin(),
+            device: &device,
+            credentials: &[],
+            wifi: &wifi,
+            ownership: None,
+            reasons: &[],
+            evidence: &[],
+        }))
+        .await;
     }
 
     pub async fn connect(&self) -> Wire {
