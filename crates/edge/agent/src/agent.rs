@@ -2,24 +2,30 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use vouchsafe_dpp::uri::Host;
 use vouchsafe_net::{Clock, Origin};
 
 use crate::attempt;
 use crate::birth::Birth;
 use crate::candidate::{Aside, Candidate, Found, MAX_CANDIDATES, add};
-use crate::config::Config;
+use crate::config::{Config, DppConfig};
 use crate::device::Device;
 use crate::discover;
 use crate::error::{AgentError, Failure, LocalError};
 use crate::event::{Event, Events};
-use crate::folder::{AttemptEnd, Credential, Folder, read_attempts, read_credential, read_pending};
+use crate::folder::{
+    AttemptEnd, Credential, Folder, STATE, read_attempts, read_credential, read_pending,
+};
 use crate::keys::Keys;
 use crate::random;
 use crate::renew;
+use crate::wifi::configuration::{Configuration, WifiStatus};
+use crate::wifi::{self, WifiError};
 
 /// How many attempts [`Status`] shows.
 const STATUS_ATTEMPTS: usize = 10;
@@ -27,10 +33,15 @@ const STATUS_ATTEMPTS: usize = 10;
 /// The longest sleep in one go: clocks are set, laptops suspended.
 const LONGEST_SLEEP: Duration = Duration::from_secs(600);
 
+/// How long a device that has its Wi-Fi configuration waits before it looks whether that has ended.
+const LOOK_AGAIN: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
+
 /// A device with its folder, which no other agent can use meanwhile.
 #[derive(Debug)]
 pub struct Agent {
     device: Device,
+    /// Whether the supplicant was given the networks since this start.
+    handed_over: AtomicBool,
 }
 
 /// What the device has, for people and programs.
@@ -44,6 +55,12 @@ pub struct Status {
     pub state: &'static str,
     /// The credential in force.
     pub credential: Option<CredentialStatus>,
+    /// The URI of its bootstrapping key, if it has one: the text on its label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dpp_uri: Option<String>,
+    /// What Wi-Fi Easy Connect gave, without secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wifi: Option<WifiStatus>,
     /// How many networks owe an answer.
     pub outstanding: usize,
     /// How the last attempts ended, oldest first.
@@ -98,6 +115,16 @@ impl fmt::Display for Status {
                 write!(f, "\n  the registrar has not been told yet")?;
             }
         }
+        if let Some(wifi) = &self.wifi {
+            let proved = if wifi.mutual { ", mutual" } else { "" };
+            write!(f, "\n  Wi-Fi       from {}{proved}, {}", wifi.from, wifi.at)?;
+            for network in &wifi.networks {
+                write!(f, "\n              {} ({})", network.ssid, network.akm)?;
+                if let Some(expires) = network.expires {
+                    write!(f, ", until {expires}")?;
+                }
+            }
+        }
         if self.outstanding > 0 {
             write!(f, "\n  outstanding {} voucher requests", self.outstanding)?;
         }
@@ -143,8 +170,10 @@ fn status_by(dir: &Path, config: &Config, clock: &Clock) -> Result<Status, Local
     let birth = Birth::open(dir)?;
     let credential = read_credential(dir)?;
     let outstanding = read_pending(dir)?.len();
+    let wifi = wifi::configuration::status(&dir.join(STATE))?;
     let state = match &credential {
         None if outstanding > 0 => "joining",
+        None if !config.wants_domain() && wifi.is_some() => "onboarded",
         None => "new",
         Some(credential) => {
             let now =
@@ -173,6 +202,8 @@ fn status_by(dir: &Path, config: &Config, clock: &Clock) -> Result<Status, Local
             registrar: credential.stored.registrar,
             key: credential.stored.label,
         }),
+        dpp_uri: birth.device.dpp_uri,
+        wifi,
         outstanding,
         attempts: read_attempts(dir, STATUS_ATTEMPTS)?,
     })
@@ -203,7 +234,10 @@ impl Agent {
             clock,
             events,
         };
-        Ok(Self { device })
+        Ok(Self {
+            device,
+            handed_over: AtomicBool::new(false),
+        })
     }
 
     /// Does what is due, once: joins a network, reports a success that was not reported, or renews.
@@ -230,7 +264,9 @@ impl Agent {
                     aside = self.aside();
                     due
                 }
-                Err(AgentError::Local(error)) => return Err(error.into()),
+                Err(AgentError::Local(error) | AgentError::Wifi(WifiError::Local(error))) => {
+                    return Err(error.into());
+                }
                 Err(_) => self.next_try(&aside)?,
             };
             let until = self
@@ -262,6 +298,12 @@ impl Agent {
     /// # Errors
     /// [`LocalError`]; a reset cut short is completed by another.
     pub async fn reset(&self) -> Result<(), LocalError> {
+        if let Some(config) = &self.device.config.dpp
+            && let Err(error) = wifi::join::take_back(config).await
+        {
+            // It forgets them when it ends: they are in no file of its own.
+            tracing::warn!(%error, "the supplicant may keep the networks until it is restarted");
+        }
         let keys = self.device.keys.delete_all_but(&[]).await?;
         self.device.folder.wipe()?;
         self.device.tell(Event::Reset { keys });
@@ -287,6 +329,12 @@ impl Agent {
         once: bool,
     ) -> Result<jiff::SignedDuration, AgentError> {
         let device = &self.device;
+        if let Some(config) = &device.config.dpp {
+            self.wifi(config, aside).await?;
+            if !device.config.wants_domain() {
+                return Ok(LOOK_AGAIN);
+            }
+        }
         let credential = match device.folder.credential()? {
             None => self.join(aside, once).await?,
             Some(credential) => {
@@ -313,6 +361,121 @@ impl Agent {
                 device.config.retry_first.max(1).into(),
             ))
         })
+    }
+
+    /// Has a Wi-Fi configuration, and the supplicant has it too.
+    async fn wifi(&self, config: &DppConfig, aside: &mut Aside) -> Result<(), AgentError> {
+        let device = &self.device;
+        let configuration = match wifi::join::in_force(device).await? {
+            Some(configuration) => {
+                if self.handed_over.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                configuration
+            }
+            None => self.configured(config, aside).await?,
+        };
+        wifi::join::hand(device, config, &configuration)
+            .await
+            .map_err(AgentError::Wifi)?;
+        self.handed_over.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A new Wi-Fi configuration: over TCP from the first controller that gives one, else over the
+    /// air.
+    async fn configured(
+        &self,
+        config: &DppConfig,
+        aside: &mut Aside,
+    ) -> Result<Configuration, AgentError> {
+        let device = &self.device;
+        let mut last = WifiError::TimedOut;
+        for controller in self.controllers(config).await? {
+            let named = controller.origin.to_string();
+            let Some(address) = controller.addr else {
+                continue;
+            };
+            if aside.until(&controller.origin, device.now()).is_some() {
+                continue;
+            }
+            match wifi::join::ask(device, config, address).await {
+                Ok(configuration) => {
+                    device.note(&named, "configured", "", String::new())?;
+                    return Ok(configuration);
+                }
+                Err(WifiError::Local(error)) => return Err(error.into()),
+                Err(error) => {
+                    self.put_controller_aside(aside, &controller.origin, &error)?;
+                    last = error;
+                }
+            }
+        }
+        if config.air {
+            let patience = Duration::from_secs(config.patience.into());
+            match wifi::join::announce(device, config, patience).await {
+                Ok(configuration) => {
+                    device.note("air", "configured", "", String::new())?;
+                    return Ok(configuration);
+                }
+                Err(WifiError::Local(error)) => return Err(error.into()),
+                Err(error) => {
+                    let (code, section) = (error.code(), error.section());
+                    device.note("air", code, section, error.to_string())?;
+                    last = error;
+                }
+            }
+        }
+        Err(AgentError::Wifi(last))
+    }
+
+    /// Controllers for Wi-Fi Easy Connect: those configured, then those that mDNS finds.
+    async fn controllers(&self, config: &DppConfig) -> Result<Vec<Candidate>, LocalError> {
+        let mut found = Vec::new();
+        for named in &config.controllers {
+            let wrong = |why: String| LocalError::Config {
+                key: "dpp.controllers",
+                why,
+            };
+            let host: Host = named.parse().map_err(|_| wrong(named.clone()))?;
+            let origin = Origin::new(host.address(), host.port());
+            let resolved = tokio::net::lookup_host((host.address(), host.port())).await;
+            match resolved.map(|mut addresses| addresses.next()) {
+                Ok(addr) => found.push(Candidate {
+                    origin,
+                    addr,
+                    found: Found::Configured,
+                }),
+                Err(error) => tracing::warn!(%error, named, "the name of a controller"),
+            }
+        }
+        if config.mdns && found.is_empty() {
+            let own = &self.device.config;
+            let shown = discover::controllers(&own.mdns_interface, own.window()).await?;
+            add(&mut found, shown);
+        }
+        Ok(found)
+    }
+
+    fn put_controller_aside(
+        &self,
+        aside: &mut Aside,
+        controller: &Origin,
+        error: &WifiError,
+    ) -> Result<(), LocalError> {
+        let now = self.device.now();
+        let pause = aside.put(controller, now, u64::from_be_bytes(random::bytes()?));
+        let (code, section) = (error.code(), error.section());
+        let named = controller.to_string();
+        self.device.note(&named, code, section, error.to_string())?;
+        self.device.tell(Event::NetworkPutAside {
+            registrar: named,
+            code,
+            section,
+            text: error.to_string(),
+            seconds: pause.as_secs(),
+        });
+        Ok(())
     }
 
     /// Joins the first network that takes the device. With `once`, networks that asked for patience

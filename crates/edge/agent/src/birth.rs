@@ -5,6 +5,7 @@
 //! | `birth/idevid.pem` | the IDevID, then its intermediates (IEEE 802.1AR, RFC 8995 §2.3) |
 //! | `birth/masa-anchors.pem` | the anchors for vouchers, built into the device (RFC 8995 §5.6.1) |
 //! | `birth/device.toml` | [`DeviceFile`]; written last |
+//! | `birth/dpp.key` | the bootstrapping key for Wi-Fi Easy Connect, sealed, where there is one |
 //! | `birth/keys/`, `birth/sealing.key` | the private key, unless it is in hardware |
 
 use std::fs;
@@ -39,6 +40,9 @@ pub struct DeviceFile {
     pub key_store: String,
     /// Label of the IDevID's key. Keys that the agent makes are called after it.
     pub key_label: String,
+    /// The URI of its bootstrapping key for Wi-Fi Easy Connect, as on its label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpp_uri: Option<String>,
 }
 
 impl DeviceFile {
@@ -52,7 +56,7 @@ impl DeviceFile {
 
     /// The file's text.
     pub fn to_toml(&self) -> String {
-        // Four strings always serialize.
+        // A few strings always serialize.
         toml::to_string(self).unwrap_or_default()
     }
 }

@@ -1,11 +1,13 @@
 //! `agent.toml` in the agent's folder: every key optional, unknown keys refused.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vouchsafe_brski::Encoding;
 use vouchsafe_brski::pledge::NoncelessVouchers;
+use vouchsafe_dpp::object::NetRole;
+use vouchsafe_dpp::uri::{BootstrappingUri, Host};
 use vouchsafe_keystore::Algorithm;
 use vouchsafe_net::Origin;
 
@@ -41,6 +43,111 @@ pub struct Config {
     pub retry_longest: u32,
     /// How long to look for registrars before those found are tried, in milliseconds.
     pub discovery_window: u32,
+    /// Wi-Fi Easy Connect; a device without this section does not do it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dpp: Option<DppConfig>,
+}
+
+/// `[dpp]`: how the device gets its Wi-Fi configuration. With it, and without registrars to try
+/// (`registrars` empty, `mdns` off), the device does nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DppConfig {
+    /// Controllers to try over TCP, `ADDRESS:PORT`, before those that mDNS finds.
+    pub controllers: Vec<String>,
+    /// Look for controllers by mDNS (`_dpp._tcp`), where `mdns_interface` says.
+    pub mdns: bool,
+    /// The controller's bootstrapping URI. With it the device begins authentication, and both prove
+    /// themselves; a configuration from anybody else is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub controller_uri: Option<String>,
+    /// The control socket of `wpa_supplicant`, such as `/run/wpa_supplicant/wlan0`: it gets the
+    /// networks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub supplicant: Option<PathBuf>,
+    /// Announce the device over the air too, through that supplicant.
+    pub air: bool,
+    /// As what the device wants to be configured.
+    pub role: WifiRole,
+    /// What the device calls itself; its model when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The highest version of the protocol to speak, 1 to 3.
+    pub version: u8,
+    /// For how many seconds to come back while nobody has decided.
+    pub patience: u32,
+}
+
+impl Default for DppConfig {
+    fn default() -> Self {
+        Self {
+            controllers: Vec::new(),
+            mdns: true,
+            controller_uri: None,
+            supplicant: None,
+            air: false,
+            role: WifiRole::Station,
+            name: None,
+            version: vouchsafe_dpp::authentication::VERSION,
+            patience: 60,
+        }
+    }
+}
+
+/// What a device is in its network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WifiRole {
+    /// A station.
+    Station,
+    /// An access point.
+    AccessPoint,
+}
+
+impl WifiRole {
+    pub(crate) fn net_role(self) -> NetRole {
+        match self {
+            Self::Station => NetRole::Station,
+            Self::AccessPoint => NetRole::AccessPoint,
+        }
+    }
+}
+
+impl DppConfig {
+    fn check(&self) -> Result<(), LocalError> {
+        let wrong = |key, why: String| Err(LocalError::Config { key, why });
+        for named in &self.controllers {
+            if named.parse::<Host>().is_err() {
+                let why = format!("{named:?} is no ADDRESS:PORT");
+                return wrong("dpp.controllers", why);
+            }
+        }
+        if let Some(uri) = &self.controller_uri
+            && let Err(error) = BootstrappingUri::parse(uri)
+        {
+            return wrong("dpp.controller_uri", error.to_string());
+        }
+        if self.air && self.supplicant.is_none() {
+            let why = "needs dpp.supplicant, through which the device announces itself".to_owned();
+            return wrong("dpp.air", why);
+        }
+        if !(1..=vouchsafe_dpp::authentication::VERSION).contains(&self.version) {
+            return wrong("dpp.version", "must be 1, 2 or 3".to_owned());
+        }
+        let plain = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
+        if self.name.as_deref().is_some_and(|name| !plain(name)) {
+            return wrong("dpp.name", "must be text".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The control socket.
+    pub(crate) fn supplicant_socket(&self) -> Result<PathBuf, LocalError> {
+        self.supplicant.clone().ok_or_else(|| LocalError::Config {
+            key: "dpp.supplicant",
+            why: "names no control socket".to_owned(),
+        })
+    }
 }
 
 impl Default for Config {
@@ -58,6 +165,7 @@ impl Default for Config {
             retry_first: 5,
             retry_longest: 3600,
             discovery_window: 10_000,
+            dpp: None,
         }
     }
 }
@@ -152,6 +260,9 @@ impl Config {
     pub fn check(&self) -> Result<(), LocalError> {
         self.origins()?;
         self.algorithm()?;
+        if let Some(dpp) = &self.dpp {
+            dpp.check()?;
+        }
         if self.retry_first > self.retry_longest {
             let why = "must not be more than retry_longest".to_owned();
             return Err(LocalError::Config {
@@ -160,6 +271,12 @@ impl Config {
             });
         }
         Ok(())
+    }
+
+    /// Whether the device shall join a domain: it is told of Wi-Fi alone where it has a section
+    /// `[dpp]` and no way to find a registrar.
+    pub(crate) fn wants_domain(&self) -> bool {
+        self.dpp.is_none() || self.mdns || !self.registrars.is_empty()
     }
 
     pub(crate) fn origins(&self) -> Result<Vec<Origin>, LocalError> {

@@ -22,16 +22,36 @@ const FOLLOWERS: Duration = Duration::from_secs(1);
 /// The most addresses of one service that are tried.
 const MAX_ADDRESSES: usize = 4;
 
-/// Looks for candidates other than the `known`, at most for `window`.
+/// What controllers for Wi-Fi Easy Connect are announced as.
+const CONTROLLERS: &str = "_dpp._tcp.local.";
+
+/// Looks for registrars other than the `known`, at most for `window`.
 pub(crate) async fn browse(
     interface: &str,
     window: Duration,
     known: &[Origin],
 ) -> Result<Vec<Candidate>, LocalError> {
+    look(interface, window, known, SERVICES).await
+}
+
+/// Looks for controllers for Wi-Fi Easy Connect, at most for `window`.
+pub(crate) async fn controllers(
+    interface: &str,
+    window: Duration,
+) -> Result<Vec<Candidate>, LocalError> {
+    look(interface, window, &[], [CONTROLLERS, CONTROLLERS]).await
+}
+
+async fn look(
+    interface: &str,
+    window: Duration,
+    known: &[Origin],
+    services: [&str; 2],
+) -> Result<Vec<Candidate>, LocalError> {
     let failed = |error: mdns_sd::Error| LocalError::Discovery(error.to_string());
     let daemon = ServiceDaemon::new().map_err(failed)?;
     select(&daemon, interface).map_err(failed)?;
-    let [registrars, proxies] = SERVICES.map(|service| daemon.browse(service));
+    let [registrars, proxies] = services.map(|service| daemon.browse(service));
     let (registrars, proxies) = (registrars.map_err(failed)?, proxies.map_err(failed)?);
     let mut deadline = Instant::now() + window;
     let mut found = Vec::new();

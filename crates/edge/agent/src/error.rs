@@ -247,6 +247,9 @@ pub enum AgentError {
         /// Why the last one did not.
         last: Failure,
     },
+    /// The device got no Wi-Fi configuration.
+    #[error("no Wi-Fi configuration: {0}")]
+    Wifi(crate::wifi::WifiError),
     /// There is no credential to renew.
     #[error("the device has no credential of a domain yet: run it first")]
     NotOnboarded,

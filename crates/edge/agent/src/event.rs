@@ -129,6 +129,43 @@ pub enum Event {
         /// For people.
         text: String,
     },
+    /// The device announced itself over the air (Wi-Fi Easy Connect 3.0 §6.2).
+    WifiAnnounced,
+    /// Device and controller authenticated each other (Wi-Fi Easy Connect 3.0 §6.3).
+    WifiAuthenticated {
+        /// The controller's address, or `air`.
+        controller: String,
+        /// Whether the controller proved a key that the device knew.
+        mutual: bool,
+        /// The protocol's version.
+        version: u8,
+    },
+    /// The controller asks to come back: nobody has decided yet.
+    WifiWaiting {
+        /// The controller's address.
+        controller: String,
+        /// For how long.
+        milliseconds: u64,
+    },
+    /// The device has its Wi-Fi configuration, durably.
+    WifiConfigured {
+        /// The controller's address, or `air`.
+        from: String,
+        /// Whether the controller proved a key that the device knew.
+        mutual: bool,
+        /// The SSIDs.
+        networks: Vec<String>,
+    },
+    /// The supplicant has the networks.
+    WifiHandedOver {
+        /// How many.
+        networks: usize,
+    },
+    /// The supplicant is connected.
+    WifiJoined {
+        /// To which network.
+        ssid: String,
+    },
     /// Nothing to do until then.
     Sleeping {
         /// When the agent goes on.
@@ -234,6 +271,24 @@ impl fmt::Display for Event {
             Self::RenewalFailed { with, text, .. } => {
                 write!(f, "could not renew with the {with}: {text}")
             }
+            Self::WifiAnnounced => f.write_str("announced itself over the air"),
+            Self::WifiAuthenticated {
+                controller, mutual, ..
+            } => {
+                let how = if *mutual { " (mutual)" } else { "" };
+                write!(f, "authenticated with {controller}{how}")
+            }
+            Self::WifiWaiting {
+                controller,
+                milliseconds,
+            } => write!(f, "{controller} asks to come back in {milliseconds} ms"),
+            Self::WifiConfigured { from, networks, .. } => {
+                write!(f, "configured by {from} for {}", networks.join(", "))
+            }
+            Self::WifiHandedOver { networks } => {
+                write!(f, "handed {networks} networks to the supplicant")
+            }
+            Self::WifiJoined { ssid } => write!(f, "connected to {ssid}"),
             Self::Sleeping { until } => write!(f, "nothing to do until {until}"),
             Self::Reset { keys } => {
                 write!(

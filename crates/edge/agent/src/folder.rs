@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `state/credential.json` | [`Stored`]: the credential in force. One file, replaced at once, so a device that loses power has the old or the new one |
 //! | `state/pending.json` | [`Pending`]: voucher requests without final answer, at most [`MAX_PENDING`] |
+//! | `state/wifi.json` | what Wi-Fi Easy Connect gave, its secrets sealed |
 //! | `state/attempts.jsonl` | how attempts ended, one line each, the last of them in `attempts.1.jsonl` |
 //! | `state/ldevid.pem`, `state/domain-ca.pem`, `state/voucher.vcj` … | copies for other programs, written anew at each start |
 //!
@@ -294,7 +295,7 @@ impl Folder {
 }
 
 /// The name of the folder.
-const STATE: &str = "state";
+pub(crate) const STATE: &str = "state";
 
 pub(crate) fn read_credential(dir: &Path) -> Result<Option<Credential>, LocalError> {
     let path = dir.join(STATE).join("credential.json");

@@ -1,7 +1,8 @@
 //! Birth at the factory line: the key is made on the device and never leaves it (key origin
 //! `device`, or `hardware` in a token or TPM).
 //!
-//! 1. The key is made in the key store named, or found there from a run that was broken off.
+//! 1. The key is made in the key store named, or found there from a run that was broken off; with it a
+//!    bootstrapping key for Wi-Fi Easy Connect, if the device is to have one.
 //! 2. A request with its proof of possession goes to the line, over TLS with the station's
 //!    identity: `POST /line/v1/identities`, `application/pkcs10`.
 //! 3. The answer's certificate is for this key and this serial number.
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, header};
 use serde::Deserialize;
+use vouchsafe_dpp::Curve;
 use vouchsafe_keystore::{Algorithm, KeyStore, StoreKind, StoreUri};
 use vouchsafe_net::{
     ClientError, Clock, Connector, ConnectorOptions, Identity, Origin, ServerTrust,
@@ -53,6 +55,8 @@ pub struct NewDevice {
     pub key_label: String,
     /// The kind of key.
     pub algorithm: Algorithm,
+    /// The curve of a bootstrapping key for Wi-Fi Easy Connect that is made too, as `P-256`.
+    pub dpp_curve: Option<String>,
     /// The line.
     pub line: Origin,
     /// The station's folder: `station.pem`, and its key under the label `station` in `keys/`.
@@ -108,8 +112,9 @@ pub async fn be_born(device: &NewDevice, clock: &Clock, events: &Events) -> Resu
     }
     // 1
     let (signer, kind) = key(device, &folder).await?;
+    let dpp_uri = bootstrapping_key(device, &folder).await?;
     // 2
-    let answer = ask(device, clock, &signer, kind).await?;
+    let answer = ask(device, clock, &signer, kind, dpp_uri.as_deref()).await?;
     // 3
     let chain = certificates(&answer.chain)?;
     let anchors = certificates(&answer.masa_anchors)?;
@@ -120,6 +125,7 @@ pub async fn be_born(device: &NewDevice, clock: &Clock, events: &Events) -> Resu
         model: device.model.clone(),
         key_store: device.key_store.clone(),
         key_label: device.key_label.clone(),
+        dpp_uri,
     };
     Birth::write(&device.dir, &file, &chain, &anchors)?;
     events.tell(&Record {
@@ -151,11 +157,38 @@ async fn key(
     Ok(made.await??)
 }
 
+/// Step 1 for the bootstrapping key, if there is to be one: it is kept in a sealed file, wherever the
+/// birth key is.
+async fn bootstrapping_key(
+    device: &NewDevice,
+    folder: &Path,
+) -> Result<Option<String>, LocalError> {
+    let Some(named) = &device.dpp_curve else {
+        return Ok(None);
+    };
+    let curve = Curve::from_jwk_name(named)
+        .filter(|curve| curve.is_available())
+        .ok_or_else(|| LocalError::Config {
+            key: "dpp",
+            why: format!("{named:?} is no curve: P-256, P-384, P-521, BP-256 or BP-384"),
+        })?;
+    let mut uri: StoreUri = device
+        .key_store
+        .parse()
+        .map_err(vouchsafe_keystore::Error::from)?;
+    uri.resolve_from(folder);
+    let (folder, serial) = (folder.to_owned(), device.serial.clone());
+    blocking(move || crate::wifi::key::make(&folder, &uri, curve, &serial))
+        .await?
+        .map(Some)
+}
+
 async fn ask(
     device: &NewDevice,
     clock: &Clock,
     signer: &Arc<dyn Signer>,
     kind: StoreKind,
+    dpp_uri: Option<&str>,
 ) -> Result<Answer, BirthError> {
     let sign = |error: vouchsafe_trust::IssueError| LocalError::Sign(error.to_string());
     let subject = Name::new(&[(oid::SERIAL_NUMBER, &device.serial)]).map_err(sign)?;
@@ -170,6 +203,9 @@ async fn ask(
     let mut path = format!("{PATH}?serial={}&origin={origin}", escape(&device.serial));
     if let Some(model) = &device.model {
         path.push_str(&format!("&model={}", escape(model)));
+    }
+    if let Some(uri) = dpp_uri {
+        path.push_str(&format!("&dpp={}", escape(uri)));
     }
     let request = Request::post(path)
         .header(header::CONTENT_TYPE, "application/pkcs10")

@@ -22,7 +22,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use vouchsafe_agent::birth::DEFAULT_KEYS;
 use vouchsafe_agent::line::{BirthError, NewDevice, be_born};
-use vouchsafe_agent::{Agent, AgentError, Config, Events, Failure, LocalError, Status, status};
+use vouchsafe_agent::{
+    Agent, AgentError, Config, Events, Failure, LocalError, Status, WifiError, status,
+};
 use vouchsafe_keystore::Algorithm;
 use vouchsafe_net::{Clock, Origin};
 
@@ -125,6 +127,10 @@ struct BirthArgs {
     /// ecdsa-p256, ecdsa-p384 or ed25519
     #[arg(long, default_value_t = Algorithm::EcdsaP256)]
     algorithm: Algorithm,
+    /// Also make a bootstrapping key for Wi-Fi Easy Connect on this curve (P-256, P-384, P-521, BP-256
+    /// or BP-384); its URI goes to the line
+    #[arg(long, value_name = "CURVE", num_args = 0..=1, default_missing_value = "P-256")]
+    dpp: Option<String>,
     /// The factory line, https://HOST:PORT
     #[arg(long, value_name = "URL")]
     line: Origin,
@@ -230,6 +236,7 @@ async fn birth(arguments: BirthArgs, global: &Global, clock: &Clock) -> Result<(
         key_store: arguments.keys,
         key_label: arguments.label,
         algorithm: arguments.algorithm,
+        dpp_curve: arguments.dpp,
         line: arguments.line,
         station: arguments.line_identity,
         line_anchor: arguments.line_anchor,
@@ -386,6 +393,22 @@ impl From<AgentError> for Bad {
             AgentError::NothingWorked { last, .. } => {
                 let exit = match last {
                     Failure::Connection(_) | Failure::NotYet { .. } => 3,
+                    _ => 1,
+                };
+                let section = last.section();
+                Self::new(exit, last.code(), &error).next_step(&format!(
+                    "the rule: {section}; all attempts: vouchsafe-agent status"
+                ))
+            }
+            AgentError::Wifi(last) => {
+                let exit = match last {
+                    WifiError::Connection { .. }
+                    | WifiError::Supplicant(_)
+                    | WifiError::Silent { .. }
+                    | WifiError::Closed { .. }
+                    | WifiError::TimedOut
+                    | WifiError::ComeBackForEver => 3,
+                    WifiError::Local(_) => 2,
                     _ => 1,
                 };
                 let section = last.section();

@@ -27,9 +27,7 @@ use vouchsafe_dpp::authentication::{
 };
 use vouchsafe_dpp::configuration::{Configured, EnrolleeSide, Outcome};
 use vouchsafe_dpp::object::{ConfigurationObject, NetRole, RequestObject};
-use vouchsafe_dpp::{
-    Agreement, BootstrappingPublicKey, Opening, Status, announcement, csr, tcp,
-};
+use vouchsafe_dpp::{Agreement, BootstrappingPublicKey, Opening, Status, announcement, csr, tcp};
 use vouchsafe_keystore::{Algorithm, generate_pkcs8, random};
 use vouchsafe_trust::{Name, RequestContent, Secret, Signer, SoftwareSigner, oid};
 
@@ -205,7 +203,9 @@ async fn call(
     line.send("Authentication Request", &request, seen).await?;
     let mut patience = MESSAGE;
     for _ in 0..2 {
-        let response = line.receive("Authentication Response", patience, seen).await?;
+        let response = line
+            .receive("Authentication Response", patience, seen)
+            .await?;
         match waiting.handle(&response) {
             Ok(Progress::Done {
                 confirm,
@@ -233,7 +233,9 @@ async fn be_called(
     let key = &*parameters.key;
     let presence = announcement::presence(key.public_key())?;
     line.send("Presence Announcement", &presence, seen).await?;
-    let frame = line.receive("Authentication Request", MESSAGE, seen).await?;
+    let frame = line
+        .receive("Authentication Request", MESSAGE, seen)
+        .await?;
     let Opening::AuthenticationRequest(request) = Opening::read(&frame)? else {
         return Err(vouchsafe_dpp::Error::from(vouchsafe_dpp::Refusal::Unexpected).into());
     };
@@ -244,8 +246,11 @@ async fn be_called(
     };
     let entropy = Entropy::new(random::bytes());
     let (response, responder) = accepted.respond(key, None, &entropy)?;
-    line.send("Authentication Response", &response, seen).await?;
-    let confirm = line.receive("Authentication Confirm", MESSAGE, seen).await?;
+    line.send("Authentication Response", &response, seen)
+        .await?;
+    let confirm = line
+        .receive("Authentication Confirm", MESSAGE, seen)
+        .await?;
     match responder.handle(&confirm) {
         Ok(authenticated) => Ok(authenticated),
         Err(error) => Err(line.refuse(error).await),
@@ -269,7 +274,9 @@ async fn ask(
         let (request, mut waiting) = side.request(&object, &random::bytes())?;
         line.send("Configuration Request", &request, seen).await?;
         loop {
-            let answer = line.receive("Configuration Response", MESSAGE, seen).await?;
+            let answer = line
+                .receive("Configuration Response", MESSAGE, seen)
+                .await?;
             match waiting.handle(&answer) {
                 Ok(Outcome::Configured(configured)) => return Ok((configured, certificate_key)),
                 Ok(Outcome::ComeBack {
@@ -288,7 +295,10 @@ async fn ask(
                     line.send("Configuration Comeback", &frame, seen).await?;
                     waiting = later;
                 }
-                Ok(Outcome::CertificateRequestNeeded { attributes, side: again }) => {
+                Ok(Outcome::CertificateRequestNeeded {
+                    attributes,
+                    side: again,
+                }) => {
                     seen(Seen::CertificateRequestNeeded);
                     let key = generate_pkcs8(certificate_algorithm(&attributes)?)
                         .map_err(crate::error::LocalError::from)?;
@@ -386,7 +396,9 @@ impl Offer {
             return Ok(());
         }
         let frame = self.configured.result(status)?;
-        self.line.send("Configuration Result", &frame, &|_| {}).await
+        self.line
+            .send("Configuration Result", &frame, &|_| {})
+            .await
     }
 
     /// Step 4 (§6.4.5).

@@ -13,6 +13,8 @@ pub(crate) mod certificate;
 pub(crate) mod configuration;
 pub mod enrollee;
 pub(crate) mod given;
+pub(crate) mod join;
+pub(crate) mod key;
 
 use std::net::SocketAddr;
 

@@ -84,6 +84,7 @@ impl Maker {
             model: Some("sensor".to_owned()),
             key_store: key_store.to_owned(),
             key_label: "idevid".to_owned(),
+            dpp_uri: None,
         };
         Birth::write(dir.path(), &device, &[idevid], &self.voucher_anchors()).unwrap();
         Device {
@@ -126,7 +127,7 @@ pub(crate) struct Device {
     pub(crate) dir: TempDir,
     pub(crate) config: Config,
     pub(crate) clock: Clock,
-    uri: StoreUri,
+    pub(crate) uri: StoreUri,
 }
 
 /// What an agent told.

@@ -1,6 +1,7 @@
 //! Wi-Fi Easy Connect over TCP: against a controller that does what the test wants, and against
 //! Debian's.
 
+mod agent;
 mod controller;
 mod exchange;
 mod hostap;

@@ -1,0 +1,194 @@
+//! How a device gets its Wi-Fi configuration, and what it does with it.
+//!
+//! 1. A configuration that is there and has not ended is handed to the supplicant, once a start.
+//! 2. Otherwise controllers are asked over TCP, those configured before those that mDNS shows; then
+//!    the device announces itself over the air, where it drives a supplicant.
+//! 3. What comes is made durable before the controller hears that it was taken.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use vouchsafe_dpp::uri::BootstrappingUri;
+use vouchsafe_keystore::Sealer;
+
+use super::configuration::Configuration;
+use super::enrollee::{self, Parameters, Seen};
+use super::{Progress, WifiError, given, key};
+use crate::config::DppConfig;
+use crate::device::Device;
+use crate::error::LocalError;
+use crate::event::Event;
+use crate::folder::STATE;
+use crate::keys::blocking;
+use crate::supplicant::air::{self, AirKey, FROM_AIR};
+use crate::supplicant::{Control, hand_over};
+
+/// How long a supplicant may take to join a network before the device goes on without waiting.
+const JOINING: Duration = Duration::from_secs(30);
+
+/// The configuration in force; none when there is none, or a connector of it has ended.
+pub(crate) async fn in_force(device: &Device) -> Result<Option<Configuration>, LocalError> {
+    let (state, keys) = (state(device), device.birth.keys.clone());
+    let read = blocking(move || Configuration::read(&state, &Sealer::beside(&keys)?)).await??;
+    let now = device.now();
+    Ok(read.filter(|configuration| {
+        let ended = |network: &super::configuration::Network| {
+            let connector = network.connector.as_ref();
+            connector.is_some_and(|one| one.expires.is_some_and(|end| end <= now))
+        };
+        !configuration.networks.iter().any(ended)
+    }))
+}
+
+/// Step 2, one controller: the configuration is durable and the controller knows.
+pub(crate) async fn ask(
+    device: &Device,
+    config: &DppConfig,
+    address: SocketAddr,
+) -> Result<Configuration, WifiError> {
+    let parameters = parameters(device, config).await?;
+    let controller = address.to_string();
+    let seen = |step: Seen| match step {
+        Seen::Authenticated {
+            mutual, version, ..
+        } => device.tell(Event::WifiAuthenticated {
+            controller: controller.clone(),
+            mutual,
+            version,
+        }),
+        Seen::ComeBack { milliseconds } => device.tell(Event::WifiWaiting {
+            controller: controller.clone(),
+            milliseconds,
+        }),
+        step => tracing::debug!(controller, ?step, "enrolling"),
+    };
+    let offer = enrollee::enrol(address, &parameters, device.now(), &seen).await?;
+    let configuration = match given::configuration(&offer, &controller, device.now()) {
+        Ok(configuration) => configuration,
+        Err(error) => {
+            // It is refused, whether or not the controller hears of it.
+            let _ = offer.reject().await;
+            return Err(error);
+        }
+    };
+    // 3
+    let configuration = keep(device, configuration).await?;
+    if let Err(error) = offer.accept().await {
+        // The device has what it needs; the controller may wonder until it sees it.
+        tracing::warn!(%error, "the controller did not hear that the configuration was taken");
+    }
+    Ok(configuration)
+}
+
+/// Step 2, over the air.
+pub(crate) async fn announce(
+    device: &Device,
+    config: &DppConfig,
+    patience: Duration,
+) -> Result<Configuration, WifiError> {
+    let parameters = parameters(device, config).await?;
+    let key = bootstrapping_key(device).await?;
+    let der = key.private().to_sec1_der();
+    let own = AirKey {
+        curve: key.private().curve().jwk_name(),
+        key: &der,
+        controller_uri: config.controller_uri.as_deref(),
+        name: &parameters.name,
+        mud_url: parameters.mud_url.as_deref(),
+    };
+    let mut control = Control::open(&config.supplicant_socket()?).await?;
+    let tell = |progress: Progress| match progress {
+        Progress::Announced => device.tell(Event::WifiAnnounced),
+        Progress::Authenticated { mutual } => device.tell(Event::WifiAuthenticated {
+            controller: FROM_AIR.to_owned(),
+            mutual,
+            version: 2,
+        }),
+        Progress::Failed { said } => tracing::warn!(said, "an exchange over the air failed"),
+    };
+    let deadline = Instant::now() + patience;
+    let given = air::enrol(&mut control, &own, device.now(), deadline, &tell).await?;
+    // 3
+    Ok(keep(device, given).await?)
+}
+
+/// Step 1: the supplicant has the networks, and is in one of them if it can.
+pub(crate) async fn hand(
+    device: &Device,
+    config: &DppConfig,
+    configuration: &Configuration,
+) -> Result<(), WifiError> {
+    if config.supplicant.is_none() {
+        return Ok(());
+    }
+    let mut control = Control::open(&config.supplicant_socket()?).await?;
+    let networks = hand_over::hand_over(&mut control, configuration)
+        .await?
+        .len();
+    device.tell(Event::WifiHandedOver { networks });
+    let until = Instant::now() + JOINING;
+    if let Some(ssid) = hand_over::connected(&mut control, until).await? {
+        device.tell(Event::WifiJoined { ssid });
+    }
+    Ok(())
+}
+
+/// The supplicant forgets our networks.
+pub(crate) async fn take_back(config: &DppConfig) -> Result<usize, WifiError> {
+    if config.supplicant.is_none() {
+        return Ok(0);
+    }
+    let mut control = Control::open(&config.supplicant_socket()?).await?;
+    Ok(hand_over::take_back(&mut control).await?)
+}
+
+async fn keep(device: &Device, given: Configuration) -> Result<Configuration, LocalError> {
+    let (state, keys) = (state(device), device.birth.keys.clone());
+    let kept = blocking(move || {
+        given.write(&state, &Sealer::beside(&keys)?)?;
+        Ok::<_, LocalError>(given)
+    })
+    .await??;
+    device.tell(Event::WifiConfigured {
+        from: kept.from.clone(),
+        mutual: kept.mutual,
+        networks: kept
+            .networks
+            .iter()
+            .map(|network| String::from_utf8_lossy(&network.ssid).into_owned())
+            .collect(),
+    });
+    Ok(kept)
+}
+
+async fn parameters(device: &Device, config: &DppConfig) -> Result<Parameters, WifiError> {
+    let birth = &device.birth.device;
+    let name = config.name.clone().or_else(|| birth.model.clone());
+    let controller = match &config.controller_uri {
+        None => None,
+        Some(uri) => Some(BootstrappingUri::parse(uri)?.key().clone()),
+    };
+    Ok(Parameters {
+        key: bootstrapping_key(device).await?,
+        controller,
+        name: name.unwrap_or_else(|| birth.serial.clone()),
+        serial: birth.serial.clone(),
+        mud_url: device.birth.idevid()?.mud_url().map(str::to_owned),
+        role: config.role.net_role(),
+        version: config.version,
+        patience: Duration::from_secs(config.patience.into()),
+    })
+}
+
+async fn bootstrapping_key(
+    device: &Device,
+) -> Result<std::sync::Arc<vouchsafe_dpp::BootstrappingKey>, LocalError> {
+    let (dir, birth) = (device.folder.dir().to_owned(), device.birth.clone());
+    blocking(move || key::of(&dir, &birth)).await?
+}
+
+fn state(device: &Device) -> PathBuf {
+    device.folder.dir().join(STATE)
+}

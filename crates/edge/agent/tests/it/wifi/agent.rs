@@ -1,0 +1,181 @@
+//! The whole agent: from its birth folder to a configuration that it keeps.
+
+use vouchsafe_agent::{
+    AgentError, Config, DppConfig, Event, Events, LocalError, Status as Shown, WifiError,
+};
+use vouchsafe_dpp::uri::BootstrappingUri;
+use vouchsafe_dpp::{Agreement as _, BootstrappingKey, Curve, Status};
+use vouchsafe_keystore::Sealer;
+
+use super::controller::{Controller, Manner, key};
+use crate::world::{Device, Maker};
+
+/// A device with a bootstrapping key in its birth folder, as the factory puts it there.
+fn device() -> (Device, BootstrappingKey) {
+    let device = Maker::new().device();
+    let key = key(Curve::P256);
+    put_key(&device, &key, &key);
+    (device, key)
+}
+
+/// `labelled` on the label, `kept` in the folder.
+fn put_key(device: &Device, labelled: &BootstrappingKey, kept: &BootstrappingKey) {
+    let folder = device.dir.path().join("birth");
+    Sealer::beside(&device.uri)
+        .unwrap()
+        .write(
+            &folder.join("dpp.key"),
+            "dpp",
+            kept.private().to_bytes().expose(),
+        )
+        .unwrap();
+    let uri = BootstrappingUri::new(labelled.public_key().clone());
+    let file = folder.join("device.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let kept: String = text
+        .lines()
+        .filter(|line| !line.starts_with("dpp_uri"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    std::fs::write(&file, format!("{kept}dpp_uri = \"{uri}\"\n")).unwrap();
+}
+
+fn told(device: &mut Device, controllers: &[&Controller]) {
+    device.config = Config {
+        dpp: Some(DppConfig {
+            controllers: controllers
+                .iter()
+                .map(|one| one.address.to_string())
+                .collect(),
+            mdns: false,
+            ..DppConfig::default()
+        }),
+        ..device.config.clone()
+    };
+}
+
+async fn run(device: &Device) -> (Result<Shown, AgentError>, Vec<Event>) {
+    let (result, told) = device.run_told().await;
+    (result, told.all())
+}
+
+#[tokio::test]
+async fn a_device_is_configured_keeps_it_and_shows_it() {
+    let (mut device, key) = device();
+    let controller = Controller::start(Manner::Honest, &key).await;
+    told(&mut device, &[&controller]);
+    let (status, events) = run(&device).await;
+    let status = status.unwrap();
+    assert_eq!(controller.result().await, Some(Status::Ok));
+    let configured = |event: &Event| matches!(event, Event::WifiConfigured { .. });
+    assert!(events.iter().any(configured), "{events:?}");
+    assert_eq!(status.state, "onboarded");
+    let wifi = status.wifi.as_ref().unwrap();
+    assert_eq!(wifi.networks[0].ssid, "plant");
+    assert_eq!(wifi.networks[0].akm, "dpp+sae");
+    let shown = format!("{status} {}", serde_json::to_string(&status).unwrap());
+    assert!(shown.contains("plant"));
+    assert!(!shown.contains("correct horse"));
+    // Nobody listens any more, and nobody needs to.
+    let (again, events) = run(&device).await;
+    assert_eq!(again.unwrap().wifi, status.wifi);
+    assert!(!events.iter().any(configured));
+    // The passphrase is in no file of the device.
+    for entry in walk(device.dir.path()) {
+        let contents = std::fs::read(&entry).unwrap();
+        let text = String::from_utf8_lossy(&contents);
+        assert!(!text.contains("correct horse"), "{}", entry.display());
+    }
+    let agent = device.agent(Events::ignored()).await;
+    agent.reset().await.unwrap();
+    let status = agent.status().unwrap();
+    assert_eq!((status.state, &status.wifi), ("new", &None));
+    assert!(status.dpp_uri.is_some(), "the birth folder stays");
+}
+
+fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => files.extend(walk(&path)),
+            false => files.push(path),
+        }
+    }
+    files
+}
+
+#[tokio::test]
+async fn the_next_controller_is_tried_when_one_gives_nothing() {
+    let (mut device, key) = device();
+    let bad = Controller::start(Manner::ForeignKey, &key).await;
+    let good = Controller::start(Manner::Certificate, &key).await;
+    told(&mut device, &[&bad, &good]);
+    let (status, events) = run(&device).await;
+    let status = status.unwrap();
+    let left = events.iter().find_map(|event| match event {
+        Event::NetworkPutAside { code, .. } => Some(*code),
+        _ => None,
+    });
+    assert_eq!(left, Some("connector-foreign-key"));
+    let wifi = status.wifi.unwrap();
+    assert_eq!(wifi.from, good.address.to_string());
+    assert!(wifi.networks[0].certificate);
+    let results: Vec<&str> = status
+        .attempts
+        .iter()
+        .map(|end| end.result.as_str())
+        .collect();
+    assert_eq!(results, ["connector-foreign-key", "configured"]);
+}
+
+#[tokio::test]
+async fn what_is_refused_leaves_nothing_behind() {
+    let (mut device, key) = device();
+    let controller = Controller::start(Manner::WrongSigner, &key).await;
+    told(&mut device, &[&controller]);
+    let (status, _) = run(&device).await;
+    let error = status.unwrap_err();
+    assert!(
+        matches!(error, AgentError::Wifi(WifiError::Protocol(_))),
+        "{error}"
+    );
+    assert!(!device.dir.path().join("state/wifi.json").exists());
+}
+
+#[tokio::test]
+async fn a_label_of_another_key_or_none_is_an_error_of_the_device() {
+    let (mut device, key) = device();
+    let controller = Controller::start(Manner::Honest, &key).await;
+    told(&mut device, &[&controller]);
+    let other = super::controller::key(Curve::P256);
+    put_key(&device, &other, &key);
+    let (status, _) = run(&device).await;
+    let error = status.unwrap_err();
+    assert!(
+        matches!(error, AgentError::Local(LocalError::Damaged { .. })),
+        "{error}"
+    );
+    std::fs::remove_file(device.dir.path().join("birth/dpp.key")).unwrap();
+    let (status, _) = run(&device).await;
+    assert!(status.unwrap_err().to_string().contains("dpp.key"));
+}
+
+#[test]
+fn a_configuration_that_cannot_work_is_refused_with_its_key() {
+    for (text, key) in [
+        ("controllers = [\"192.0.2.1:0\"]", "dpp.controllers"),
+        ("controllers = [\"a b\"]", "dpp.controllers"),
+        ("controller_uri = \"DPP:V:2;;\"", "dpp.controller_uri"),
+        ("air = true", "dpp.air"),
+        ("version = 4", "dpp.version"),
+        ("name = \"\"", "dpp.name"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("agent.toml"), format!("[dpp]\n{text}\n")).unwrap();
+        let error = Config::read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains(key), "{text}: {error}");
+    }
+    let unknown = tempfile::tempdir().unwrap();
+    std::fs::write(unknown.path().join("agent.toml"), "[dpp]\nsurprise = 1\n").unwrap();
+    assert!(Config::read(unknown.path()).is_err());
+}
