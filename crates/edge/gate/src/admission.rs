@@ -287,7 +287,8 @@ impl Admission {
         session.seen = now;
         session.octets = (record.octets_in, record.octets_out);
         session.name.clone_from(&record.station.session);
-        if record.status == Status::Stop {
+        // One that must go stays until whoever ends it has confirmed that.
+        if record.status == Status::Stop && session.ending.is_none() {
             inner.sessions.remove(&place);
             drop(inner);
             self.tell();

@@ -7,7 +7,8 @@
 //! everything else            ── drop
 //! ```
 //!
-//! EAPOL does not come here: hostapd takes it off the interface before the bridge sees it.
+//! EAPOL is accepted to this machine, never onwards: the bridge hands link-local frames to hostapd
+//! through its input hook.
 //! The sets are keyed by port **and** station, so that a copied address opens no other port. The deny set
 //! stands first: in a table with connection tracking, a live flow survives the removal of what
 //! allowed it.
@@ -53,6 +54,7 @@ impl Filter {
              set open {{ type ifname; }}\n\
              set uplinks {{ type ifname; elements = {{ {uplinks} }} }}\n\
              chain decide {{\n\
+             ether type 0x888e accept\n\
              iifname . ether saddr @denied drop\n\
              iifname . ether saddr @allowed accept\n\
              iifname @uplinks accept\n\
