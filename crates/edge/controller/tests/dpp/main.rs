@@ -14,5 +14,6 @@ mod crowds;
 mod hostap;
 mod onboarding;
 mod peer;
+mod reconfiguring;
 mod refusals;
 mod world;

@@ -197,7 +197,10 @@ async fn a_certificate_request_of_another_exchange_is_refused() {
         Err(Error::Peer(status)) => assert_eq!(status, Status::CertificateRequestBad),
         other => panic!("{other:?}"),
     }
-    assert_eq!(world.last_reasons(id).await, ["challenge-password-mismatch"]);
+    assert_eq!(
+        world.last_reasons(id).await,
+        ["challenge-password-mismatch"]
+    );
     assert!(
         world
             .controller

@@ -17,7 +17,7 @@ use vouchsafe_dpp::uri::BootstrappingUri;
 use vouchsafe_dpp::{
     Agreement as _, BootstrappingKey, BootstrappingPublicKey, Curve, PrivateKey, tcp,
 };
-use vouchsafe_fleet::decide::wifi::{self, ClaimUriFacts, NetworkFacts, approval_id};
+use vouchsafe_fleet::decide::wifi::{self, AssignFacts, ClaimUriFacts, NetworkFacts, approval_id};
 use vouchsafe_fleet::decide::{self, ApprovalFacts, OperateFacts, approve, revoke_access};
 use vouchsafe_fleet::wifi::BootstrappingKey as BootstrappingRecord;
 use vouchsafe_fleet::wifi::{
@@ -317,6 +317,24 @@ impl World {
             let outcome = revoke_access(&facts, access, RevocationReason::KeyCompromise);
             self.commit(outcome).await;
         }
+    }
+
+    /// A person means a device for another network.
+    pub async fn assign(&self, id: DeviceId, name: &str) {
+        let device = self.device(id).await;
+        let holdings = self.holdings(id).await;
+        let network = self.controller.store.network(name).await.unwrap();
+        let facts = AssignFacts {
+            now: self.now(),
+            actor: &admin(),
+            owner: self.controller.owner,
+            device: &device,
+            standing: holdings.standing.as_ref(),
+            name,
+            network: network.as_ref(),
+            reasons: &[],
+        };
+        self.commit(wifi::assign_network(&facts)).await;
     }
 
     /// Its owner gives a device up.
