@@ -1,0 +1,10 @@
+//! The crate from outside: two-ended runs, runs of real programs re-derived, and what is refused.
+
+mod curve;
+mod malformed;
+mod opening;
+mod pair;
+mod refusals_authentication;
+mod refusals_configuration;
+mod vectors;
+mod world;
