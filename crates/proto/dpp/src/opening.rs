@@ -2,8 +2,8 @@
 //!
 //! 1. [`Opening::read`]: the first frame of a connection, as claims.
 //! 2. The caller looks up what it knows of the key that is named.
-//! 3. [`AuthenticationRequest`]: [`crate::authentication::Responder::accept`].
-//!    An announcement: [`crate::authentication::Initiator::start`] with the key whose chirp hash it is.
+//! 3. For an [`AuthenticationRequest`]: [`crate::authentication::Responder::accept`].
+//!    For an announcement: [`crate::authentication::Initiator::start`] with the key whose chirp hash it is.
 
 use crate::attribute::AttributeId;
 use crate::authentication::AuthenticationRequest;
