@@ -195,6 +195,7 @@ mod tests {
     use crate::connector::ConnectorContent;
     use crate::curve::Curve;
     use crate::object::NetRole;
+    use crate::recorded;
 
     const CURVES: [Curve; 5] = [
         Curve::P256,
@@ -256,6 +257,32 @@ mod tests {
             assert_eq!(ours.pmkid, theirs.pmkid);
             assert_eq!((ours.expiry, theirs.expiry), (Some(soon), Some(soon)));
             assert_eq!(ours.peer_version, 3);
+        }
+    }
+
+    /// What Debian's hostap 2.10 did on simulated radios before a station associated.
+    #[test]
+    fn an_introduction_of_hostap_gives_its_key_at_both_ends() {
+        let recording = include_str!("../tests/hostap/introduction-p256.txt");
+        let octets = |name| recorded::octets(recording, name);
+        let c_sign = recorded::key(recording, "c_sign_key");
+        let member = |frame: &[u8], name| {
+            let frame = Frame::read(frame).unwrap();
+            let text = frame.attributes().require(AttributeId::Connector).unwrap();
+            let connector = Connector::parse(std::str::from_utf8(text).unwrap()).unwrap();
+            let anchors = vec![CSignPublicKey::new(c_sign.public().clone())];
+            let key = recorded::key(recording, name);
+            Member::new(&connector, key, anchors, now()).unwrap()
+        };
+        let (request, response) = (octets("request"), octets("response"));
+        let station = member(&request, "station_key");
+        let access_point = member(&response, "access_point_key");
+        let ours = station.finish(&response, 1, now()).unwrap();
+        let (_, theirs) = access_point.answer(&request, now()).unwrap();
+        for key in [ours, theirs] {
+            assert_eq!(key.pmk.expose(), octets("pmk"));
+            assert_eq!(key.pmkid.to_vec(), octets("pmkid"));
+            assert_eq!(key.peer_version, 2);
         }
     }
 

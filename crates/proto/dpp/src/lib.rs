@@ -44,6 +44,8 @@ pub mod object;
 pub mod opening;
 pub mod pkex;
 pub mod reconfiguration;
+#[cfg(test)]
+mod recorded;
 pub mod schedule;
 mod signature;
 mod status;

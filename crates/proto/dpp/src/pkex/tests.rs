@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::authentication::Entropy;
 use crate::curve::{Agreement, BootstrappingKey, BootstrappingPublicKey};
+use crate::recorded;
 
 const ADDRESSES: PkexBinding = PkexBinding::Addresses {
     initiator: [0xac, 0x64, 0x91, 0xf4, 0x52, 0x07],
@@ -161,6 +162,44 @@ fn keys_and_tags_are_those_of_an_independent_computation() {
             assert_eq!(&point, key.point());
         }
     }
+}
+
+/// What Debian's hostap 2.10 sent on simulated radios: with its keys, our messages are its messages,
+/// octet for octet.
+#[test]
+fn an_exchange_of_hostap_is_made_the_same_from_both_ends() {
+    let recording = include_str!("../../tests/hostap/pkex-p256.txt");
+    let (octets, key) = (
+        |name| recorded::octets(recording, name),
+        |name| recorded::key(recording, name),
+    );
+    let own = |name| -> Arc<dyn Agreement> { Arc::new(BootstrappingKey::new(key(name))) };
+    let binding = PkexBinding::Addresses {
+        initiator: octets("initiator_address").try_into().unwrap(),
+        responder: octets("responder_address").try_into().unwrap(),
+    };
+    let code = PkexCode::new(Some("lamp"), "secret12").unwrap();
+    let (mut ours, mut theirs) = (Tries::default(), Tries::default());
+
+    let a = own("initiator_bootstrapping_key");
+    let x = key("initiator_key");
+    let (request, initiator) =
+        Initiator::start_with(a.clone(), code.clone(), binding, &mut ours, x).unwrap();
+    assert_eq!(request, octets("request"));
+    let b = own("responder_bootstrapping_key");
+    let read = ExchangeRequest::read(&request).unwrap();
+    let y = key("responder_key");
+    let (response, responder) =
+        Responder::answer_with(&read, b.clone(), &code, binding, &mut theirs, y).unwrap();
+    assert_eq!(response, octets("response"));
+    assert_eq!(responder.z.expose(), octets("z"));
+    let (commit, reveal) = initiator.handle(&response).unwrap();
+    assert_eq!(commit, octets("commit_reveal_request"));
+    let (answer, learned) = responder.handle(&commit, &mut theirs).unwrap();
+    assert_eq!(answer, octets("commit_reveal_response"));
+    assert_eq!(&learned, a.public_key());
+    let learned = reveal.handle(&answer, &mut ours).unwrap();
+    assert_eq!(&learned, b.public_key());
 }
 
 #[test]

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::announcement::{EnrolleeIdentity, ReconfigurationAnnouncement};
 use crate::connector::{ConnectorContent, Group};
+use crate::recorded;
 
 fn key(curve: Curve, seed: u8) -> PrivateKey {
     PrivateKey::from_seed(curve, &vec![seed; curve.seed_length()]).unwrap()
@@ -126,6 +127,75 @@ fn a_device_is_reconfigured_on_every_curve_even_with_an_expired_connector() {
             );
         }
     }
+}
+
+/// What Debian's hostap 2.10 did on simulated radios, at every step in our place.
+#[test]
+fn a_reconfiguration_of_hostap_is_followed_from_both_ends() {
+    let recording = include_str!("../../tests/hostap/reconfiguration-p256.txt");
+    let (octets, key) = (
+        |name| recorded::octets(recording, name),
+        |name| recorded::key(recording, name),
+    );
+    let c_sign = CSignPublicKey::new(key("c_sign_key").public().clone());
+    let anchors = vec![c_sign.clone()];
+
+    let announcement = ReconfigurationAnnouncement::read(&octets("announcement")).unwrap();
+    assert_eq!(announcement.write().unwrap(), octets("announcement"));
+    assert_eq!(announcement.curve, Curve::P256);
+    let identity = announcement.reveal(&c_sign, &key("privacy_key")).unwrap();
+    assert_eq!(identity.point().raw_xy(), octets("e_id"));
+
+    // The configurator, from hostap's request on.
+    let request = octets("request");
+    let frame = Frame::read(&request).unwrap();
+    let attributes = frame.attributes();
+    let own = connector(attributes)
+        .unwrap()
+        .verify(&anchors, now())
+        .unwrap();
+    let own = ConfiguratorConnector::new(&own, key("configurator_connector_key")).unwrap();
+    let c_nonce = attributes.require(AttributeId::ConfiguratorNonce).unwrap();
+    let waiting = AwaitResponse {
+        own,
+        anchors: anchors.clone(),
+        transaction: 1,
+        c_nonce: c_nonce.to_vec(),
+    };
+    let response = octets("response");
+    let reached = waiting.handle(&response).unwrap();
+    assert_eq!(reached.confirm, octets("confirm"));
+    assert_eq!(reached.status.result, Status::NoAccessPoint);
+    assert_eq!(reached.authenticated.ke().expose(), octets("ke"));
+    assert_eq!(reached.authenticated.version(), 2);
+
+    // The device: it takes hostap's request, and from hostap's own response on its confirm.
+    let device = Device {
+        connector: reached.device,
+        key: key("net_access_key"),
+        c_sign,
+    };
+    let (_, waiting) = device
+        .answer(&request, &status(), &entropy(2), now())
+        .unwrap();
+    let frame = Frame::read(&response).unwrap();
+    let e_nonce = frame.attributes().require(AttributeId::EnrolleeNonce);
+    let e_nonce = e_nonce.unwrap().to_vec();
+    let m_x = key("net_access_key")
+        .add_scalar(&key("protocol_key"))
+        .unwrap()
+        .agree_x(&waiting.peer_key)
+        .unwrap();
+    let waiting = AwaitConfirm {
+        keys: Keys::derive(Curve::P256, c_nonce, &e_nonce, &m_x),
+        protocol_key: key("protocol_key"),
+        version: 2,
+        e_nonce,
+        ..waiting
+    };
+    let device = waiting.handle(&octets("confirm")).unwrap();
+    assert!(device.replaces_key);
+    assert_eq!(device.authenticated.ke().expose(), octets("ke"));
 }
 
 #[test]
