@@ -281,6 +281,18 @@ fn a_device_is_configured_with_credentials_of_its_own() {
         ("home", Some("lamp"))
     );
 
+    // What it says of itself is kept as its own claim.
+    let said: Vec<_> = outcome
+        .commit
+        .changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::PutClaim(claim) => Some((claim.issuer.as_str(), claim.kind.as_str())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(said, [("device", "said-name"), ("device", "said-mudurl")]);
+
     // Step 5: the device says that it took it.
     let report = ConfiguredFacts {
         now: at(5),

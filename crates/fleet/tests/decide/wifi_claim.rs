@@ -21,6 +21,7 @@ fn claim_facts(actor: &Actor) -> ClaimUriFacts<'_> {
         identity: None,
         label: None,
         model: None,
+        mud_url: None,
         segment: None,
         network: None,
         existing: None,
@@ -90,6 +91,21 @@ fn a_label_alone_makes_a_device_known() {
         ..facts
     });
     assert_eq!(accepted(&named).device.serial, "lamp 3");
+    let url = "https://example.com/lamp";
+    let described = claim_uri(&ClaimUriFacts {
+        mud_url: Some(url),
+        ..facts
+    });
+    assert_eq!(accepted(&described).device.mud_url.as_deref(), Some(url));
+    let mut then = World::default();
+    then.wifi
+        .networks
+        .insert("home".to_owned(), network.clone());
+    then.commit(&described.commit).unwrap();
+    assert_eq!(
+        then.devices[&claimed.device.id].mud_url.as_deref(),
+        Some(url)
+    );
     let unnameable = claim_uri(&ClaimUriFacts {
         label: Some("\n"),
         ..facts

@@ -114,7 +114,7 @@ pub(crate) fn configure_facts<'a>(
         manufacturer: None,
         request_sha256: Digest::of(b"configuration request"),
         role: Some(DeviceRole::Station),
-        called: Some("lamp"),
+        said: &[("name", "lamp"), ("mudurl", "https://example.com/lamp")],
         networks,
         holdings: Holdings::NONE,
         certificates: &[],

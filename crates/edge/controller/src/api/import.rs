@@ -587,6 +587,7 @@ fn key_line(
         identity: claim.identity(),
         label: claim.label.as_deref(),
         model: claim.model.as_deref(),
+        mud_url: None,
         segment: claim.segment.as_deref(),
         network: network.flatten(),
         existing: stored.device.as_ref(),

@@ -5,8 +5,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use jiff::Timestamp;
 use vouchsafe_api::{
-    Announcement, BootstrappingKey, ClaimByUri, ClaimedByUri, DeviceRole, IfMatch, KeyConflict,
-    KeyFilter, KeySource, Page, PageQuery, Problem, SettleKey, Version,
+    Announcement, BootstrappingKey, CallDevice, ClaimByUri, ClaimedByUri, Code, DeviceRole,
+    IfMatch, KeyConflict, KeyFilter, KeySource, Page, PageQuery, Problem, SettleKey, Version,
 };
 use vouchsafe_dpp::BootstrappingPublicKey;
 use vouchsafe_dpp::uri::BootstrappingUri;
@@ -20,6 +20,7 @@ use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, Body, after, optional_reason, reason};
 use super::{Caller, device, network, page, signed};
 use crate::controller::Controller;
+use crate::dpp::{self, CallError};
 
 /// A key with its ETag.
 type Tagged = (Version, Json<BootstrappingKey>);
@@ -75,6 +76,7 @@ pub(super) struct ReadClaim {
     pub(super) identity: Option<(ManufacturerId, String)>,
     pub(super) label: Option<String>,
     pub(super) model: Option<String>,
+    pub(super) mud_url: Option<String>,
     pub(super) segment: Option<String>,
     pub(super) role: stored::DeviceRole,
     pub(super) source: stored::KeySource,
@@ -97,6 +99,7 @@ impl ReadClaim {
             identity,
             label,
             model: claim.model.clone(),
+            mud_url: None,
             segment: claim.segment.clone(),
             role: stored_role(claim.role),
             source,
@@ -165,6 +168,7 @@ pub(super) async fn take(
                 identity: claim.identity(),
                 label: claim.label.as_deref(),
                 model: claim.model.as_deref(),
+                mud_url: claim.mud_url.as_deref(),
                 segment: claim.segment.as_deref(),
                 network: network.as_ref(),
                 existing: existing.as_ref(),
@@ -257,6 +261,30 @@ pub(super) async fn settle_bootstrapping_key(
         })
         .await?;
     Ok(tagged(accepted(outcome.decision)?))
+}
+
+pub(super) async fn call_device(
+    State(controller): State<Controller>,
+    Path(id): Path<String>,
+    Body(call): Body<CallDevice>,
+) -> Result<Tagged, Failure> {
+    let key = find(&controller, &id).await?;
+    let host = call.host.as_deref().map(str::parse).transpose();
+    let host = host.map_err(|error: vouchsafe_dpp::Error| bad_request(error.to_string()))?;
+    match dpp::call(&controller, &key, host).await {
+        Ok(()) => Ok(tagged(find(&controller, &id).await?)),
+        Err(error) => {
+            let code = match &error {
+                CallError::NoAddress => Code::BadRequest,
+                CallError::Busy => Code::TooManyRequests,
+                _ => Code::Conflict,
+            };
+            let problem = Problem::new(code, error.to_string());
+            Err(problem
+                .next_step("see the device's journal, and whether the device listens")
+                .into())
+        }
+    }
 }
 
 pub(super) async fn list_announcements(

@@ -77,6 +77,7 @@ fn read(asked: &ScimDevice) -> Result<(ReadClaim, &ScimDpp), Problem> {
         identity: None,
         label: dpp.serial_number.clone(),
         model: asked.display_name.clone(),
+        mud_url: asked.mud_url.clone(),
         segment: None,
         role: DeviceRole::Station,
         source: KeySource::Scim,

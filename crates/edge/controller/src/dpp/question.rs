@@ -157,7 +157,7 @@ impl Question<'_> {
             manufacturer: manufacturer.map(|known| &known.record),
             request_sha256: self.request_sha256,
             role,
-            called: Some(&self.request.name),
+            said: &said,
             networks: &networks,
             holdings: &holdings,
             certificates: &certificates,

@@ -411,7 +411,7 @@ fn scim(number: u8) -> ScimDevice {
         external_id: Some("order-4711".to_owned()),
         display_name: Some("Heart monitor".to_owned()),
         active: true,
-        mud_url: None,
+        mud_url: Some("https://example.com/heart".to_owned()),
         dpp: Some(ScimDpp {
             dpp_version: 2,
             bootstrapping_method: vec!["QR".to_owned()],
@@ -440,6 +440,7 @@ async fn an_order_system_provisions_by_scim() {
         (device.serial.as_str(), device.state),
         ("4774LH2b4044", DeviceState::Claimed)
     );
+    assert_eq!(device.mud_url.as_deref(), Some("https://example.com/heart"));
     let key = admin.show_bootstrapping_key(&id(1)).await.unwrap().value;
     assert_eq!(key.source, KeySource::Scim);
     let text = key.uri.to_ascii_lowercase();
@@ -556,6 +557,7 @@ async fn fill(home: &Home, store: &Store) {
             identity: None,
             label: None,
             model: None,
+            mud_url: None,
             segment: None,
             network: None,
             existing: None,
@@ -589,7 +591,7 @@ async fn fill(home: &Home, store: &Store) {
             manufacturer: None,
             request_sha256: Digest::of(b"request"),
             role: Some(stored::DeviceRole::Station),
-            called: Some("lamp"),
+            said: &[("name", "lamp")],
             networks: std::slice::from_ref(&home_network),
             holdings: Holdings::NONE,
             certificates: &[],

@@ -144,6 +144,7 @@ impl World {
             identity: None,
             label: None,
             model: None,
+            mud_url: None,
             segment: None,
             network: network.as_ref(),
             existing: existing.as_ref(),
@@ -175,6 +176,7 @@ impl World {
             identity: Some((ManufacturerId([7; 16]), "another")),
             label: None,
             model: None,
+            mud_url: None,
             segment: None,
             network: None,
             existing: None,
@@ -335,6 +337,12 @@ impl World {
             reasons: &[],
         };
         self.commit(wifi::assign_network(&facts)).await;
+    }
+
+    /// Another signing key comes into force.
+    pub fn rotate(&self, now: Timestamp) {
+        self.controller.dpp.make(now).unwrap();
+        self.controller.dpp.refresh(now).unwrap();
     }
 
     /// Its owner gives a device up.

@@ -19,6 +19,9 @@ use crate::wifi::{
     Standing,
 };
 
+/// Longest MUD URL in characters (RFC 8520 §10 allows 255 on the wire).
+const MAX_MUD_URL: usize = 255;
+
 /// A bootstrapping URI that somebody hands in, and what is known about it.
 #[derive(Debug, Clone, Copy)]
 pub struct ClaimUriFacts<'a> {
@@ -41,6 +44,8 @@ pub struct ClaimUriFacts<'a> {
     pub label: Option<&'a str>,
     /// Its model, when known.
     pub model: Option<&'a str>,
+    /// Where its usage description is (RFC 8520), when known.
+    pub mud_url: Option<&'a str>,
     /// The segment it shall go to, if policy leaves that open.
     pub segment: Option<&'a str>,
     /// The network it is meant for, if one was named.
@@ -142,7 +147,7 @@ fn try_claim(facts: &ClaimUriFacts<'_>, id: DeviceId) -> Result<Outcome<ClaimedK
             };
             let outcome = claim_as(&claim, id);
             match outcome.decision {
-                Decision::Accept(device) => (device, outcome.commit),
+                Decision::Accept(device) => with_mud_url(facts, device, outcome.commit),
                 Decision::Refuse { refusal, .. } => return Err(refusal),
                 Decision::Wait { .. } | Decision::Replay(_) => return Err(Refusal::WrongState),
             }
@@ -192,6 +197,23 @@ impl ClaimUriFacts<'_> {
             }
         }
     }
+}
+
+/// A device that is taken in gets the usage description that came with its label.
+fn with_mud_url(
+    facts: &ClaimUriFacts<'_>,
+    mut device: Device,
+    mut commit: Commit,
+) -> (Device, Commit) {
+    if let Some(url) = facts.mud_url {
+        device.mud_url = Some(url.chars().take(MAX_MUD_URL).collect());
+        for change in &mut commit.changes {
+            if let Change::PutDevice(row) = change {
+                row.mud_url.clone_from(&device.mud_url);
+            }
+        }
+    }
+    (device, commit)
 }
 
 /// The key as it is now; written when anything about it is new.

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{check_known, denied_lately, evidence_of};
+use crate::claim::{Claim, ClaimSubject};
 use crate::commit::{Change, Commit, Guard};
 use crate::credential::{Credential, CredentialStatus};
 use crate::decide::voucher::within;
@@ -25,6 +26,12 @@ use crate::wifi::{
 
 /// What a request that waits says of its form.
 const MEDIA_TYPE: &str = "dpp";
+
+/// Of what a device says of itself, this many claims are kept.
+const MAX_SAID: usize = 16;
+
+/// And of each this many characters.
+const MAX_SAID_LENGTH: usize = 1024;
 
 /// How the device proved who it is.
 #[derive(Debug, Clone, Copy)]
@@ -58,8 +65,9 @@ pub struct ConfigureFacts<'a> {
     pub request_sha256: Digest,
     /// What it asks to be; none for a role that nobody is configured for here.
     pub role: Option<DeviceRole>,
-    /// The name it gives itself.
-    pub called: Option<&'a str>,
+    /// What it says of itself, by the protocol's names for it: `name`, `mudurl` and the like. Kept
+    /// as claims of the device's own.
+    pub said: &'a [(&'a str, &'a str)],
     /// Every network of this site.
     pub networks: &'a [Network],
     /// What it holds already.
@@ -94,6 +102,7 @@ pub struct ConfigurePermit {
     superseded: Vec<CredentialId>,
     key: Option<(Digest, u64)>,
     approval: Option<VoucherRecord>,
+    claims: Vec<Claim>,
     evidence: Vec<Evidence>,
     reasons: Vec<Reason>,
     now: Timestamp,
@@ -215,7 +224,11 @@ fn try_configure<'a>(
                 Proof::Connector(_) => given_before(facts).and_then(|given| given.key),
             },
             assurance: assurance(facts),
-            called: facts.called.map(|name| name.chars().take(64).collect()),
+            called: facts
+                .said
+                .iter()
+                .find(|(name, _)| *name == "name")
+                .map(|(_, text)| text.chars().take(64).collect()),
             certificate: None,
             at: facts.now,
             confirmed_at: None,
@@ -239,6 +252,7 @@ fn try_configure<'a>(
             Proof::Connector(_) => None,
         },
         approval: approved.cloned(),
+        claims: claims(facts),
         evidence: evidence(facts),
         reasons: facts.verdict.reasons.clone(),
         now: facts.now,
@@ -306,6 +320,32 @@ fn evidence(facts: &ConfigureFacts<'_>) -> Vec<Evidence> {
         proof,
         Evidence::new("configuration-request", facts.request_sha256),
     ]
+}
+
+/// What the device says of itself, within bounds.
+fn claims(facts: &ConfigureFacts<'_>) -> Vec<Claim> {
+    let plain = |name: &&(&str, &str)| {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !name.0.is_empty() && name.0.len() <= 32 && name.0.bytes().all(plain)
+    };
+    let said = facts.said.iter().filter(plain).take(MAX_SAID);
+    said.map(|(name, text)| Claim {
+        issuer: "device".to_owned(),
+        subject: ClaimSubject::Device {
+            id: facts.device.id,
+        },
+        kind: format!("said-{name}"),
+        value: text
+            .chars()
+            .take(MAX_SAID_LENGTH)
+            .collect::<String>()
+            .into(),
+        issued_at: facts.now,
+        expires_at: None,
+        evidence: Some(facts.request_sha256),
+        signature: None,
+    })
+    .collect()
 }
 
 /// The network a person named for the device; else the only one that fits its segment; else the
@@ -490,6 +530,9 @@ impl ConfigurePermit {
         commit
             .changes
             .push(Change::Wifi(wifi::Change::PutStanding(Box::new(standing))));
+        for claim in self.claims {
+            commit.changes.push(Change::PutClaim(Box::new(claim)));
+        }
         let actor = Actor::new(ActorKind::Device, &self.device.serial);
         for action in self.actions {
             let mut entry = device_entry(&self.device, action, &actor, self.now)
