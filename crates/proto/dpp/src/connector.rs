@@ -445,20 +445,15 @@ fn read_groups(list: &[Json]) -> Result<Vec<Group>, Error> {
 
 /// ISO 8601 with `Z`, an offset, or nothing, which means UTC (§4.2.1).
 fn read_expiry(text: &str) -> Result<Timestamp, Error> {
-    let malformed = Error::value("expiry");
-    if !(19..=35).contains(&text.len()) {
-        return Err(malformed.into());
-    }
-    text.parse::<Timestamp>()
-        .ok()
-        .or_else(|| {
-            let local: DateTime = text.parse().ok()?;
-            local
-                .to_zoned(TimeZone::UTC)
-                .ok()
-                .map(|zoned| zoned.timestamp())
-        })
-        .ok_or_else(|| malformed.into())
+    let utc = || {
+        let local: DateTime = text.parse().ok()?;
+        let zoned = local.to_zoned(TimeZone::UTC).ok()?;
+        Some(zoned.timestamp())
+    };
+    Some(text)
+        .filter(|text| (19..=35).contains(&text.len()))
+        .and_then(|text| text.parse().ok().or_else(utc))
+        .ok_or_else(|| Error::value("expiry"))
 }
 
 fn decode(text: &str) -> Result<Vec<u8>, Error> {

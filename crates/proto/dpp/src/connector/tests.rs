@@ -436,7 +436,7 @@ proptest! {
         let connector = Connector::issue_with_key(&content(NetRole::Station), &signer).unwrap();
         let mut text = connector.as_str().to_owned();
         let position = position % text.len();
-        if &text[position..=position] != to {
+        if text[position..=position] != to {
             text.replace_range(position..=position, &to);
             let verified = Connector::parse(&text)
                 .and_then(|altered| altered.verify(&[anchor(&signer)], now()));
