@@ -20,6 +20,7 @@
 mod client;
 mod credential;
 mod device;
+mod gate;
 mod journal;
 mod manufacturer;
 mod openapi;
@@ -39,6 +40,7 @@ pub use device::{
     Approve, Claim, Device, DeviceFilter, DeviceState, ImportDevice, ImportDevices, ImportManifest,
     ImportResult, Reasoned, RefusedLine, Release, Released, Warning,
 };
+pub use gate::{AdmittedCredential, DesiredState};
 pub use journal::{
     Checkpoint, JournalEntry, JournalFault, JournalPage, JournalQuery, Verification,
 };
@@ -55,8 +57,8 @@ pub use site::{AddOwner, Owner, Site, StateCount, Status};
 pub use token::{CreateToken, CreatedToken, Token};
 pub use version::{IfMatch, Version};
 pub use wifi::{
-    AccessCredential, Announcement, BootstrappingKey, ClaimByUri, ClaimedByUri, DeviceKey,
-    DeviceRole, DeviceWifi, DppController, GivenNetwork, ImportKeys, KeyConflict, KeyFilter,
-    KeySource, Network, NetworkCredential, PutNetwork, Reconfigure, RefusedAttempt, ScimDevice,
-    ScimDpp, ScimMeta, SettleKey,
+    AccessCredential, Announcement, BootstrappingKey, CallDevice, ClaimByUri, ClaimedByUri,
+    DeviceKey, DeviceRole, DeviceWifi, DppController, GivenNetwork, ImportKeys, KeyConflict,
+    KeyFilter, KeySource, Network, NetworkCredential, PutNetwork, Reconfigure, RefusedAttempt,
+    ScimDevice, ScimDpp, ScimMeta, SettleKey,
 };

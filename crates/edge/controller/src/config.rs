@@ -64,6 +64,8 @@ pub struct Config {
     pub policy: PolicyConfig,
     /// Wi-Fi Easy Connect.
     pub dpp: DppConfig,
+    /// Network admission.
+    pub gate: GateConfig,
 }
 
 impl Default for Config {
@@ -79,8 +81,18 @@ impl Default for Config {
             masa: MasaConfig::default(),
             policy: PolicyConfig::default(),
             dpp: DppConfig::default(),
+            gate: GateConfig::default(),
         }
     }
+}
+
+/// `[gate]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GateConfig {
+    /// Where the desired state is written for the gate on this machine; it is not when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_file: Option<PathBuf>,
 }
 
 /// `[registrar]`

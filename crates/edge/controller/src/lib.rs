@@ -14,6 +14,7 @@
 //! | `est` | `/.well-known/est` |
 //! | `issue` | certificates for devices, by whichever protocol they ask |
 //! | `api` | the REST API on the contract of `vouchsafe-api` |
+//! | `gate` | the desired state of network admission |
 //! | `discovery` | mDNS: how devices find the registrar |
 //! | `revocation` | CRL and OCSP for the credentials of this domain |
 //! | `metrics` | measurements |
@@ -26,6 +27,7 @@ mod controller;
 mod discovery;
 pub mod dpp;
 mod est;
+pub mod gate;
 mod home;
 mod issue;
 mod metrics;

@@ -112,7 +112,7 @@ pub(crate) async fn ask_ocsp_by_path(
 }
 
 /// Step 1.
-async fn crl(controller: &Controller) -> Result<Bytes, Fault> {
+pub(crate) async fn crl(controller: &Controller) -> Result<Bytes, Fault> {
     let mut known = controller.lists.0.lock().await;
     let now = controller.clock.now();
     let more = read_on(controller, &mut known).await?;

@@ -20,6 +20,7 @@ use vouchsafe_store::{OpenError, Store, StoreConfig};
 use crate::controller::{Controller, Fault};
 use crate::discovery::{self, Announcement};
 use crate::dpp;
+use crate::gate::DesiredStateFile;
 use crate::home::{Home, HomeError};
 
 /// How often certificates are looked at.
@@ -143,6 +144,10 @@ pub async fn serve(
         let files = dpp::AccessFiles::new(controller.clone(), home.dir.join(folder));
         tokio::spawn(files.keep())
     });
+    let desired_state = home.config.gate.state_file.as_ref().map(|file| {
+        let file = DesiredStateFile::new(controller.clone(), home.dir.join(file));
+        tokio::spawn(file.keep())
+    });
     let renewal = tokio::spawn(renew(
         home,
         controller.clone(),
@@ -183,9 +188,9 @@ pub async fn serve(
     if cut + cut_api + cut_dpp > 0 {
         tracing::warn!(connections = cut + cut_api + cut_dpp, "cut at shutdown");
     }
-    if let Some(access_files) = access_files {
+    for writer in [access_files, desired_state].into_iter().flatten() {
         // It stops by itself, and what it writes is whole.
-        let _ = access_files.await;
+        let _ = writer.await;
     }
     renewal.abort();
     controller.store.close().await;

@@ -14,6 +14,7 @@
 mod administration;
 mod approval;
 mod discovery;
+mod gate;
 mod inventory;
 mod journal;
 mod policy;

@@ -8,6 +8,7 @@ use vouchsafe_api::{
     Code, CredentialFilter, CredentialState, DeviceState, PageQuery, Reasoned, RevocationReason,
     Revoke, Role,
 };
+use vouchsafe_controller::config::Config;
 use vouchsafe_fleet::decide::{self, ClaimFacts};
 use vouchsafe_fleet::{
     Actor, ActorKind, Change, Commit, Credential, CredentialId, CredentialStatus, Digest, State,
@@ -23,68 +24,70 @@ const SERIALS: [&str; 3] = ["A-1", "A-2", "A-3"];
 
 /// A site with three devices; the last one's certificate is in no record.
 async fn world() -> (World, Vec<Certificate>) {
+    world_with(|_| {}).await
+}
+
+/// The same with another configuration.
+pub async fn world_with(configure: impl FnOnce(&mut Config)) -> (World, Vec<Certificate>) {
     let maker = Maker::new("Maker");
     let mut issued = Vec::new();
-    let world = World::prepared(
-        |_| {},
-        async |home, store| {
-            for (number, serial) in SERIALS.iter().enumerate() {
-                let now = Timestamp::now();
-                let actor = Actor::new(ActorKind::Person, "test");
-                let outcome = decide::claim(&ClaimFacts {
-                    now,
-                    actor: &actor,
-                    owner: home.owner,
-                    manufacturer: maker.id,
-                    serial,
-                    model: None,
-                    segment: None,
-                    idevid_sha256: None,
-                    existing: None,
-                });
-                let mut device = outcome.accepted().unwrap().unwrap().clone();
-                store.commit(outcome.commit).await.unwrap();
-                device.state = State::Onboarded;
-                device.version += 1;
-                let key = new_key();
-                let subject = Name::new(&[(oid::SERIAL_NUMBER, serial)]).unwrap();
-                let not_before = now - SignedDuration::from_hours(1);
-                let not_after = now + SignedDuration::from_hours(24);
-                let certificate = home
-                    .authority
-                    .issue(
-                        &Profile::ldevid(subject, Vec::new()),
-                        key.public_key(),
-                        &[0x40 + number as u8; 16],
-                        Validity::new(not_before, not_after),
-                    )
-                    .unwrap();
-                let credential = Credential {
-                    id: CredentialId(certificate.serial_hex()),
-                    device: device.id,
-                    certificate_der: certificate.der().to_vec(),
-                    spki_sha256: Digest(key.public_key().sha256()),
-                    request_sha256: Digest::of(serial.as_bytes()),
-                    not_before,
-                    not_after,
-                    status: CredentialStatus::Active,
-                    issued_at: now,
-                    confirmed_at: None,
-                };
-                let commit = Commit {
-                    changes: vec![
-                        Change::PutCredential(Box::new(credential)),
-                        Change::PutDevice(Box::new(device)),
-                    ],
-                    ..Commit::default()
-                };
-                if number < 2 {
-                    store.commit(commit).await.unwrap();
-                }
-                issued.push(certificate);
+    let world = World::prepared(configure, async |home, store| {
+        for (number, serial) in SERIALS.iter().enumerate() {
+            let now = Timestamp::now();
+            let actor = Actor::new(ActorKind::Person, "test");
+            let outcome = decide::claim(&ClaimFacts {
+                now,
+                actor: &actor,
+                owner: home.owner,
+                manufacturer: maker.id,
+                serial,
+                model: None,
+                segment: None,
+                idevid_sha256: None,
+                existing: None,
+            });
+            let mut device = outcome.accepted().unwrap().unwrap().clone();
+            store.commit(outcome.commit).await.unwrap();
+            device.state = State::Onboarded;
+            device.version += 1;
+            let key = new_key();
+            let subject = Name::new(&[(oid::SERIAL_NUMBER, serial)]).unwrap();
+            let not_before = now - SignedDuration::from_hours(1);
+            let not_after = now + SignedDuration::from_hours(24);
+            let certificate = home
+                .authority
+                .issue(
+                    &Profile::ldevid(subject, Vec::new()),
+                    key.public_key(),
+                    &[0x40 + number as u8; 16],
+                    Validity::new(not_before, not_after),
+                )
+                .unwrap();
+            let credential = Credential {
+                id: CredentialId(certificate.serial_hex()),
+                device: device.id,
+                certificate_der: certificate.der().to_vec(),
+                spki_sha256: Digest(key.public_key().sha256()),
+                request_sha256: Digest::of(serial.as_bytes()),
+                not_before,
+                not_after,
+                status: CredentialStatus::Active,
+                issued_at: now,
+                confirmed_at: None,
+            };
+            let commit = Commit {
+                changes: vec![
+                    Change::PutCredential(Box::new(credential)),
+                    Change::PutDevice(Box::new(device)),
+                ],
+                ..Commit::default()
+            };
+            if number < 2 {
+                store.commit(commit).await.unwrap();
             }
-        },
-    )
+            issued.push(certificate);
+        }
+    })
     .await;
     (world, issued)
 }
