@@ -73,6 +73,21 @@ const NEEDS: &[Need] = &[
         is_here: || process::find("wpa_supplicant").is_some(),
     },
     Need {
+        name: "eapol_test",
+        packages: &["eapoltest"],
+        is_here: || process::find("eapol_test").is_some(),
+    },
+    Need {
+        name: "FreeRADIUS",
+        packages: &["freeradius", "freeradius-utils"],
+        is_here: || process::find("freeradius").is_some() && process::find("radclient").is_some(),
+    },
+    Need {
+        name: "nftables",
+        packages: &["nftables", "iproute2"],
+        is_here: || process::find("nft").is_some() && process::find("ip").is_some(),
+    },
+    Need {
         name: "simulated radios",
         packages: &[
             "qemu-system-x86",
