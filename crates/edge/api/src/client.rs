@@ -12,11 +12,11 @@ use serde::de::DeserializeOwned;
 
 use crate::route::{self, Route, SCIM_JSON, TEXT_CSV};
 use crate::{
-    AddManufacturer, AddOwner, Announcement, Approve, BootstrappingKey, CheckPolicy, Checkpoint,
-    Claim, ClaimByUri, ClaimedByUri, CreateToken, CreatedToken, Credential, CredentialFilter,
-    Device, DeviceFilter, DppController, DryRun, DryRunPolicy, ImportDevices, ImportKeys,
-    ImportManifest, ImportResult, JournalPage, JournalQuery, KeyFilter, Manufacturer, Network,
-    Owner, Page, PageQuery, Policy, PolicyCheck, Problem, PutNetwork, PutPolicy, Reasoned,
+    AddManufacturer, AddOwner, Announcement, Approve, BootstrappingKey, CallDevice, CheckPolicy,
+    Checkpoint, Claim, ClaimByUri, ClaimedByUri, CreateToken, CreatedToken, Credential,
+    CredentialFilter, Device, DeviceFilter, DppController, DryRun, DryRunPolicy, ImportDevices,
+    ImportKeys, ImportManifest, ImportResult, JournalPage, JournalQuery, KeyFilter, Manufacturer,
+    Network, Owner, Page, PageQuery, Policy, PolicyCheck, Problem, PutNetwork, PutPolicy, Reasoned,
     Reconfigure, Release, Released, Revoke, ScimDevice, SetTrust, SettleKey, Site, Status, Token,
     Verification, Version,
 };
@@ -417,6 +417,12 @@ impl<T: Transport> Client<T> {
         .await
     }
 
+    /// Calls a device that listens, and configures it.
+    pub async fn call_device(&self, id: &str, call: &CallDevice) -> Answer<BootstrappingKey, T> {
+        self.call(Call::new(route::CALL_DEVICE).id(id).json(call))
+            .await
+    }
+
     /// Lists devices that showed themselves and whose keys nobody knows.
     pub async fn list_announcements(&self, page: &PageQuery) -> Answer<Page<Announcement>, T> {
         self.call(Call::new(route::LIST_ANNOUNCEMENTS).query(page))
@@ -426,6 +432,12 @@ impl<T: Transport> Client<T> {
     /// Says how access points and devices reach the Wi-Fi Easy Connect controller.
     pub async fn show_dpp_controller(&self) -> Answer<DppController, T> {
         self.call(Call::new(route::SHOW_DPP_CONTROLLER)).await
+    }
+
+    /// Puts another key in force that signs connectors.
+    pub async fn replace_signing_key(&self, why: &Reasoned) -> Answer<DppController, T> {
+        self.call(Call::new(route::REPLACE_SIGNING_KEY).json(why))
+            .await
     }
 
     /// Shows the journal of one device.

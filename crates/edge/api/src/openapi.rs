@@ -95,6 +95,7 @@ pub fn openapi() -> OpenApi {
     crate::ScimDevice,
     crate::SetTrust,
     crate::SettleKey,
+    crate::CallDevice,
     crate::Site,
     crate::Status,
     crate::Token,

@@ -316,12 +316,18 @@ routes! {
     SETTLE_BOOTSTRAPPING_KEY = "settle_bootstrapping_key",
         post("/api/v1/bootstrapping-keys/{id}/settle", "wifi", RUNS_DEVICES)
         .reads(&[json("SettleKey")]).if_match(IfMatchRule::Optional).replies("BootstrappingKey");
+    /// Calls a device that listens, and configures it; answers when the exchange is over.
+    CALL_DEVICE = "call_device", post("/api/v1/bootstrapping-keys/{id}/call", "wifi", RUNS_DEVICES)
+        .reads(&[json("CallDevice")]).replies("BootstrappingKey");
     /// Lists devices that showed themselves and whose keys nobody knows, the latest first.
     LIST_ANNOUNCEMENTS = "list_announcements", get("/api/v1/announcements", "wifi", SEES_DEVICES)
         .query(&[LIMIT]).replies("Page_Announcement");
     /// Says how access points and devices reach the Wi-Fi Easy Connect controller.
     SHOW_DPP_CONTROLLER = "show_dpp_controller", get("/api/v1/dpp/controller", "wifi", SEES_DEVICES)
         .replies("DppController");
+    /// Puts another key in force that signs connectors; the one before stays for an overlap.
+    REPLACE_SIGNING_KEY = "replace_signing_key", post("/api/v1/dpp/controller/signing-key", "wifi", ADMIN_ONLY)
+        .reads(&[json("Reasoned")]).replies("DppController");
 
     /// Shows this domain.
     SHOW_SITE = "show_site", get("/api/v1/site", "site", AnyToken).replies("Site");

@@ -214,6 +214,15 @@ pub struct SettleKey {
     pub reason: String,
 }
 
+/// Calls a device that listens on TCP.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallDevice {
+    /// `HOST` or `HOST:PORT`; absent takes what its URI says (`H:`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+}
+
 /// A device that showed itself and whose key nobody knows. Nothing is proved about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Announcement {

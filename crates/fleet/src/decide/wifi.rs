@@ -36,6 +36,7 @@ pub use configure::{
 pub use knock::{AnnouncementFacts, FailedFacts, Known, announcement, attempt_failed};
 pub use network::{
     AssignFacts, NetworkFacts, assign_network, change_network, put_network, remove_network,
+    replace_signing_key,
 };
 
 use jiff::{SignedDuration, Timestamp};

@@ -138,6 +138,8 @@ text_enum! {
         BootstrappingKeySettled = "bootstrapping-key-settled",
         /// A person meant a device for a network.
         NetworkAssigned = "network-assigned",
+        /// Another key signs connectors from now on.
+        SigningKeyReplaced = "signing-key-replaced",
         /// An API token was made.
         TokenCreated = "token-created",
         /// An API token was revoked.

@@ -80,8 +80,10 @@ pub(crate) fn routes(controller: &Controller) -> Router<Controller> {
         SHOW_BOOTSTRAPPING_KEY => key::show_bootstrapping_key;
         REMOVE_BOOTSTRAPPING_KEY => key::remove_bootstrapping_key;
         SETTLE_BOOTSTRAPPING_KEY => key::settle_bootstrapping_key;
+        CALL_DEVICE => key::call_device;
         LIST_ANNOUNCEMENTS => key::list_announcements;
         SHOW_DPP_CONTROLLER => wifi::show_dpp_controller;
+        REPLACE_SIGNING_KEY => wifi::replace_signing_key;
         SHOW_SITE => site::show_site;
         LIST_OWNERS => site::list_owners;
         ADD_OWNER => site::add_owner;

@@ -5,7 +5,7 @@ use axum::http::HeaderMap;
 use axum::{Extension, Json};
 use vouchsafe_api::{
     AccessCredential, CredentialState, DeviceKey, DeviceWifi, DppController, GivenNetwork, IfMatch,
-    Problem, Reconfigure, RefusedAttempt,
+    Problem, Reasoned, Reconfigure, RefusedAttempt,
 };
 use vouchsafe_fleet::decide::wifi::{AssignFacts, assign_network};
 use vouchsafe_fleet::wifi as stored;
@@ -18,6 +18,7 @@ use super::problem::{Failure, accepted};
 use super::request::{Body, reason};
 use super::{Caller, credential, signed};
 use crate::controller::Controller;
+use crate::dpp;
 
 /// Keys of one device that are shown at most.
 const MAX_KEYS: u32 = 100;
@@ -68,6 +69,19 @@ pub(super) async fn show_dpp_controller(
         )
         .next_step("set `dpp.enabled = true` in config.toml and restart")
     })?;
+    Ok(Json(shown))
+}
+
+pub(super) async fn replace_signing_key(
+    State(controller): State<Controller>,
+    Extension(caller): Extension<Caller>,
+    Body(why): Body<Reasoned>,
+) -> Result<Json<DppController>, Failure> {
+    let said = [reason(&why.reason)?];
+    // Before a key is made of which nobody could be told.
+    let Json(before) = show_dpp_controller(State(controller.clone())).await?;
+    dpp::replace_signing_key(&controller, &caller.actor(), &said).await?;
+    let shown = controller.dpp_controller().unwrap_or(before);
     Ok(Json(shown))
 }
 

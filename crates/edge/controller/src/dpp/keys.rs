@@ -114,22 +114,31 @@ impl Keys {
         Arc::clone(&self.0.ring.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts a new signing key in force; the one before stays for the overlap. Blocks.
+    /// Makes another signing key. It is in force after [`Keys::refresh`], and the one before stays
+    /// for the overlap; or it is given up again. Blocks.
     ///
     /// # Errors
     /// [`HomeError::Keys`]; then nothing has changed.
-    pub fn rotate(&self, now: Timestamp) -> Result<(), HomeError> {
-        let mut ring = self.0.ring.write().unwrap_or_else(PoisonError::into_inner);
+    pub fn make(&self, now: Timestamp) -> Result<SigningKey, HomeError> {
+        let Inner {
+            folder,
+            store,
+            sealer,
+            ..
+        } = &*self.0;
         // Two keys of one second would have one name.
-        let after = ring.current.since.as_second().saturating_add(1);
-        make_signing_key(
-            &self.0.store,
-            &self.0.sealer,
-            &self.0.folder,
-            now.as_second().max(after),
-        )?;
-        *ring = Arc::new(self.read(now)?);
-        Ok(())
+        let after = self.ring().current.since.as_second().saturating_add(1);
+        let time = now.as_second().max(after);
+        make_signing_key(store, sealer, folder, time)?;
+        open_signing_key(store, sealer, folder, time)
+    }
+
+    /// Deletes a signing key that was never in force. Blocks.
+    ///
+    /// # Errors
+    /// [`HomeError::Keys`].
+    pub(crate) fn give_up(&self, key: &SigningKey) -> Result<(), HomeError> {
+        forget(&self.0.store, &self.0.folder, key.since.as_second())
     }
 
     /// Forgets signing keys whose overlap is over, and learns of those that another process made.
@@ -137,7 +146,7 @@ impl Keys {
     ///
     /// # Errors
     /// [`HomeError::Keys`].
-    pub(crate) fn refresh(&self, now: Timestamp) -> Result<(), HomeError> {
+    pub fn refresh(&self, now: Timestamp) -> Result<(), HomeError> {
         let ring = self.read(now)?;
         *self.0.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
         Ok(())
@@ -247,7 +256,7 @@ fn open_signing_key(
 }
 
 fn forget(store: &KeyStore, folder: &Path, time: i64) -> Result<(), HomeError> {
-    tracing::info!(label = %signing_label(time), "the overlap of a signing key is over");
+    tracing::info!(label = %signing_label(time), "a signing key is deleted");
     match store.delete(&signing_label(time)) {
         Ok(()) | Err(vouchsafe_keystore::Error::NotFound { .. }) => {}
         Err(error) => return Err(error.into()),
@@ -332,8 +341,10 @@ mod tests {
         let keys = open(dir.path(), now);
         let first = public(&keys.ring().current);
         // Twice in one second: three keys.
-        keys.rotate(now).unwrap();
-        keys.rotate(now).unwrap();
+        for _ in 0..2 {
+            keys.make(now).unwrap();
+            keys.refresh(now).unwrap();
+        }
         let ring = keys.ring();
         assert_ne!(public(&ring.current), first);
         assert_eq!(ring.older.len(), 2);

@@ -31,6 +31,7 @@ mod passphrase;
 mod places;
 mod question;
 mod reconfigure;
+mod rotate;
 mod session;
 mod wire;
 
@@ -39,3 +40,4 @@ pub use dial::{CallError, call};
 pub(crate) use identity::{key_sha256, shown};
 pub use keys::{Keys, Ring, SigningKey};
 pub use listener::Listener;
+pub(crate) use rotate::replace_signing_key;

@@ -57,7 +57,7 @@ impl Session {
         let shown = shown(&met.device);
         let store = &self.controller.store;
         let Some(access) = store.connector_by_key(shown).await? else {
-            let reason = vouchsafe_fleet::Refusal::UnknownDevice.reason();
+            let reason = vouchsafe_fleet::Refusal::CredentialUnknown.reason();
             return Err(Failure::Refused(vec![reason]));
         };
         let mac = address(&self.controller, access.device).await?;

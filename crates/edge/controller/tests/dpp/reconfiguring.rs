@@ -116,7 +116,7 @@ async fn a_device_of_a_replaced_signing_key_comes_over_to_the_new_one() {
     let world = World::new().await;
     let (id, memory) = onboarded(&world).await;
     let later = world.now() + SignedDuration::from_secs(1);
-    world.controller.dpp.rotate(later).unwrap();
+    world.rotate(later);
     let before = memory.credential.c_sign.kid().to_owned();
     let joined = memory.announce(&world).await.unwrap();
     let configured = joined.configured(&station()).await;

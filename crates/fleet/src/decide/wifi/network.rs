@@ -197,6 +197,23 @@ pub(super) const fn in_service(state: State) -> bool {
     )
 }
 
+/// A person puts another key in force that signs connectors. The caller has made it, and uses it once
+/// this is durable.
+pub fn replace_signing_key(
+    now: Timestamp,
+    actor: &Actor,
+    kid: &str,
+    reasons: &[Reason],
+) -> Outcome<()> {
+    let mut entry = site_entry(now, actor, Action::SigningKeyReplaced).with("kid", kid);
+    entry.reasons = reasons.to_vec();
+    let commit = Commit {
+        entries: vec![entry],
+        ..Commit::default()
+    };
+    Outcome::accept((), commit)
+}
+
 pub(super) fn site_entry(now: Timestamp, actor: &Actor, action: Action) -> Entry {
     Entry::new(Subject::Site, action, actor.clone(), now)
 }
