@@ -951,3 +951,72 @@ fn a_lost_device_without_credentials_must_begin_anew() {
     let back = restore(&operate(at(1), &alice, &quarantined, &[]));
     assert_eq!(accepted(&back).state, State::Claimed);
 }
+
+/// Every combination of what can be so: a device is configured only when all of it speaks for that,
+/// and whoever would be refused later is not called to authenticate for nothing.
+#[test]
+fn nobody_is_configured_unless_everything_speaks_for_it() {
+    let networks = [network("home", NetworkCredential::Connector)];
+    let verdicts = [allow(), wait(), deny()];
+    let makers: Vec<_> = ManufacturerTrust::ALL.iter().map(|it| maker(*it)).collect();
+    let makers = || makers.iter().map(Some).chain([None]);
+    let mut configured = 0;
+    for state in State::ALL {
+        for owner in [Some(OWNER), Some(OTHER), None] {
+            let mut device = device(*state);
+            device.owner = owner;
+            for key in [key(), disputed()] {
+                for (verdict, maker) in verdicts
+                    .iter()
+                    .flat_map(|verdict| makers().map(move |maker| (verdict, maker)))
+                {
+                    let known = Known {
+                        manufacturer: maker,
+                        ..known(&key, &device)
+                    };
+                    let called = announcement(&announced(Some(known), verdict)).refusal();
+                    for assurance in Assurance::ALL {
+                        for role in [
+                            None,
+                            Some(DeviceRole::Station),
+                            Some(DeviceRole::AccessPoint),
+                        ] {
+                            let facts = ConfigureFacts {
+                                proof: Proof::Bootstrapping {
+                                    key: &key,
+                                    assurance: *assurance,
+                                },
+                                manufacturer: maker,
+                                role,
+                                ..configure_facts(&key, &device, &networks, verdict)
+                            };
+                            let outcome = configure(&facts);
+                            let here = matches!(
+                                state,
+                                State::Claimed | State::Onboarding | State::Onboarded
+                            ) && owner == Some(OWNER)
+                                && key.conflict.is_none()
+                                && maker.is_none_or(|it| it.trust != ManufacturerTrust::Blocked);
+                            let proved = *assurance != Assurance::NetworkOnly
+                                && role == Some(DeviceRole::Station);
+                            let allowed = matches!(verdict.answer, Answer::Allow { .. });
+                            let accepted = matches!(outcome.decision, Decision::Accept(_));
+                            assert_eq!(accepted, here && proved && allowed, "{facts:?}");
+                            if !accepted && !matches!(outcome.decision, Decision::Wait { .. }) {
+                                refused(&outcome, outcome.refusal().unwrap());
+                            }
+                            assert_eq!(
+                                called.is_none(),
+                                here && verdict.answer != Answer::Deny,
+                                "{facts:?}"
+                            );
+                            configured += u32::from(accepted);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    // Three states, five sorts of manufacturer and two degrees of proof.
+    assert_eq!(configured, 3 * 5 * 2);
+}
