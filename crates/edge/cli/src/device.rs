@@ -6,15 +6,19 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clap::{Args, Subcommand};
 use vouchsafe_api::{
-    Approve, Claim, Device, DeviceFilter, DeviceState, PageQuery, Reasoned, Release,
-    RevocationReason, Revoke,
+    Approve, Claim, ClaimByUri, Device, DeviceFilter, DeviceRole, DeviceState, DeviceWifi,
+    PageQuery, Reasoned, Reconfigure, Release, RevocationReason, Revoke,
 };
 
+use crate::dpp::{self, qr};
 use crate::failure::{Exit, Failure};
 use crate::input::{self, PageArgs, Why, words};
 use crate::output::{Printer, facts, table, when, word};
 use crate::remote::Api;
 use crate::{cert, journal};
+
+/// Words for [`DeviceRole`].
+const ROLES: &[&str] = &["station", "access-point"];
 
 /// Words for [`DeviceState`].
 const STATES: &[&str] = &[
@@ -59,6 +63,16 @@ pub(crate) enum DeviceCommand {
         /// The reason that revocation lists show
         #[arg(long, value_parser = words::<RevocationReason>(cert::REASONS), default_value = "unspecified")]
         revocation_reason: RevocationReason,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Mean a device for another Wi-Fi network; it gets that when it is configured next
+    Reconfigure {
+        /// Id or serial number
+        device: String,
+        /// The network's name
+        #[arg(long)]
+        network: String,
         #[command(flatten)]
         why: Why,
     },
@@ -127,15 +141,27 @@ impl Change {
     }
 }
 
-/// `device claim`
+/// `device claim`: by manufacturer and serial number, or by the label for Wi-Fi Easy Connect.
 #[derive(Debug, Args)]
 pub(crate) struct ClaimArgs {
     /// The manufacturer's id
-    #[arg(long, value_name = "ID")]
-    manufacturer: String,
+    #[arg(long, value_name = "ID", requires = "serial", required_unless_present_any = ["dpp_uri", "qr"])]
+    manufacturer: Option<String>,
     /// The serial number
+    #[arg(long, requires = "manufacturer")]
+    serial: Option<String>,
+    /// The bootstrapping URI on the device's label, DPP:…; - for standard input
+    #[arg(long, value_name = "URI", conflicts_with = "qr")]
+    dpp_uri: Option<String>,
+    /// A picture of the label (PNG)
+    #[arg(long, value_name = "FILE")]
+    qr: Option<PathBuf>,
+    /// With a label: as what the device may be configured
+    #[arg(long, value_parser = words::<DeviceRole>(ROLES), default_value = "station")]
+    role: DeviceRole,
+    /// With a label: the network it is meant for, else the one that fits its segment
     #[arg(long)]
-    serial: String,
+    network: Option<String>,
     /// The manufacturer's name of the model
     #[arg(long)]
     model: Option<String>,
@@ -158,15 +184,35 @@ pub(crate) async fn run(
             let id = resolve(api, &device).await?;
             api.show_device(&id).await?.value
         }
+        DeviceCommand::Claim(claim) if claim.dpp_uri.is_some() || claim.qr.is_some() => {
+            return claim_by_label(claim, api, printer).await;
+        }
         DeviceCommand::Claim(claim) => {
+            if claim.network.is_some() || claim.role != DeviceRole::Station {
+                return Err(Failure::usage("--network and --role go with a label")
+                    .next_step("`vouchsafe device reconfigure` means a device for a network"));
+            }
             api.claim_device(&Claim {
-                manufacturer: claim.manufacturer,
-                serial: claim.serial,
+                manufacturer: claim.manufacturer.unwrap_or_default(),
+                serial: claim.serial.unwrap_or_default(),
                 model: claim.model,
                 segment: claim.segment,
                 reason: claim.reason,
             })
             .await?
+        }
+        DeviceCommand::Reconfigure {
+            device,
+            network,
+            why,
+        } => {
+            let id = resolve(api, &device).await?;
+            let reconfigure = Reconfigure {
+                network,
+                reason: why.reason.clone(),
+            };
+            api.reconfigure_device(&id, &reconfigure, why.version())
+                .await?
         }
         DeviceCommand::Approve {
             device,
@@ -251,6 +297,37 @@ pub(crate) async fn run(
     Ok(Exit::Done)
 }
 
+async fn claim_by_label(claim: ClaimArgs, api: &Api, printer: Printer) -> Result<Exit, Failure> {
+    let uri = match (&claim.qr, claim.dpp_uri.as_deref()) {
+        (Some(file), _) => qr::uri_in(file)?,
+        (None, Some("-")) => input::read_text(std::path::Path::new("-"))?,
+        (None, uri) => uri.unwrap_or_default().to_owned(),
+    };
+    let claimed = api
+        .claim_by_uri(&ClaimByUri {
+            uri: uri.trim().to_owned(),
+            manufacturer: claim.manufacturer,
+            serial: claim.serial,
+            model: claim.model,
+            role: claim.role,
+            segment: claim.segment,
+            network: claim.network,
+            reason: claim.reason,
+        })
+        .await?;
+    printer.show(&claimed, |claimed| {
+        let key = dpp::key_text(&claimed.key);
+        format!("{}\n\nits key\n{key}", device_text(&claimed.device))
+    })?;
+    if let Some(at) = claimed.announced_at {
+        printer.note(&format!(
+            "it announced itself before, last at {}: it goes on doing so, and is answered now",
+            when(at)
+        ));
+    }
+    Ok(Exit::Done)
+}
+
 async fn show_list(list: List, api: &Api, printer: Printer) -> Result<Exit, Failure> {
     let filter = DeviceFilter {
         state: list.state,
@@ -316,7 +393,7 @@ async fn resolve(api: &Api, device: &str) -> Result<String, Failure> {
 }
 
 fn device_text(device: &Device) -> String {
-    facts([
+    let mut text = facts([
         ("id", device.id.clone()),
         ("serial", device.serial.clone()),
         ("model", device.model.clone().unwrap_or_default()),
@@ -343,5 +420,99 @@ fn device_text(device: &Device) -> String {
         ("created", when(device.created_at)),
         ("changed", when(device.updated_at)),
         ("version", device.version.to_string()),
-    ])
+    ]);
+    if let Some(wifi) = &device.wifi {
+        text.push_str(&wifi_text(wifi));
+    }
+    text
+}
+
+/// What a device has to do with Wi-Fi.
+fn wifi_text(wifi: &DeviceWifi) -> String {
+    let mut text = String::new();
+    let given = wifi.given.as_ref();
+    let refused = wifi.refused.as_ref();
+    let own = facts([
+        ("meant for network", wifi.wanted.clone().unwrap_or_default()),
+        (
+            "configured for",
+            given.map(|given| given.network.clone()).unwrap_or_default(),
+        ),
+        (
+            "proved then",
+            given
+                .map(|given| given.assurance.clone())
+                .unwrap_or_default(),
+        ),
+        (
+            "calls itself",
+            given
+                .and_then(|given| given.called.clone())
+                .unwrap_or_default(),
+        ),
+        (
+            "configured at",
+            given.map(|given| when(given.at)).unwrap_or_default(),
+        ),
+        (
+            "took it at",
+            given
+                .and_then(|given| given.confirmed_at.map(when))
+                .unwrap_or_default(),
+        ),
+        (
+            "last refused",
+            refused
+                .map(|refused| format!("{}, {}", refused.code, when(refused.at)))
+                .unwrap_or_default(),
+        ),
+    ]);
+    if !own.is_empty() {
+        text.push_str("\n\nWi-Fi\n");
+        text.push_str(&own);
+    }
+    if !wifi.keys.is_empty() {
+        let rows = wifi.keys.iter().map(|key| {
+            [
+                key.id.clone(),
+                key.curve.clone(),
+                word(&key.role),
+                word(&key.source),
+                match key.conflict {
+                    true => "claimed for two devices".to_owned(),
+                    false => String::new(),
+                },
+            ]
+        });
+        text.push_str("\n\n");
+        text.push_str(&table(
+            ["bootstrapping key", "curve", "role", "from", ""],
+            rows,
+        ));
+    }
+    if !wifi.credentials.is_empty() {
+        let rows = wifi.credentials.iter().map(|credential| {
+            [
+                credential.id.clone(),
+                credential.kind.clone(),
+                credential.network.clone(),
+                word(&credential.state),
+                when(credential.issued_at),
+                credential.expires_at.map(when).unwrap_or_default(),
+            ]
+        });
+        text.push_str("\n\n");
+        text.push_str(&table(
+            [
+                "access credential",
+                "kind",
+                "network",
+                "state",
+                "issued",
+                "ends",
+            ],
+            rows,
+        ));
+    }
+    text
 }

@@ -35,6 +35,15 @@ pub(crate) enum ImportCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Import labels for Wi-Fi Easy Connect: column uri, and optionally manufacturer, serial, model,
+    /// role, segment, network
+    Keys {
+        /// The list (CSV); - for standard input
+        file: PathBuf,
+        /// Only say what it would do
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 pub(crate) async fn run(
@@ -59,6 +68,11 @@ pub(crate) async fn run(
         ImportCommand::Csv { file, dry_run } => {
             let list = input::read(&file)?.into();
             (api.import_csv(list, dry_run).await?, dry_run)
+        }
+        ImportCommand::Keys { file, dry_run } => {
+            let list = input::read(&file)?.into();
+            let result = api.import_bootstrapping_keys_csv(list, dry_run).await?;
+            (result, dry_run)
         }
     };
     printer.show(&result, result_text)?;

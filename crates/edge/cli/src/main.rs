@@ -5,8 +5,9 @@
 //! | --- | --- | --- |
 //! | `site` | `init serve status site` | the data folder, in this process |
 //! | `configuration` | `config` | the file |
-//! | `device import maker owner policy cert journal token` | the same | through the API's client only: what the API cannot do, the command cannot |
+//! | `device import maker owner network dpp policy cert journal token` | the same | through the API's client only: what the API cannot do, the command cannot |
 //! | `voucher` | `voucher` | files, nothing else |
+//! | `dpp` | `dpp show`, `dpp probe` | a label, or any controller over TCP |
 //! | `manufacturer` | `manufacturer` | the manufacturer's data folder |
 //! | `shell` | `completions man` | |
 //!
@@ -17,6 +18,7 @@
 mod cert;
 mod configuration;
 mod device;
+mod dpp;
 mod failure;
 mod import;
 mod input;
@@ -24,6 +26,7 @@ mod journal;
 mod logging;
 mod maker;
 mod manufacturer;
+mod network;
 mod output;
 mod owner;
 mod policy;
@@ -100,6 +103,12 @@ enum Command {
     /// Other owners, by the domain CA each has
     #[command(subcommand)]
     Owner(owner::OwnerCommand),
+    /// Wi-Fi networks that devices are configured for
+    #[command(subcommand)]
+    Network(network::NetworkCommand),
+    /// Wi-Fi Easy Connect: labels, the controller, keys, a probe
+    #[command(subcommand)]
+    Dpp(dpp::DppCommand),
     /// The policy: who may come in
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -168,6 +177,11 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Import(command) => import::run(command, &api()?, printer).await,
         Command::Maker(command) => maker::run(command, &api()?, printer).await,
         Command::Owner(command) => owner::run(command, &api()?, printer).await,
+        Command::Network(command) => network::run(command, &api()?, printer).await,
+        Command::Dpp(command) => match command.alone(printer).await? {
+            dpp::Task::Done(exit) => Ok(exit),
+            dpp::Task::Ask(command) => dpp::run(command, &api()?, printer).await,
+        },
         Command::Policy(command) => policy::run(command, &api()?, printer).await,
         Command::Cert(command) => cert::run(command, &api()?, printer).await,
         Command::Journal(command) => journal::run(command, &api()?, printer).await,

@@ -14,10 +14,12 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -27,11 +29,15 @@ use vouchsafe_dpp::authentication::{
 };
 use vouchsafe_dpp::configuration::{Configured, EnrolleeSide, Outcome};
 use vouchsafe_dpp::object::{ConfigurationObject, NetRole, RequestObject};
-use vouchsafe_dpp::{Agreement, BootstrappingPublicKey, Opening, Status, announcement, csr, tcp};
+use vouchsafe_dpp::{
+    Agreement, BootstrappingKey, BootstrappingPublicKey, Opening, Status, announcement, csr, tcp,
+};
 use vouchsafe_keystore::{Algorithm, generate_pkcs8, random};
 use vouchsafe_trust::{Name, RequestContent, Secret, Signer, SoftwareSigner, oid};
 
 use super::{UnusableConfiguration, WifiError};
+use crate::birth::Birth;
+use crate::error::LocalError;
 
 /// How long to wait for a connection, and for each message that is due at once.
 const MESSAGE: Duration = Duration::from_secs(20);
@@ -77,8 +83,9 @@ impl fmt::Debug for Parameters {
     }
 }
 
-/// What happens, as it happens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What happens, as it happens. Serializes as `{"step":"sent","message":…}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Seen {
     /// The connection stands.
@@ -139,6 +146,15 @@ impl fmt::Debug for Offer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Offer").finish_non_exhaustive()
     }
+}
+
+/// The bootstrapping key of the device in this folder, from its `birth/`. Blocks on files.
+///
+/// # Errors
+/// [`LocalError`] with the file.
+pub fn key_of(dir: &Path) -> Result<BootstrappingKey, LocalError> {
+    let key = super::key::of(dir, &Birth::open(dir)?)?;
+    Ok(Arc::unwrap_or_clone(key))
 }
 
 /// Steps 1 to 4.
@@ -301,7 +317,7 @@ async fn ask(
                 }) => {
                     seen(Seen::CertificateRequestNeeded);
                     let key = generate_pkcs8(certificate_algorithm(&attributes)?)
-                        .map_err(crate::error::LocalError::from)?;
+                        .map_err(LocalError::from)?;
                     let serial = &parameters.serial;
                     let request =
                         certificate_request(&attributes, serial, &key, again.authenticated())?;
@@ -339,7 +355,7 @@ fn certificate_request(
     key: &Secret,
     authenticated: &Authenticated,
 ) -> Result<Vec<u8>, WifiError> {
-    let sign = |error: &dyn fmt::Display| crate::error::LocalError::Sign(error.to_string());
+    let sign = |error: &dyn fmt::Display| LocalError::Sign(error.to_string());
     let signer = SoftwareSigner::from_pkcs8_der(key.expose()).map_err(|error| sign(&error))?;
     let subject = Name::new(&[(oid::SERIAL_NUMBER, serial)]).map_err(|error| sign(&error))?;
     let mut own = RequestContent::new(subject);

@@ -242,7 +242,10 @@ fn report_text(report: &DeviceReport) -> String {
         ("birth certificate", digest.unwrap_or_default()),
         ("key made by", device.key_origin.to_string()),
         ("MUD URL", device.mud_url.clone().unwrap_or_default()),
-        ("label", label::Label::of(device, report.dpp_uri.as_deref()).text),
+        (
+            "label",
+            label::Label::of(device, report.dpp_uri.as_deref()).text,
+        ),
     ]);
     if !report.ownerships.is_empty() {
         let rows = report.ownerships.iter().map(|ownership| {

@@ -9,6 +9,7 @@
 
 mod configuration;
 mod controller;
+mod dpp;
 mod manufacturer;
 mod tree;
 mod voucher;
