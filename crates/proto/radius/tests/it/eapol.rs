@@ -13,7 +13,7 @@ use vouchsafe_trust::{Certificate, Validity};
 use crate::world::{Identity, SECRET, Site, World, device_profile, issue};
 
 /// Whether the test must be skipped. With `CI` set a missing tool is a failure.
-fn is_missing(tool: &str) -> bool {
+pub(crate) fn is_missing(tool: &str) -> bool {
     if Command::new(tool).arg("-v").output().is_ok() {
         return false;
     }
@@ -23,7 +23,7 @@ fn is_missing(tool: &str) -> bool {
 }
 
 /// Certificates that are valid on the day of the test.
-fn today() -> Validity {
+pub(crate) fn today() -> Validity {
     Validity::new(
         "2020-01-01T00:00:00Z".parse().unwrap(),
         "2120-01-01T00:00:00Z".parse().unwrap(),
@@ -34,7 +34,7 @@ fn world() -> World {
     World::valid_during(today())
 }
 
-fn pem_key(key: &[u8]) -> String {
+pub(crate) fn pem_key(key: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut text = String::from("-----BEGIN PRIVATE KEY-----\n");
     let encoded = base64(key);
@@ -128,7 +128,7 @@ fn text(output: &Output) -> String {
 }
 
 /// A site whose clock shows today.
-fn site(world: &World, limits: Limits, resumption: Resumption) -> Site {
+pub(crate) fn site(world: &World, limits: Limits, resumption: Resumption) -> Site {
     let mut site = Site::with_limits(world.acceptor().with_resumption(resumption), limits);
     site.now = world.now;
     site

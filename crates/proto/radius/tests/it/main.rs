@@ -13,6 +13,7 @@ mod conversation;
 mod dynamic;
 mod eapol;
 mod forge;
+mod freeradius;
 mod malformed;
 mod refusals;
 mod refusals_tls;
