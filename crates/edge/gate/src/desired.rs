@@ -9,41 +9,12 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use vouchsafe_api::DesiredState;
 use vouchsafe_radius::{Segment, Trust};
 use vouchsafe_trust::{Anchors, Certificate, Crl, Revocation};
 
 /// Most credentials in a document.
 pub const MAX_ADMITTED: usize = 1_000_000;
-
-/// The document, as the controller writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Document {
-    /// Grows with every change.
-    pub version: u64,
-    /// When it was written.
-    pub issued_at: Timestamp,
-    /// Revocation lists of the domain CA, DER in base64.
-    pub revocation_lists: Vec<String>,
-    /// Who may come in. Whoever is not here may not.
-    pub admitted: Vec<Admitted>,
-}
-
-/// A credential that opens the network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Admitted {
-    /// The certificate's serial number, lower-case hexadecimal.
-    pub credential: String,
-    /// Whose it is.
-    pub device: String,
-    /// Where the device belongs; the port's own segment without.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub segment: Option<String>,
-    /// Until when the decision counts.
-    pub expires_at: Timestamp,
-}
 
 /// Why a document is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,7 +81,8 @@ impl Desired {
         now: Timestamp,
     ) -> Result<Self, DesiredError> {
         let malformed = |problem: &dyn ToString| DesiredError::Malformed(problem.to_string());
-        let document: Document = serde_json::from_str(text).map_err(|error| malformed(&error))?;
+        let document: DesiredState =
+            serde_json::from_str(text).map_err(|error| malformed(&error))?;
         if let Some(known) = known
             && document.version < known
         {

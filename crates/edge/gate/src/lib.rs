@@ -21,6 +21,7 @@ mod gate;
 mod hostapd;
 mod radius;
 mod random;
+mod source;
 mod wired;
 
 pub use config::Config;

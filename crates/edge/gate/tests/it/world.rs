@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
-use vouchsafe_gate::desired::{Admitted, Document};
+use vouchsafe_api::{AdmittedCredential as Admitted, DesiredState as Document};
 use vouchsafe_gate::{Event, Events, GateError, Recorded};
 use vouchsafe_keystore::{Algorithm, KeyStore, generate_pkcs8};
 use vouchsafe_net::Clock;

@@ -1,0 +1,165 @@
+//! What the gate decides by: its own certificate, and the desired state from its file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+use std::time::SystemTime;
+
+use rustls::crypto::CryptoProvider;
+use rustls::sign::CertifiedKey;
+use vouchsafe_keystore::{KeyStore, StoreUri};
+use vouchsafe_net::Identity;
+use vouchsafe_radius::{Acceptor, Trust};
+use vouchsafe_trust::{Anchors, Certificate, Revocation};
+
+use crate::config::{Config, read_text};
+use crate::desired::Desired;
+use crate::error::GateError;
+use crate::event::Event;
+use crate::radius::Desk;
+
+/// Largest desired state that is read, in octets.
+const MAX_STATE: u64 = 512 * 1024 * 1024;
+
+/// Largest certificate file that is read, in octets.
+const MAX_CHAIN_FILE: u64 = 1024 * 1024;
+
+/// Time and length of a file: another pair means that it was replaced.
+type Stamp = Option<(SystemTime, u64)>;
+
+/// The two files, as they were last read.
+pub(crate) struct Source {
+    dir: PathBuf,
+    config: Config,
+    anchor: Certificate,
+    provider: Arc<CryptoProvider>,
+    key: Arc<CertifiedKey>,
+    trust: Trust,
+    chain_seen: Stamp,
+    state_seen: Stamp,
+    /// The newest version that was in force.
+    pub(crate) known: Option<u64>,
+}
+
+impl Source {
+    /// Reads certificate and anchor. Until there is a desired state, nobody is believed; `known` is the
+    /// version that an earlier run had.
+    pub(crate) fn open(dir: &Path, config: Config, known: Option<u64>) -> Result<Self, GateError> {
+        let path = &config.state.anchor;
+        let text = read_text(path, MAX_CHAIN_FILE)?;
+        let anchor =
+            Certificate::from_pem(&text).map_err(|error| GateError::content(path, error))?;
+        let nobody = Trust {
+            anchors: Anchors::one(anchor.clone()),
+            revocation: Revocation::Checked {
+                lists: Vec::new(),
+                unknown_is_fatal: true,
+            },
+        };
+        Ok(Self {
+            dir: dir.to_owned(),
+            chain_seen: stamp(&config.identity.chain),
+            key: read_identity(dir, &config)?.certified_key(),
+            provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
+            trust: nobody,
+            state_seen: None,
+            config,
+            anchor,
+            known,
+        })
+    }
+
+    /// How handshakes are made now.
+    pub(crate) fn acceptor(&self) -> Arc<Acceptor> {
+        let (provider, key) = (self.provider.clone(), self.key.clone());
+        Arc::new(Acceptor::new(provider, key, self.trust.clone()))
+    }
+
+    /// Takes what was replaced since the last look.
+    pub(crate) fn look(&mut self, desk: &Desk) {
+        let certificate = self.look_at_certificate();
+        let state = self.look_at_state(desk);
+        if certificate || state {
+            let mut next = desk.acceptor.lock().unwrap_or_else(PoisonError::into_inner);
+            *next = Some(self.acceptor());
+        }
+    }
+
+    fn look_at_certificate(&mut self) -> bool {
+        let stamp = stamp(&self.config.identity.chain);
+        if stamp.is_none() || stamp == self.chain_seen {
+            return false;
+        }
+        match read_identity(&self.dir, &self.config) {
+            Ok(identity) => {
+                self.chain_seen = stamp;
+                self.key = identity.certified_key();
+                true
+            }
+            // The key may come a moment after the chain; the old pair serves until both fit.
+            Err(error) => {
+                tracing::debug!(%error, "a new certificate cannot be used yet");
+                false
+            }
+        }
+    }
+
+    fn look_at_state(&mut self, desk: &Desk) -> bool {
+        let stamp = stamp(&self.config.state.file);
+        if stamp.is_none() || stamp == self.state_seen {
+            return false;
+        }
+        self.state_seen = stamp;
+        let now = desk.clock.now();
+        let text = match read_text(&self.config.state.file, MAX_STATE) {
+            Ok(text) => text,
+            Err(error) => {
+                tracing::error!(%error, "the desired state cannot be read");
+                return false;
+            }
+        };
+        match Desired::read(&text, &self.anchor, self.known, now) {
+            Ok(desired) => {
+                self.known = Some(desired.version);
+                self.trust = desired.trust();
+                let (version, admitted) = (desired.version, desired.len());
+                let ending = desk.admission.apply(Arc::new(desired), now);
+                let event = Event::StateInForce {
+                    version,
+                    admitted,
+                    ending,
+                };
+                desk.events.tell(now, event);
+                true
+            }
+            Err(error) => {
+                let event = Event::StateRefused {
+                    reason: error.code(),
+                    problem: error.to_string(),
+                };
+                desk.events.tell(now, event);
+                false
+            }
+        }
+    }
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+fn read_identity(dir: &Path, config: &Config) -> Result<Identity, GateError> {
+    let path = &config.identity.chain;
+    let text = read_text(path, MAX_CHAIN_FILE)?;
+    let chain =
+        Certificate::many_from_pem(&text).map_err(|error| GateError::content(path, error))?;
+    let mut uri: StoreUri = config
+        .identity
+        .keys
+        .parse()
+        .map_err(|error| GateError::content(dir.join("gate.toml"), error))?;
+    uri.resolve_from(dir);
+    let signer = KeyStore::open_uri(&uri)?.load(&config.identity.label)?;
+    Ok(Identity::new(chain, signer)?)
+}
