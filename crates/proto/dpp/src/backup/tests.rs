@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::Refusal;
+use crate::recorded;
 
 fn key(curve: Curve, seed: u8) -> PrivateKey {
     PrivateKey::from_seed(curve, &vec![seed; curve.seed_length()]).unwrap()
@@ -49,6 +50,60 @@ fn keys_arrive_on_every_curve() {
         Curve::Bp384,
     ] {
         assert_eq!(opened(&sealed(curve)), Ok(keys(curve)));
+    }
+}
+
+/// What Debian's wpa_supplicant 2.10 packed for our enrollee, one C-sign key a curve.
+#[test]
+fn backups_of_hostap_are_opened() {
+    for (recording, curve) in [
+        (
+            include_str!("../../tests/hostap/backup-p256.txt"),
+            Curve::P256,
+        ),
+        (
+            include_str!("../../tests/hostap/backup-p384.txt"),
+            Curve::P384,
+        ),
+        (
+            include_str!("../../tests/hostap/backup-p521.txt"),
+            Curve::P521,
+        ),
+        (
+            include_str!("../../tests/hostap/backup-bp256.txt"),
+            Curve::Bp256,
+        ),
+    ] {
+        let octets = |name| recorded::octets(recording, name);
+        let peer = key(Curve::P256, 2).public().clone();
+        let bk = Secret::new(octets("bk"));
+        let ke = Secret::new(vec![9; 32]);
+        let own = key(Curve::P256, 1);
+        let side = Authenticated::from_keys(Role::Enrollee, 2, own, peer, bk, ke);
+        let keys = open(&side, &octets("backup")).unwrap();
+        let [
+            BackupKey {
+                c_sign,
+                privacy_key,
+                configuration_template,
+                ..
+            },
+        ] = &keys[..]
+        else {
+            panic!("{keys:?}")
+        };
+        assert_eq!(c_sign.to_bytes().expose(), octets("c_sign_key"));
+        assert_eq!(privacy_key.to_bytes().expose(), octets("privacy_key"));
+        assert_eq!(c_sign.curve(), curve);
+        assert!(configuration_template.contains("infra"));
+        // The same again by us opens with what hostap would derive.
+        let peer = key(Curve::P256, 2).public().clone();
+        let bk = Secret::new(octets("bk"));
+        let ke = Secret::new(vec![9; 32]);
+        let own = key(Curve::P256, 1);
+        let ours = Authenticated::from_keys(Role::Configurator, 2, own, peer, bk, ke);
+        let again = seal(&ours, &keys, &entropy()).unwrap();
+        assert_eq!(open(&side, &again), Ok(keys));
     }
 }
 
