@@ -1,5 +1,5 @@
-//! The table of reasons in `docs/protocols/brski.md` is made from the crate's `error.rs`, so that an
-//! operator who searches for a code finds the rule and the section.
+//! The table of reasons on a protocol's page is made from its crate's `error.rs`, so that an operator
+//! who searches for a code finds the rule and the section.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,36 +9,47 @@ use anyhow::{Context, Result};
 use super::Findings;
 use crate::process;
 
-const SOURCE: &str = "crates/proto/brski/src/error.rs";
-const PAGE: &str = "docs/protocols/brski.md";
+/// Where reasons are defined, and the page that lists them.
+const TABLES: &[(&str, &str)] = &[
+    ("crates/proto/brski/src/error.rs", "docs/protocols/brski.md"),
+    ("crates/proto/dpp/src/error.rs", "docs/protocols/dpp.md"),
+];
 const BEGIN: &str = "<!-- reasons:begin";
 const END: &str = "<!-- reasons:end -->";
 /// Enums whose reasons a peer can cause.
 const ENUMS: &[&str] = &["Malformed", "Unsupported", "Refusal"];
 
-/// Compares the table with the source; `UPDATE=1` rewrites it.
+/// Compares each table with its source; `UPDATE=1` rewrites it.
 pub(super) fn check(findings: &mut Findings) -> Result<()> {
+    for (definitions, list) in TABLES {
+        check_page(definitions, list, findings)?;
+    }
+    Ok(())
+}
+
+fn check_page(definitions: &str, list: &str, findings: &mut Findings) -> Result<()> {
     let root = process::root();
-    let source = fs::read_to_string(root.join(SOURCE)).context(SOURCE)?;
-    let page = fs::read_to_string(root.join(PAGE)).context(PAGE)?;
+    let source =
+        fs::read_to_string(root.join(definitions)).with_context(|| definitions.to_owned())?;
+    let page = fs::read_to_string(root.join(list)).with_context(|| list.to_owned())?;
     let (head, rest) = page
         .split_once(BEGIN)
-        .with_context(|| format!("{PAGE}: no {BEGIN}"))?;
+        .with_context(|| format!("{list}: no {BEGIN}"))?;
     let (note, rest) = rest
         .split_once('\n')
         .context("the marker has no line of its own")?;
     let (_, tail) = rest
         .split_once(END)
-        .with_context(|| format!("{PAGE}: no {END}"))?;
+        .with_context(|| format!("{list}: no {END}"))?;
     let wanted = format!("{head}{BEGIN}{note}\n\n{}\n{END}{tail}", table(&source));
     if wanted == page {
         return Ok(());
     }
     if std::env::var_os("UPDATE").is_some() {
-        fs::write(root.join(PAGE), wanted)?;
+        fs::write(root.join(list), wanted)?;
     } else {
         findings.faults.push(format!(
-            "{PAGE}: the reasons are not those of {SOURCE}; `UPDATE=1 cargo xtask tidy` rewrites them"
+            "{list}: the reasons are not those of {definitions}; `UPDATE=1 cargo xtask tidy` rewrites them"
         ));
     }
     Ok(())
