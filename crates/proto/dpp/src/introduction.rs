@@ -333,6 +333,83 @@ mod tests {
         assert_eq!(error.refusal(), Some(Refusal::ConnectorGroup));
     }
 
+    /// A frame without one attribute, or with another value for it.
+    fn altered(frame: &[u8], id: AttributeId, value: Option<&[u8]>) -> Vec<u8> {
+        let read = Frame::read(frame).unwrap();
+        let mut out = begin(read.frame_type());
+        for (number, old) in read.attributes().iter() {
+            let known = AttributeId::from_number(number).unwrap();
+            if known != id {
+                put(&mut out, known, old).unwrap();
+            } else if let Some(new) = value {
+                put(&mut out, known, new).unwrap();
+            }
+        }
+        out
+    }
+
+    fn fault(id: AttributeId, fault: crate::AttributeFault) -> Error {
+        Error::Attribute { id, fault }
+    }
+
+    /// hostap's faults 60 to 64, 77 to 80, 82 and 92 to 95, which reach nobody over TCP.
+    #[test]
+    fn discoveries_with_the_faults_of_hostap_are_refused_section_6_6() {
+        use crate::AttributeFault::{Length, Missing};
+        use AttributeId::{Connector as Shown, ProtocolVersion, Status as Said, TransactionId};
+
+        let request = station().request(7).unwrap();
+        let (answer, _) = access_point().answer(&request, now()).unwrap();
+        let shown = Frame::read(&answer).unwrap().attributes().require(Shown);
+        let mut corrupt = shown.unwrap().to_vec();
+        let middle = corrupt.len() - 20;
+        corrupt[middle] = if corrupt[middle] == b'A' { b'B' } else { b'A' };
+        for (id, value, reason) in [
+            (TransactionId, None, fault(TransactionId, Missing)),
+            (TransactionId, Some(&[][..]), fault(TransactionId, Length)),
+            (Shown, None, fault(Shown, Missing)),
+            (
+                Shown,
+                Some(&corrupt[..]),
+                Refusal::ConnectorSignature.into(),
+            ),
+            (ProtocolVersion, None, Refusal::ConnectorVersion.into()),
+            (
+                ProtocolVersion,
+                Some(&[1]),
+                Refusal::ConnectorVersion.into(),
+            ),
+        ] {
+            let refused = access_point().answer(&altered(&request, id, value), now());
+            let refused = match refused.unwrap_err() {
+                Error::Answered { error, .. } => *error,
+                other => other,
+            };
+            assert_eq!(refused, reason, "request, {id}");
+        }
+        for (id, value, reason) in [
+            (TransactionId, None, fault(TransactionId, Missing)),
+            (TransactionId, Some(&[6][..]), Refusal::Transaction.into()),
+            (Said, None, fault(Said, Missing)),
+            (Said, Some(&[254]), Refusal::Status.into()),
+            (Shown, None, fault(Shown, Missing)),
+            (
+                Shown,
+                Some(&corrupt[..]),
+                Refusal::ConnectorSignature.into(),
+            ),
+            (ProtocolVersion, None, Refusal::ConnectorVersion.into()),
+            (
+                ProtocolVersion,
+                Some(&[1]),
+                Refusal::ConnectorVersion.into(),
+            ),
+        ] {
+            let refused = station().finish(&altered(&answer, id, value), 7, now());
+            assert_eq!(refused.err(), Some(reason), "answer, {id}");
+        }
+    }
+
     /// §6.6.2: the version in clear is held against the signed one.
     #[test]
     fn a_lowered_version_is_refused() {

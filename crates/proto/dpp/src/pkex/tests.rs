@@ -402,6 +402,179 @@ fn a_key_that_is_only_the_mask_is_refused() {
     );
 }
 
+/// A frame without one attribute, or with another value for it.
+fn altered(frame: &[u8], id: AttributeId, value: Option<&[u8]>) -> Vec<u8> {
+    let read = Frame::read(frame).unwrap();
+    let mut out = begin(read.frame_type());
+    for (number, old) in read.attributes().iter() {
+        let known = AttributeId::from_number(number).unwrap();
+        if known != id {
+            put(&mut out, known, old).unwrap();
+        } else if let Some(new) = value {
+            put(&mut out, known, new).unwrap();
+        }
+    }
+    out
+}
+
+fn missing(id: AttributeId) -> Error {
+    let fault = crate::AttributeFault::Missing;
+    Error::Attribute { id, fault }
+}
+
+/// hostap's faults 34 to 37 and 44 to 46, which reach nobody over TCP.
+#[test]
+fn exchanges_with_the_faults_of_hostap_are_refused_section_5_6_2() {
+    let mut tries = Tries::default();
+    let (request, _) = begin_exchange(code(), &mut Tries::default(), 1);
+    let (response, _) = answer(&request, &code(), &mut tries).unwrap();
+    let off_curve = [5; 64];
+    for (id, value, reason) in [
+        (
+            AttributeId::FiniteCyclicGroup,
+            None,
+            missing(AttributeId::FiniteCyclicGroup),
+        ),
+        (
+            AttributeId::EncryptedKey,
+            None,
+            missing(AttributeId::EncryptedKey),
+        ),
+        (
+            AttributeId::ProtocolVersion,
+            None,
+            missing(AttributeId::ProtocolVersion),
+        ),
+        (
+            AttributeId::ProtocolVersion,
+            Some(&[0][..]),
+            Refusal::Version.into(),
+        ),
+        (
+            AttributeId::EncryptedKey,
+            Some(&off_curve[..]),
+            Refusal::PointOffCurve.into(),
+        ),
+        (
+            AttributeId::EncryptedKey,
+            Some(&[1; 63][..]),
+            crate::Malformed::Point.into(),
+        ),
+        (
+            AttributeId::CodeIdentifier,
+            None,
+            Refusal::PkexIdentifier.into(),
+        ),
+    ] {
+        let refused = answer(
+            &altered(&request, id, value),
+            &code(),
+            &mut Tries::default(),
+        );
+        assert_eq!(refused.err(), Some(reason), "{id}");
+    }
+    for (id, value, reason) in [
+        (AttributeId::Status, None, missing(AttributeId::Status)),
+        (
+            AttributeId::Status,
+            Some(&[255][..]),
+            Refusal::Status.into(),
+        ),
+        (
+            AttributeId::Status,
+            Some(&[2][..]),
+            Error::Peer(crate::Status::AuthenticationFailure),
+        ),
+        (
+            AttributeId::EncryptedKey,
+            None,
+            missing(AttributeId::EncryptedKey),
+        ),
+        (
+            AttributeId::EncryptedKey,
+            Some(&off_curve[..]),
+            Refusal::PointOffCurve.into(),
+        ),
+        (
+            AttributeId::ProtocolVersion,
+            None,
+            missing(AttributeId::ProtocolVersion),
+        ),
+        (
+            AttributeId::CodeIdentifier,
+            None,
+            Refusal::PkexIdentifier.into(),
+        ),
+    ] {
+        let (_, initiator) = begin_exchange(code(), &mut Tries::default(), 1);
+        let refused = initiator.handle(&altered(&response, id, value));
+        assert_eq!(refused.err(), Some(reason), "{id}");
+    }
+}
+
+/// hostap's faults 4, 5, 38 to 43 and 47 to 50.
+#[test]
+fn reveals_with_the_faults_of_hostap_are_refused_section_5_6_3() {
+    let curve = Curve::P256;
+    let id = AttributeId::BootstrappingKey;
+    for direction in [0, 1] {
+        let (frame_type, tag) = if direction == 0 {
+            let tag = AttributeId::InitiatorAuthenticatingTag;
+            (FrameType::PkexCommitRevealRequest, tag)
+        } else {
+            let tag = AttributeId::ResponderAuthenticatingTag;
+            (FrameType::PkexCommitRevealResponse, tag)
+        };
+        let key = key(curve, KEYS[direction]).public().raw_xy().to_vec();
+        let mut off_curve = key.clone();
+        off_curve[63] ^= 1;
+        let refused = |parts: &[(AttributeId, &[u8])], wrapped: bool, more: bool| {
+            let (mut ours, mut theirs) = (Tries::default(), Tries::default());
+            let (request, initiator) = begin_exchange(code(), &mut ours, 1);
+            let (response, responder) = answer(&request, &code(), &mut theirs).unwrap();
+            let (_, await_reveal) = initiator.handle(&response).unwrap();
+            let mut clear = Vec::new();
+            for (id, value) in parts {
+                put(&mut clear, *id, value).unwrap();
+            }
+            let octet = u8::try_from(direction).unwrap();
+            let mut forged = reveal(frame_type, octet, &responder.z, &clear).unwrap();
+            if !wrapped {
+                forged = begin(frame_type);
+            }
+            if more {
+                put(&mut forged, AttributeId::Status, &[0]).unwrap();
+            }
+            if direction == 0 {
+                let error = responder.handle(&forged, &mut theirs).unwrap_err();
+                let read = Frame::read(&forged).is_ok();
+                assert_eq!(theirs.failed(), u8::from(read), "{error}");
+                error
+            } else {
+                await_reveal.handle(&forged, &mut ours).unwrap_err()
+            }
+        };
+        let wrong = [7; 32];
+        let whole = [(id, &key[..]), (tag, &wrong[..])];
+        assert_eq!(refused(&whole, true, false), Refusal::PkexTag.into());
+        assert_eq!(
+            refused(&whole, true, true),
+            crate::Malformed::AfterWrappedData.into()
+        );
+        assert_eq!(
+            refused(&whole, false, false),
+            missing(AttributeId::WrappedData)
+        );
+        assert_eq!(refused(&whole[1..], true, false), missing(id));
+        assert_eq!(refused(&whole[..1], true, false), missing(tag));
+        let invalid = [(id, &off_curve[..]), (tag, &wrong[..])];
+        assert_eq!(
+            refused(&invalid, true, false),
+            Refusal::PointOffCurve.into()
+        );
+    }
+}
+
 #[test]
 fn a_reflected_reveal_is_refused() {
     let transcript = run(Curve::P256, PkexBinding::Versions);

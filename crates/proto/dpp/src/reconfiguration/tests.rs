@@ -374,6 +374,12 @@ fn versions_and_nonces_are_held_to_section_6_5_3() {
     let mut old = request.clone();
     old[7 + 5 + 4] = 1;
     assert_eq!(answer(&old), Refusal::ReconfigurationVersion.into());
+    // hostap's faults 96 and 97.
+    let mut none = request.clone();
+    none.drain(7 + 5..7 + 5 + 5);
+    let fault = crate::AttributeFault::Missing;
+    let id = AttributeId::ProtocolVersion;
+    assert_eq!(answer(&none), Error::Attribute { id, fault });
     let mut zero = request.clone();
     let length = zero.len();
     zero[length - 16..].fill(0);
