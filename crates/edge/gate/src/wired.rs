@@ -75,7 +75,7 @@ impl Wired {
             woken.borrow_and_update();
             changes.borrow_and_update();
             looks = looks.wrapping_add(1);
-            if looks % READ_BACK == 0 && !self.filter.is_in_place().await {
+            if looks.is_multiple_of(READ_BACK) && !self.filter.is_in_place().await {
                 self.restore().await;
             }
             for port in self.config.ports.clone() {
