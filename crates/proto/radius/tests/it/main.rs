@@ -10,6 +10,7 @@
 )]
 
 mod conversation;
+mod crowd;
 mod dynamic;
 mod eapol;
 mod forge;
