@@ -1,4 +1,5 @@
-//! Registrars and proxies by mDNS (RFC 8995 appendix B, RFC 6762, RFC 6763).
+//! Registrars, proxies and Wi-Fi Easy Connect controllers by mDNS (RFC 8995 appendix B, RFC 6762, RFC
+//! 6763).
 //!
 //! All that comes is anybody's claim: it is bounded in number, names are not used (a candidate is an
 //! address and a port), and who is really there shows in the voucher.
@@ -31,7 +32,8 @@ pub(crate) async fn browse(
     window: Duration,
     known: &[Origin],
 ) -> Result<Vec<Candidate>, LocalError> {
-    look(interface, window, known, SERVICES).await
+    let [registrars, proxies] = SERVICES;
+    look(interface, window, known, registrars, Some(proxies)).await
 }
 
 /// Looks for controllers for Wi-Fi Easy Connect, at most for `window`.
@@ -39,27 +41,37 @@ pub(crate) async fn controllers(
     interface: &str,
     window: Duration,
 ) -> Result<Vec<Candidate>, LocalError> {
-    look(interface, window, &[], [CONTROLLERS, CONTROLLERS]).await
+    look(interface, window, &[], CONTROLLERS, None).await
 }
 
 async fn look(
     interface: &str,
     window: Duration,
     known: &[Origin],
-    services: [&str; 2],
+    service: &str,
+    other: Option<&str>,
 ) -> Result<Vec<Candidate>, LocalError> {
     let failed = |error: mdns_sd::Error| LocalError::Discovery(error.to_string());
     let daemon = ServiceDaemon::new().map_err(failed)?;
     select(&daemon, interface).map_err(failed)?;
-    let [registrars, proxies] = services.map(|service| daemon.browse(service));
-    let (registrars, proxies) = (registrars.map_err(failed)?, proxies.map_err(failed)?);
+    let first = daemon.browse(service).map_err(failed)?;
+    let second = other
+        .map(|service| daemon.browse(service))
+        .transpose()
+        .map_err(failed)?;
     let mut deadline = Instant::now() + window;
     let mut found = Vec::new();
     while found.len() < MAX_CANDIDATES {
+        let of_other = async {
+            match &second {
+                Some(events) => events.recv_async().await,
+                None => std::future::pending().await,
+            }
+        };
         let next = async {
             tokio::select! {
-                event = registrars.recv_async() => event,
-                event = proxies.recv_async() => event,
+                event = first.recv_async() => event,
+                event = of_other => event,
             }
         };
         match timeout_at(deadline, next).await {

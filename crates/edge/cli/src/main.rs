@@ -178,10 +178,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Maker(command) => maker::run(command, &api()?, printer).await,
         Command::Owner(command) => owner::run(command, &api()?, printer).await,
         Command::Network(command) => network::run(command, &api()?, printer).await,
-        Command::Dpp(command) => match command.alone(printer).await? {
-            dpp::Task::Done(exit) => Ok(exit),
-            dpp::Task::Ask(command) => dpp::run(command, &api()?, printer).await,
-        },
+        Command::Dpp(command) => dpp::run(command, api, printer).await,
         Command::Policy(command) => policy::run(command, &api()?, printer).await,
         Command::Cert(command) => cert::run(command, &api()?, printer).await,
         Command::Journal(command) => journal::run(command, &api()?, printer).await,

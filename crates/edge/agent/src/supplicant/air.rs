@@ -8,6 +8,8 @@
 //!    with `DPP-CONF-RECEIVED`, once for each network.
 //! 4. The key is taken back out of the supplicant, whatever happened.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use tokio::time::Instant;
 use vouchsafe_trust::Secret;
@@ -20,6 +22,12 @@ use crate::wifi::{Progress, UnusableConfiguration, WifiError};
 
 /// Rounds of announcements before the supplicant is asked anew; one takes half a minute or so.
 const CHIRP_ROUNDS: u32 = 4;
+
+/// How an event ends that tells of an Authentication Request.
+const AUTHENTICATION_REQUEST: &str = "type=0";
+
+/// How long an exchange may take once somebody has answered; a relay gives it as long.
+const EXCHANGE: Duration = Duration::from_secs(20);
 
 /// The most times that the supplicant is asked to announce the device.
 const MAX_ATTEMPTS: u32 = 1000;
@@ -34,6 +42,9 @@ pub(crate) struct AirKey<'a> {
     pub(crate) curve: &'a str,
     /// The key, ECPrivateKey (RFC 5915) DER.
     pub(crate) key: &'a Secret,
+    /// The channels of the label, `CLASS/CHANNEL` joined by commas: where the device listens after an
+    /// announcement. Empty leaves that to the supplicant.
+    pub(crate) channels: &'a str,
     /// The controller's bootstrapping URI, if the device has it: then both prove themselves.
     pub(crate) controller_uri: Option<&'a str>,
     /// What the device calls itself.
@@ -61,8 +72,12 @@ pub(crate) async fn enrol(
         None => None,
     };
     let private = hex(key.key.expose());
+    let channels = match key.channels {
+        "" => String::new(),
+        channels => format!(" chan={channels}"),
+    };
     let generate = Zeroizing::new(format!(
-        "DPP_BOOTSTRAP_GEN type=qrcode curve={} key={}",
+        "DPP_BOOTSTRAP_GEN type=qrcode curve={}{channels} key={}",
         key.curve, *private
     ));
     let own = control.number(&generate).await?;
@@ -93,9 +108,13 @@ async fn announce(
             .await?;
         progress(Progress::Announced);
         // 3
+        let (mut answered, mut until) = (false, deadline);
         loop {
-            let Some(event) = control.event(deadline).await? else {
-                return Err(WifiError::TimedOut);
+            let Some(event) = control.event(until).await? else {
+                match Instant::now() < deadline {
+                    true => break,
+                    false => return Err(WifiError::TimedOut),
+                }
             };
             let (name, value) = event.split_once(' ').unwrap_or((&event, ""));
             match name {
@@ -110,8 +129,16 @@ async fn announce(
                     return configuration(&burst, mutual, now);
                 }
                 "DPP-NOT-COMPATIBLE" | "DPP-FAIL" | "DPP-CONF-FAILED" => {
+                    let over = answered && name == "DPP-CONF-FAILED";
                     progress(Progress::Failed { said: event });
+                    if over {
+                        break;
+                    }
                 }
+                "DPP-RX" if value.ends_with(AUTHENTICATION_REQUEST) => answered = true,
+                // Announcements stop when somebody answers, too: then the exchange goes on, and
+                // another announcement would break it off.
+                "DPP-CHIRP-STOPPED" if answered => until = deadline.min(Instant::now() + EXCHANGE),
                 "DPP-CHIRP-STOPPED" => break,
                 _ => {}
             }

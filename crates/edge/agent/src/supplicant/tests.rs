@@ -104,6 +104,7 @@ fn key<'a>(key: &'a Secret, controller_uri: Option<&'a str>) -> AirKey<'a> {
     AirKey {
         curve: "P-256",
         key,
+        channels: "81/6,115/36",
         controller_uri,
         name: "lamp 3",
         mud_url: None,
@@ -164,6 +165,26 @@ async fn announcements_go_on_when_they_stop_or_fail() {
         }
     });
     enrol(&fake, None, LONG).await.unwrap();
+}
+
+/// `DPP_CHIRP` in the middle of an exchange would end it: the supplicant says that announcements
+/// stopped as soon as somebody answers.
+#[tokio::test]
+async fn an_exchange_that_has_begun_is_not_disturbed() {
+    let answered = [
+        &[
+            "<3>DPP-RX src=02:00:00:00:00:00 freq=2437 type=0",
+            "<3>DPP-CHIRP-STOPPED ",
+            "<3>DPP-FAIL Already in DPP authentication exchange - ignore new one",
+        ][..],
+        &CONFIGURED,
+    ]
+    .concat();
+    let fake = Fake::new(move |command| chirped(command, &answered));
+    enrol(&fake, None, LONG).await.unwrap();
+    let heard = fake.heard();
+    let announced = heard.iter().filter(|it| it.starts_with("DPP_CHIRP"));
+    assert_eq!(announced.count(), 1, "{heard:?}");
 }
 
 #[tokio::test]

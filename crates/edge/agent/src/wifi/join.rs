@@ -91,9 +91,11 @@ pub(crate) async fn announce(
     let parameters = parameters(device, config).await?;
     let key = bootstrapping_key(device).await?;
     let der = key.private().to_sec1_der();
+    let channels = channels(device);
     let own = AirKey {
         curve: key.private().curve().jwk_name(),
         key: &der,
+        channels: &channels,
         controller_uri: config.controller_uri.as_deref(),
         name: &parameters.name,
         mud_url: parameters.mud_url.as_deref(),
@@ -128,7 +130,7 @@ pub(crate) async fn hand(
         .await?
         .len();
     device.tell(Event::WifiHandedOver { networks });
-    let until = Instant::now() + JOINING;
+    let until = Instant::now() + JOINING.min(Duration::from_secs(config.patience.into()));
     if let Some(ssid) = hand_over::connected(&mut control, until).await? {
         device.tell(Event::WifiJoined { ssid });
     }
@@ -180,6 +182,17 @@ async fn parameters(device: &Device, config: &DppConfig) -> Result<Parameters, W
         version: config.version,
         patience: Duration::from_secs(config.patience.into()),
     })
+}
+
+/// The channels of the device's label, as the supplicant reads them.
+fn channels(device: &Device) -> String {
+    let uri = device.birth.device.dpp_uri.as_deref().unwrap_or_default();
+    let channels = BootstrappingUri::parse(uri).map_or_else(|_| Vec::new(), |uri| uri.channels);
+    let named: Vec<String> = channels
+        .iter()
+        .map(|channel| format!("{}/{}", channel.operating_class, channel.number))
+        .collect();
+    named.join(",")
 }
 
 async fn bootstrapping_key(

@@ -18,6 +18,7 @@ use vouchsafe_net::{ClientAuth, Identity, Server, ServerOptions};
 use vouchsafe_trust::{Anchors, CertificateRequest, Name, Profile, SubjectAltName, Validity, oid};
 
 use crate::registrar::Registrar;
+use crate::wifi::controller::{Controller, Manner};
 use crate::world::{Device, Holder, Maker, now, serial, serial_of, years};
 
 fn agent(dir: &Path, arguments: &[&str]) -> Command {
@@ -329,6 +330,50 @@ async fn a_device_is_born_at_the_line_with_a_key_of_its_own_and_joins() {
     let registrar_url = registrar.url();
     let run = ["run", "--once", "--no-mdns", "--registrar", &registrar_url];
     assert_eq!(output(agent(&home, &run)).await.status.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_is_born_with_a_label_and_gets_its_wifi_by_it() {
+    let maker = Arc::new(Maker::new());
+    let asked = Arc::default();
+    let (addr, station) = line(Arc::clone(&maker), Arc::clone(&asked)).await;
+    let dir = TempDir::new().unwrap();
+    let home = dir.path().join("device");
+    let url = format!("https://{addr}");
+    let station = station.path().to_str().unwrap();
+    let mut arguments = vec!["birth", "--serial", "JADA-0001", "--dpp"];
+    arguments.extend(["--line", &url, "--line-identity", station]);
+    let born = output(agent(&home, &arguments)).await;
+    let said = String::from_utf8_lossy(&born.stderr).into_owned();
+    assert_eq!(born.status.code(), Some(0), "{said}");
+    let key = vouchsafe_agent::enrollee::key_of(&home).unwrap();
+    let birth = Birth::open(&home).unwrap();
+    let uri = birth.device.dpp_uri.unwrap();
+    assert!(uri.starts_with("DPP:I:SN=JADA-0001;V:2;K:"), "{uri}");
+    let label = "&dpp=DPP%3AI%3ASN%3DJADA-0001%3BV%3A2%3BK%3A";
+    assert!(asked.lock().unwrap()[0].contains(label));
+
+    let controller = Controller::start(Manner::Honest, &key).await;
+    let settings = format!(
+        "mdns = false\n[dpp]\nmdns = false\ncontrollers = [\"{}\"]\n",
+        controller.address
+    );
+    std::fs::write(home.join("agent.toml"), settings).unwrap();
+    let run = ["run", "--once", "--output", "json"];
+    let joined = output(agent(&home, &run)).await;
+    assert_eq!(joined.status.code(), Some(0));
+    assert_eq!(lines(&joined).last().unwrap()["event"], "wifi-configured");
+    let shown = output(agent(&home, &["status", "--output", "json"])).await;
+    let status = &lines(&shown)[0];
+    assert_eq!(status["state"], "onboarded");
+    assert_eq!(status["wifi"]["networks"][0]["ssid"], "plant");
+    assert_eq!(status["dpp_uri"], uri.as_str());
+    // Nobody is there any more: reset, and it is the controller that is missed.
+    assert_eq!(
+        output(agent(&home, &["reset"])).await.status.code(),
+        Some(0)
+    );
+    assert_eq!(output(agent(&home, &run)).await.status.code(), Some(3));
 }
 
 /// What the device says, anywhere, never holds its keys.

@@ -35,7 +35,7 @@ pub(crate) enum DppCommand {
     /// Devices that showed themselves and whose keys nobody knows
     Announcements(PageArgs),
     /// Be a device towards any controller over TCP, and print what it does
-    Probe(probe::Probe),
+    Probe(Box<probe::Probe>),
 }
 
 /// A URI, pasted or photographed.
@@ -86,23 +86,6 @@ pub(crate) enum KeyCommand {
     },
 }
 
-/// Commands that need no controller of ours.
-pub(crate) enum Task {
-    Done(Exit),
-    Ask(DppCommand),
-}
-
-impl DppCommand {
-    /// Does what needs no API.
-    pub(crate) async fn alone(self, printer: Printer) -> Result<Task, Failure> {
-        Ok(match self {
-            Self::Show(text) => Task::Done(show::run(&text.read()?, printer)?),
-            Self::Probe(probe) => Task::Done(probe::run(probe, printer).await?),
-            other => Task::Ask(other),
-        })
-    }
-}
-
 impl Text {
     fn read(&self) -> Result<String, Failure> {
         match (&self.uri, &self.qr) {
@@ -121,6 +104,7 @@ pub(crate) async fn run(command: DppCommand, api: &Api, printer: Printer) -> Res
             controller(&shown, address, printer)?;
         }
         DppCommand::Announcements(page) => {
+            let api = &api()?;
             let page = page
                 .fetch(|query| async move { api.list_announcements(&query).await })
                 .await?;
@@ -142,9 +126,6 @@ pub(crate) async fn run(command: DppCommand, api: &Api, printer: Printer) -> Res
                  hashes of a label",
             );
         }
-        DppCommand::Key(command) => return keys(command, api, printer).await,
-        // Done without the API.
-        DppCommand::Show(_) | DppCommand::Probe(_) => {}
     }
     Ok(Exit::Done)
 }

@@ -304,10 +304,10 @@ fn text(report: &Report) -> String {
                 ("method", network.akm.to_owned()),
                 (
                     "password",
-                    network
-                        .password
-                        .then(|| "given, not shown".to_owned())
-                        .unwrap_or_default(),
+                    match network.password {
+                        true => "given, not shown".to_owned(),
+                        false => String::new(),
+                    },
                 ),
                 (
                     "password identifier",

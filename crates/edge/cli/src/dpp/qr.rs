@@ -223,8 +223,9 @@ mod tests {
 
     #[test]
     fn what_is_no_label_is_refused_by_name() {
-        let code = |png: &[u8]| match uri(png).unwrap_err().to_json() {
-            json => json["error"]["code"].as_str().unwrap().to_owned(),
+        let code = |png: &[u8]| {
+            let json = uri(png).unwrap_err().to_json();
+            json["error"]["code"].as_str().unwrap().to_owned()
         };
         assert_eq!(
             code(&photograph(&["vouchsafe:1?serial=A"], 0.0, 0)),

@@ -50,7 +50,7 @@ enum ManufacturerCommand {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Give devices their identity
-    Provision(provision::Provision),
+    Provision(Box<provision::Provision>),
     /// Make the birth folder of a device whose key is in a bundle
     Export(provision::Export),
     /// Owners: who buys
@@ -142,7 +142,7 @@ pub(crate) async fn run(
         ManufacturerCommand::Config(command) => {
             configuration::run::<Config>(&command, dir, printer)
         }
-        ManufacturerCommand::Provision(command) => provision::run(command, &at).await,
+        ManufacturerCommand::Provision(command) => provision::run(*command, &at).await,
         ManufacturerCommand::Export(command) => provision::export(&command, &at).await,
         ManufacturerCommand::Owner(command) => sale::owner(command, &at).await,
         ManufacturerCommand::Sell(command) => sale::sell(command, &at).await,

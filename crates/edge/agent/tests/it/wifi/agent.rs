@@ -1,5 +1,6 @@
 //! The whole agent: from its birth folder to a configuration that it keeps.
 
+use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
 use vouchsafe_agent::{
     AgentError, Config, DppConfig, Event, Events, LocalError, Status as Shown, WifiError,
 };
@@ -8,6 +9,7 @@ use vouchsafe_dpp::{Agreement as _, BootstrappingKey, Curve, Status};
 use vouchsafe_keystore::Sealer;
 
 use super::controller::{Controller, Manner, key};
+use super::hostap::Supplicant;
 use crate::world::{Device, Maker};
 
 /// A device with a bootstrapping key in its birth folder, as the factory puts it there.
@@ -178,4 +180,83 @@ fn a_configuration_that_cannot_work_is_refused_with_its_key() {
     let unknown = tempfile::tempdir().unwrap();
     std::fs::write(unknown.path().join("agent.toml"), "[dpp]\nsurprise = 1\n").unwrap();
     assert!(Config::read(unknown.path()).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_supplicant_gets_what_was_given_and_gives_it_back_at_a_reset() {
+    let Some(supplicant) = Supplicant::start() else {
+        return;
+    };
+    let (mut device, key) = device();
+    let controller = Controller::start(Manner::Honest, &key).await;
+    told(&mut device, &[&controller]);
+    let dpp = device.config.dpp.as_mut().unwrap();
+    dpp.supplicant = Some(supplicant.socket.clone());
+    // Without a radio it never joins, and is not waited for.
+    dpp.patience = 1;
+    let (status, events) = run(&device).await;
+    status.unwrap();
+    assert!(
+        events.contains(&Event::WifiHandedOver { networks: 1 }),
+        "{events:?}"
+    );
+    assert_eq!(supplicant.ask("GET_NETWORK 0 ssid"), "\"plant\"");
+    assert_eq!(supplicant.ask("GET_NETWORK 0 key_mgmt"), "SAE DPP");
+    // The next start hands over what was kept.
+    supplicant.done("REMOVE_NETWORK all");
+    run(&device).await.0.unwrap();
+    assert_eq!(supplicant.ask("LIST_NETWORKS").lines().count(), 2);
+    device.agent(Events::ignored()).await.reset().await.unwrap();
+    assert_eq!(supplicant.ask("LIST_NETWORKS").lines().count(), 1);
+}
+
+#[tokio::test]
+async fn a_supplicant_that_is_gone_does_not_cost_the_configuration() {
+    let (mut device, key) = device();
+    let controller = Controller::start(Manner::Honest, &key).await;
+    told(&mut device, &[&controller]);
+    let nowhere = device.dir.path().join("nowhere");
+    device.config.dpp.as_mut().unwrap().supplicant = Some(nowhere);
+    let (status, _) = run(&device).await;
+    let error = status.unwrap_err();
+    assert!(
+        matches!(error, AgentError::Wifi(WifiError::Supplicant(_))),
+        "{error}"
+    );
+    assert_eq!(controller.result().await, Some(Status::Ok));
+    assert!(device.has("wifi.json"));
+}
+
+#[tokio::test]
+async fn a_controller_is_found_by_mdns_on_loopback() {
+    let (mut device, key) = device();
+    let controller = Controller::start(Manner::Honest, &key).await;
+    told(&mut device, &[]);
+    let config = device.config.dpp.as_mut().unwrap();
+    config.mdns = true;
+    device.config.mdns_interface = "loopback".to_owned();
+    device.config.discovery_window = 60_000;
+    let daemon = ServiceDaemon::new().unwrap();
+    daemon.disable_interface(IfKind::All).unwrap();
+    daemon.enable_interface(IfKind::LoopbackV4).unwrap();
+    let name = format!("test-{}", controller.address.port());
+    let service = ServiceInfo::new(
+        "_dpp._tcp.local.",
+        &name,
+        &format!("{name}.local."),
+        "127.0.0.1",
+        controller.address.port(),
+        None::<std::collections::HashMap<String, String>>,
+    );
+    daemon.register(service.unwrap()).unwrap();
+    // Other tests may announce controllers of their own, which do not know this device.
+    let mut wifi = None;
+    for _ in 0..20 {
+        wifi = run(&device).await.0.ok().and_then(|status| status.wifi);
+        if wifi.is_some() {
+            break;
+        }
+    }
+    assert_eq!(wifi.unwrap().from, controller.address.to_string());
+    let _ = daemon.shutdown();
 }

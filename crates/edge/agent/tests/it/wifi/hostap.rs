@@ -20,8 +20,10 @@ use super::controller::key;
 const LONG: Duration = Duration::from_secs(60);
 
 /// A `wpa_supplicant` of our own, ended by its own id.
-struct Supplicant {
+pub(super) struct Supplicant {
     child: Child,
+    /// Its control socket.
+    pub(super) socket: PathBuf,
     control: UnixDatagram,
     /// A port that was free a moment ago.
     port: u16,
@@ -29,7 +31,7 @@ struct Supplicant {
 }
 
 impl Supplicant {
-    fn start() -> Option<Self> {
+    pub(super) fn start() -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("control");
         let configuration = dir.path().join("supplicant.conf");
@@ -45,10 +47,12 @@ impl Supplicant {
             println!("skipped: no wpa_supplicant");
             return None;
         };
-        let control = connect(&folder.join("lo"));
+        let socket = folder.join("lo");
+        let control = connect(&socket);
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let supplicant = Self {
             child,
+            socket,
             control,
             port: free.local_addr().unwrap().port(),
             _dir: dir,
@@ -57,7 +61,7 @@ impl Supplicant {
         Some(supplicant)
     }
 
-    fn ask(&self, command: &str) -> String {
+    pub(super) fn ask(&self, command: &str) -> String {
         self.control.send(command.as_bytes()).unwrap();
         let mut reply = [0; 4096];
         let length = self.control.recv(&mut reply).unwrap();
@@ -65,7 +69,7 @@ impl Supplicant {
         reply.trim_end().to_owned()
     }
 
-    fn done(&self, command: &str) {
+    pub(super) fn done(&self, command: &str) {
         assert_eq!(self.ask(command), "OK", "{command}");
     }
 

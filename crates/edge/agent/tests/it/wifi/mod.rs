@@ -2,6 +2,6 @@
 //! Debian's.
 
 mod agent;
-mod controller;
+pub(crate) mod controller;
 mod exchange;
 mod hostap;
