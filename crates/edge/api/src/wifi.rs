@@ -1,5 +1,7 @@
 //! Wi-Fi Easy Connect: networks, bootstrapping keys, and what was announced.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -261,6 +263,10 @@ pub struct DeviceWifi {
     /// What it was configured for last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given: Option<GivenNetwork>,
+    /// What it said of itself when it was configured, by the protocol's names for it. Nothing of it
+    /// is proved.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub said: BTreeMap<String, String>,
     /// Its connectors and passwords, without anything secret; the latest 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<AccessCredential>,

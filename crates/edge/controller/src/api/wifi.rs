@@ -1,5 +1,7 @@
 //! What devices have to do with Wi-Fi, and where the controller for it is.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
@@ -9,7 +11,7 @@ use vouchsafe_api::{
 };
 use vouchsafe_fleet::decide::wifi::{AssignFacts, assign_network};
 use vouchsafe_fleet::wifi as stored;
-use vouchsafe_fleet::{CredentialStatus, Device};
+use vouchsafe_fleet::{ClaimSubject, CredentialStatus, Device};
 use vouchsafe_store::KeyFilter;
 
 use super::device::{Tagged, find, tagged, version};
@@ -25,6 +27,9 @@ const MAX_KEYS: u32 = 100;
 
 /// Credentials of one device that are shown at most.
 const MAX_CREDENTIALS: usize = 100;
+
+/// Claims of one device that are looked at.
+const MAX_CLAIMS: u32 = 100;
 
 pub(super) async fn reconfigure_device(
     State(controller): State<Controller>,
@@ -108,9 +113,24 @@ pub(super) async fn of_device(
         keys: keys.into_iter().map(shown_key).collect(),
         wanted,
         given: given.map(shown_given),
+        said: said(controller, device).await?,
         credentials: access.into_iter().skip(skip).map(shown_access).collect(),
         refused,
     }))
+}
+
+/// What a device said of itself.
+async fn said(
+    controller: &Controller,
+    device: &Device,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let subject = ClaimSubject::Device { id: device.id };
+    let claims = controller.store.claims(&subject, MAX_CLAIMS).await?;
+    let said = claims.into_iter().filter_map(|claim| {
+        let name = claim.kind.strip_prefix("said-")?;
+        Some((name.to_owned(), claim.value.as_str()?.to_owned()))
+    });
+    Ok(said.collect())
 }
 
 /// The latest refusal that is remembered of any of a device's keys.

@@ -665,6 +665,7 @@ async fn a_device_shows_what_it_was_given_and_never_the_passphrase() {
         ("home", "mutual")
     );
     assert_eq!(given.called.as_deref(), Some("lamp"));
+    assert_eq!(wifi.said["name"], "lamp");
     let kinds: Vec<_> = wifi.credentials.iter().map(|it| it.kind.as_str()).collect();
     assert_eq!(kinds.len(), 2);
     assert!(kinds.contains(&"connector") && kinds.contains(&"passphrase"));
