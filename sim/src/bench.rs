@@ -2,6 +2,7 @@
 //!
 //! A missed target is said in the table and is no error: speed is shown, never tested.
 
+mod dpp;
 mod floor;
 mod inventory;
 mod measure;
@@ -27,6 +28,8 @@ pub enum Bench {
     Lookup,
     /// The controller's memory with 1,000 connections.
     Memory,
+    /// Exchanges of Wi-Fi Easy Connect per second at 1, 16 and 256 sessions.
+    Dpp,
 }
 
 /// What to measure; everything when nothing is named.
@@ -74,6 +77,9 @@ async fn measure_all(options: &Options) -> anyhow::Result<ExitCode> {
     }
     if wanted(Bench::Memory) {
         memory::run(&bin_dir).await?;
+    }
+    if wanted(Bench::Dpp) {
+        dpp::run(&bin_dir).await?;
     }
     Ok(ExitCode::SUCCESS)
 }

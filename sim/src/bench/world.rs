@@ -2,7 +2,7 @@
 //! that are claimed and have not onboarded yet.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
@@ -33,7 +33,7 @@ const TOGETHER: usize = 256;
 const FILL_TOGETHER: usize = 2000;
 
 /// Where keys lie in either data folder; nothing is left outside.
-const KEYS: &str = "file:keys?sealing-key=sealing.key";
+pub(super) const KEYS: &str = "file:keys?sealing-key=sealing.key";
 
 /// Two serving processes and the devices between them.
 pub(crate) struct World {
@@ -49,7 +49,7 @@ pub(crate) struct World {
 }
 
 /// A serving process, ended with this value.
-struct Process {
+pub(super) struct Process {
     child: Child,
 }
 
@@ -134,13 +134,13 @@ impl World {
 
     /// The controller's and the MASA's process ids.
     pub(crate) fn pids(&self) -> [u32; 2] {
-        [self.controller.child.id(), self.masa.child.id()]
+        [self.controller.id(), self.masa.id()]
     }
 }
 
 impl Process {
     /// Starts a server and waits for its ready line.
-    fn start(
+    pub(super) fn start(
         binary: &Path,
         command: &[&str],
         dir: &Path,
@@ -163,6 +163,11 @@ impl Process {
         let ready = serde_json::from_str(&line)
             .with_context(|| format!("{command:?} did not say where it listens: {line:?}"))?;
         Ok((process, ready))
+    }
+
+    /// Its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
     }
 }
 
@@ -284,7 +289,7 @@ async fn fill(home: &Home, others: usize, clock: &Clock) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn origin(ready: &serde_json::Value, name: &str) -> anyhow::Result<Origin> {
+pub(super) fn origin(ready: &serde_json::Value, name: &str) -> anyhow::Result<Origin> {
     let address = ready
         .get(name)
         .and_then(|value| value.as_str())
@@ -292,6 +297,6 @@ fn origin(ready: &serde_json::Value, name: &str) -> anyhow::Result<Origin> {
     Ok(Origin::from_uri(&address.parse()?)?)
 }
 
-fn read_certificate(path: &PathBuf) -> anyhow::Result<Certificate> {
+pub(super) fn read_certificate(path: &Path) -> anyhow::Result<Certificate> {
     Ok(Certificate::from_pem(&std::fs::read_to_string(path)?)?)
 }

@@ -21,6 +21,7 @@ mod owners;
 mod program;
 mod sentence;
 mod stage;
+mod wifi;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +38,9 @@ pub struct Options {
     /// End after the story instead of staying up.
     #[arg(long)]
     once: bool,
+    /// Tell another story: Wi-Fi Easy Connect on simulated radios. It ends by itself.
+    #[arg(long)]
+    wifi: bool,
     /// Where `vouchsafe` and `vouchsafe-agent` are; beside this program without it.
     #[arg(long)]
     bin_dir: Option<PathBuf>,
@@ -57,6 +61,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         .context("starting the runtime")?;
     runtime.block_on(async {
         let mut stop = Stop::new()?;
+        if options.wifi {
+            return wifi::run(options, stop).await;
+        }
         let narrator = Narrator::new();
         let stage = Stage::set(options.bin_dir.as_deref())?;
         // Whoever is still running is ended when the story is dropped, before the stage is.

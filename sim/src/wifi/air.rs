@@ -1,10 +1,11 @@
 //! Access points and stations on radios: Debian's programs, as an owner would set them up.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use super::dpp::OwnKey;
 use super::guest::Radio;
@@ -19,6 +20,9 @@ const CHANNEL_SETTINGS: [&str; 2] = ["hw_mode=g", "channel=6"];
 /// How long anything on the air may take: emulation is slow, and a station that was turned away
 /// waits half a minute before it announces itself again.
 pub const ON_AIR: Duration = Duration::from_secs(120);
+
+/// How often a file is looked at.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What a station with a new configuration does.
 const CONNECT: &str = "dpp_config_processing=2";
@@ -89,6 +93,49 @@ impl AccessPoint {
         for (setting, event) in settings {
             self.hostap
                 .order(&format!("SET {setting} {}", told(event)?))?;
+        }
+        Ok(())
+    }
+
+    /// Ends a station's session, and what would spare it to prove itself anew.
+    ///
+    /// # Errors
+    /// `hostapd` refuses.
+    pub fn cut_off(&self, address: &str) -> anyhow::Result<()> {
+        self.hostap.order("PMKSA_FLUSH")?;
+        self.hostap.order(&format!("DEAUTHENTICATE {address}"))?;
+        Ok(())
+    }
+
+    /// Uses the passwords of a file, one `PASSWORD|mac=ADDRESS` a line, in place of those it had, as
+    /// soon as there are as many as wanted.
+    ///
+    /// # Errors
+    /// The file did not come to that, or `hostapd` refuses a line.
+    pub fn use_passwords(&self, file: &Path, wanted: impl Fn(usize) -> bool) -> anyhow::Result<()> {
+        let deadline = Instant::now() + ON_AIR;
+        let lines = loop {
+            let text = fs::read_to_string(file).unwrap_or_default();
+            let lines: Vec<String> = text
+                .lines()
+                .filter(|line| !line.starts_with('#'))
+                .map(str::to_owned)
+                .collect();
+            if wanted(lines.len()) {
+                break lines;
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "{} has {} passwords",
+                file.display(),
+                lines.len()
+            );
+            std::thread::sleep(PAUSE);
+        };
+        // An empty one clears the list.
+        self.hostap.order("SET sae_password ")?;
+        for line in lines {
+            self.hostap.order(&format!("SET sae_password {line}"))?;
         }
         Ok(())
     }

@@ -136,12 +136,14 @@ fn cache() -> anyhow::Result<PathBuf> {
 /// Step 1.
 fn unpack(cache: &Path, folder: &Path) -> anyhow::Result<()> {
     let work = tempfile::tempdir_in(cache)?;
-    let depends = run(Command::new("apt-cache").args(["depends", KERNEL]))?;
-    let package = depends
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("Depends: linux-image"))
-        .with_context(|| format!("apt knows no {KERNEL}: run `apt-get update`"))?;
-    let package = format!("linux-image{package}");
+    let package = match kernel_package() {
+        Ok(package) => package,
+        Err(_) => {
+            // A machine that was just set up has no lists yet; only root may fetch them.
+            run(Command::new("apt-get").args(["update", "-qq"]))?;
+            kernel_package()?
+        }
+    };
     let mut download = Command::new("apt-get");
     run(download
         .current_dir(work.path())
@@ -157,6 +159,16 @@ fn unpack(cache: &Path, folder: &Path) -> anyhow::Result<()> {
     run(tool("depmod")?.arg("-b").arg(&root).arg(version(&root)?))?;
     fs::rename(made, folder)?;
     Ok(())
+}
+
+/// Debian's present kernel.
+fn kernel_package() -> anyhow::Result<String> {
+    let depends = run(Command::new("apt-cache").args(["depends", KERNEL]))?;
+    let named = depends
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Depends: "))
+        .with_context(|| format!("apt knows no {KERNEL}"))?;
+    Ok(named.to_owned())
 }
 
 /// Step 2.

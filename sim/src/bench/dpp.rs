@@ -1,0 +1,181 @@
+//! Wi-Fi Easy Connect: whole exchanges per second, beside what their cryptography alone costs and
+//! beside hostap's own controller under the same load.
+//!
+//! An exchange is authentication, both sides proving themselves, one network with a connector, and
+//! the enrollee's word that it took it, over TCP. One enrollee after the other, or many at a time.
+
+mod enrollee;
+mod floor;
+mod peers;
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use comfy_table::Table;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+
+use super::measure::{cpu, quantile, resident, show, verdict};
+use enrollee::Enrollee;
+use floor::Floor;
+use peers::Controller;
+
+/// Enrollees; each has its own key, and one exchange at a time.
+const ENROLLEES: usize = 256;
+
+/// Sessions at the same time, and exchanges in all, of each run. The first warms up.
+const RUNS: [(usize, usize); 4] = [(16, 256), (1, 256), (16, 1024), (256, 2048)];
+
+/// Sessions that are held open for the measurement of memory.
+const OPEN: usize = 1000;
+
+/// What is asked for: a share of the floor's rate, a multiple of hostap's, bytes a session.
+const OF_FLOOR: f64 = 0.6;
+const OF_HOSTAP: f64 = 3.0;
+const BYTES: f64 = 4096.0;
+
+/// One run.
+struct Measured {
+    elapsed: Duration,
+    /// Of the controller's process.
+    cpu: Duration,
+    times: Vec<Duration>,
+}
+
+/// Prints the tables.
+pub(super) async fn run(bin_dir: &Path) -> anyhow::Result<()> {
+    let floor = Floor::measure()?;
+    floor.print();
+    let enrollees: Vec<Arc<Enrollee>> = (0..ENROLLEES)
+        .map(|_| Enrollee::new().map(Arc::new))
+        .collect::<anyhow::Result<_>>()?;
+    let ours = Controller::ours(bin_dir, &enrollees).await?;
+    let hostap = match Controller::hostap(&enrollees) {
+        Ok(hostap) => Some(hostap),
+        Err(error) => {
+            println!("Without hostap to compare: {error:#}");
+            None
+        }
+    };
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header([
+        "sessions",
+        "controller",
+        "exchanges/s",
+        "p50",
+        "p99",
+        "CPU each",
+        "of the floor",
+        "× hostap",
+    ]);
+    for (index, (together, count)) in RUNS.into_iter().enumerate() {
+        let theirs = match &hostap {
+            Some(hostap) => Some(measure(hostap, &enrollees, together, count).await?),
+            None => None,
+        };
+        let measured = measure(&ours, &enrollees, together, count).await?;
+        if index == 0 {
+            continue;
+        }
+        let each = |measured: &Measured| measured.cpu / u32::try_from(count).unwrap_or(u32::MAX);
+        let mut row = |name: &str, measured: &Measured, floor: String, hostap: String| {
+            table.add_row([
+                together.to_string(),
+                name.to_owned(),
+                format!("{:.0}", count as f64 / measured.elapsed.as_secs_f64()),
+                show(quantile(&measured.times, 0.5)),
+                show(quantile(&measured.times, 0.99)),
+                show(each(measured)),
+                floor,
+                hostap,
+            ]);
+        };
+        let share = floor.controller().as_secs_f64() / each(&measured).as_secs_f64();
+        let times = theirs.as_ref().map_or(String::new(), |theirs| {
+            let ratio = each(theirs).as_secs_f64() / each(&measured).as_secs_f64();
+            verdict(ratio, OF_HOSTAP, true)
+        });
+        row("ours", &measured, verdict(share, OF_FLOOR, true), times);
+        if let Some(theirs) = &theirs {
+            let share = floor.controller().as_secs_f64() / each(theirs).as_secs_f64();
+            row("hostap", theirs, format!("{share:.2}"), String::new());
+        }
+    }
+    println!(
+        "\nWhole exchanges over TCP. Ours decides by policy and has its journal durable (SQLite, \
+         synchronous=FULL) before it answers; hostap keeps nothing. Shares and multiples are of CPU \
+         time in the controller's process.\n{table}"
+    );
+    memory(&ours, &enrollees).await
+}
+
+async fn measure(
+    controller: &Controller,
+    enrollees: &[Arc<Enrollee>],
+    together: usize,
+    count: usize,
+) -> anyhow::Result<Measured> {
+    let left = Arc::new(Mutex::new(count));
+    let free: Arc<Mutex<VecDeque<Arc<Enrollee>>>> =
+        Arc::new(Mutex::new(enrollees.iter().cloned().collect()));
+    let before = cpu(controller.id());
+    let begun = Instant::now();
+    let workers: Vec<_> = (0..together)
+        .map(|_| {
+            let (left, free) = (Arc::clone(&left), Arc::clone(&free));
+            let (at, peer) = (controller.address, controller.key.clone());
+            tokio::spawn(async move {
+                let mut times = Vec::new();
+                while take(&left) {
+                    let enrollee = locked(&free).pop_front().context("no enrollee is free")?;
+                    let begun = Instant::now();
+                    enrollee.exchange(at, &peer).await?;
+                    times.push(begun.elapsed());
+                    locked(&free).push_back(enrollee);
+                }
+                anyhow::Ok(times)
+            })
+        })
+        .collect();
+    let mut times = Vec::with_capacity(count);
+    for worker in workers {
+        times.extend(worker.await??);
+    }
+    times.sort_unstable();
+    Ok(Measured {
+        elapsed: begun.elapsed(),
+        cpu: cpu(controller.id()).saturating_sub(before),
+        times,
+    })
+}
+
+/// Takes one of those that are left.
+fn take(left: &Mutex<usize>) -> bool {
+    let mut left = locked(left);
+    let any = *left > 0;
+    *left = left.saturating_sub(1);
+    any
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a session takes that has been answered and waits for the enrollee's next word.
+async fn memory(controller: &Controller, enrollees: &[Arc<Enrollee>]) -> anyhow::Result<()> {
+    let idle = resident(controller.id());
+    let mut open = Vec::with_capacity(OPEN);
+    for enrollee in enrollees.iter().cycle().take(OPEN) {
+        open.push(enrollee.begin(controller.address, &controller.key).await?);
+    }
+    let full = resident(controller.id());
+    let each = full.saturating_sub(idle) as f64 / OPEN as f64;
+    println!(
+        "\nMemory: {OPEN} sessions that were answered and wait take {:.0} kB in all; bytes each: {}",
+        full.saturating_sub(idle) as f64 / 1e3,
+        verdict(each.round(), BYTES, false)
+    );
+    Ok(())
+}
