@@ -24,6 +24,7 @@
 //! Neither takes a field twice: which of the two was meant would be a guess.
 
 use std::fmt;
+// arch: allow, because an address is only text here
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
