@@ -122,7 +122,8 @@ pub(crate) fn undo_octet_escapes(text: &str) -> String {
 
 /// A text as JSON writes it, with its quotation marks.
 pub(crate) fn quote(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    // A text can always be written.
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 struct State {

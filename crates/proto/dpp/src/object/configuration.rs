@@ -169,12 +169,14 @@ fn write_password(
     members: &mut Vec<String>,
 ) -> Result<(), Error> {
     if let Some(psk) = password.expose_psk() {
-        let digits: String = psk.iter().map(|octet| format!("{octet:02x}")).collect();
-        members.push(format!(r#""psk_hex":"{digits}""#));
+        let digits = psk.iter().map(|octet| format!("{octet:02x}"));
+        let digits = zeroize::Zeroizing::new(digits.collect::<String>());
+        members.push(format!(r#""psk_hex":"{}""#, *digits));
         return Ok(());
     }
     let text = password.expose_text().ok_or(Misuse::Password)?;
-    members.push(format!(r#""pass":{}"#, json::quote(text)));
+    let quoted = zeroize::Zeroizing::new(json::quote(text));
+    members.push(format!(r#""pass":{}"#, *quoted));
     if let Some(identifier) = password.identifier() {
         if recipient.capabilities & CAPABILITY_SAE_PASSWORD_IDENTIFIER == 0 {
             return Err(Unsupported::PasswordIdentifier.into());
@@ -266,6 +268,10 @@ fn read_password(members: &Json) -> Result<Password, Error> {
     };
     let password = Password::passphrase(text).map_err(|_| Error::value("pass"))?;
     Ok(match members.optional_text("idpass")? {
+        // It ends in configuration files, where a line break would begin another setting.
+        Some(identifier) if identifier.chars().any(char::is_control) => {
+            return Err(Error::value("idpass"));
+        }
         Some(identifier) => password.with_identifier(identifier),
         None => password,
     })

@@ -55,7 +55,8 @@ impl RequestObject {
     /// [`Unsupported::Technology`] and [`Unsupported::NetRole`].
     pub fn read(bytes: &[u8]) -> Result<Self, Error> {
         let root = json::read(bytes, MAX_REQUEST_OBJECT_LENGTH)?;
-        let name = limited(root.text("name")?, "name")?;
+        let name = json::undo_octet_escapes(root.text("name")?);
+        limited(&name, "name")?;
         if root.text("wi-fi_tech")? != INFRASTRUCTURE {
             return Err(Unsupported::Technology.into());
         }
@@ -87,7 +88,7 @@ impl RequestObject {
             .map_or(Ok(0), u32::try_from)
             .map_err(|_| Error::value("capabilities"))?;
         Ok(Self {
-            name: json::undo_octet_escapes(name),
+            name,
             role,
             mud_url: mud_url.map(str::to_owned),
             band_support,
@@ -123,7 +124,8 @@ impl RequestObject {
 }
 
 fn limited<'a>(text: &'a str, name: &'static str) -> Result<&'a str, Error> {
-    if text.len() > MAX_NAME_LENGTH {
+    // People read it in terminals and lists, where control characters do more than show.
+    if text.len() > MAX_NAME_LENGTH || text.chars().any(char::is_control) {
         Err(Error::value(name))
     } else {
         Ok(text)

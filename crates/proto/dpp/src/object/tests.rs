@@ -122,6 +122,11 @@ fn a_request_that_is_none_is_refused_section_4_4() {
         &sound.replace("Test", &"x".repeat(MAX_NAME_LENGTH + 1)),
         Error::value("name"),
     );
+    for control in [r"\u001b[2J", r"a\nb", r"\u0085"] {
+        request_refused(&sound.replace("Test", control), Error::value("name"));
+        let url = format!(r#"{{"mudurl":"{control}","#);
+        request_refused(&sound.replacen('{', &url, 1), Error::value("mudurl"));
+    }
     request_refused(&sound.replace("infra", "knfra"), Unsupported::Technology);
     request_refused(&sound.replace("sta", "mapAgent"), Unsupported::NetRole);
     request_refused(
@@ -361,6 +366,8 @@ fn an_object_that_is_none_is_refused_section_4_5() {
         &without(&format!("\"kid\":\"{kid}\""), "\"kid\":\"AA\""),
         Error::value("kid"),
     );
+    let named = without("\"pass\"", "\"idpass\":\"a\\nb\",\"pass\"");
+    object_refused(&named, Error::value("idpass"));
     let with_psk = without("\"pass\":\"password \\\"12\\\"\"", "\"psk_hex\":\"zz\"");
     object_refused(&with_psk, Error::value("psk_hex"));
     let hex = "ab".repeat(32);
