@@ -96,13 +96,8 @@ const NEEDS: &[Need] = &[
             "iproute2",
             "iw",
         ],
-        is_here: || {
-            // The machine that holds the radios runs the programs of this one.
-            !cfg!(target_arch = "x86_64")
-                || ["qemu-system-x86_64", "busybox", "modprobe", "ip", "iw"]
-                    .iter()
-                    .all(|program| process::find(program).is_some())
-        },
+        // The machine that holds the radios runs the programs of this one, for which amd64 is needed.
+        is_here: || !cfg!(target_arch = "x86_64") || absent_for_radios().is_empty(),
     },
     Need {
         name: "Python with cryptography",
@@ -154,6 +149,32 @@ pub(crate) fn has_tss2() -> bool {
         "tss2-tctildr",
         "tss2-mu",
     ]))
+}
+
+/// Programs without which there are no simulated radios.
+const FOR_RADIOS: [&str; 7] = [
+    "qemu-system-x86_64",
+    "busybox",
+    "modprobe",
+    "ip",
+    "iw",
+    "hostapd",
+    "wpa_supplicant",
+];
+
+/// Why there can be no simulated radios here, if so.
+pub(crate) fn no_radios() -> Option<String> {
+    if !cfg!(target_arch = "x86_64") {
+        return Some("simulated radios need an amd64 machine".to_owned());
+    }
+    let absent = absent_for_radios();
+    let why = || format!("simulated radios need {}", absent.join(", "));
+    (!absent.is_empty()).then(why)
+}
+
+fn absent_for_radios() -> Vec<&'static str> {
+    let absent = |program: &&str| process::find(program).is_none();
+    FOR_RADIOS.into_iter().filter(absent).collect()
 }
 
 /// A Python whose `cryptography` is new enough, for the second implementation in the tests.

@@ -72,6 +72,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             process::run(launch::simulation("debug", "demo")?.arg("--once"))?;
             Ok(Outcome::Passed)
         });
+        report.step("demo on the air", || {
+            if let Some(why) = prepare::no_radios() {
+                return Ok(Outcome::Skipped(why));
+            }
+            process::run(launch::simulation("debug", "demo")?.args(["--wifi", "--once"]))?;
+            Ok(Outcome::Passed)
+        });
     }
     report.finish()
 }
