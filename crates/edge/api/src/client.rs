@@ -12,13 +12,13 @@ use serde::de::DeserializeOwned;
 
 use crate::route::{self, Route, SCIM_JSON, TEXT_CSV};
 use crate::{
-    AddManufacturer, AddOwner, Announcement, Approve, BootstrappingKey, CallDevice, CheckPolicy,
-    Checkpoint, Claim, ClaimByUri, ClaimedByUri, CreateToken, CreatedToken, Credential,
-    CredentialFilter, Device, DeviceFilter, DppController, DryRun, DryRunPolicy, ImportDevices,
-    ImportKeys, ImportManifest, ImportResult, JournalPage, JournalQuery, KeyFilter, Manufacturer,
-    Network, Owner, Page, PageQuery, Policy, PolicyCheck, Problem, PutNetwork, PutPolicy, Reasoned,
-    Reconfigure, Release, Released, Revoke, ScimDevice, SetTrust, SettleKey, Site, Status, Token,
-    Verification, Version,
+    AddCode, AddManufacturer, AddOwner, AddedCode, Announcement, Approve, BootstrappingKey,
+    CallDevice, CheckPolicy, Checkpoint, Claim, ClaimByUri, ClaimedByUri, CreateToken,
+    CreatedToken, Credential, CredentialFilter, Device, DeviceFilter, DppController, DryRun,
+    DryRunPolicy, ImportDevices, ImportKeys, ImportManifest, ImportResult, JournalPage,
+    JournalQuery, KeyFilter, Manufacturer, Network, Owner, Page, PageQuery, Policy, PolicyCheck,
+    Problem, PutNetwork, PutPolicy, Reasoned, Reconfigure, Release, Released, Revoke, ScimDevice,
+    SetTrust, SettleKey, Site, Status, Token, Verification, Version,
 };
 
 /// Carries one request to the controller and its response back.
@@ -432,6 +432,11 @@ impl<T: Transport> Client<T> {
     /// Says how access points and devices reach the Wi-Fi Easy Connect controller.
     pub async fn show_dpp_controller(&self) -> Answer<DppController, T> {
         self.call(Call::new(route::SHOW_DPP_CONTROLLER)).await
+    }
+
+    /// Says a code that a device without a label has been told.
+    pub async fn add_code(&self, code: &AddCode) -> Answer<AddedCode, T> {
+        self.call(Call::new(route::ADD_CODE).json(code)).await
     }
 
     /// Puts another key in force that signs connectors.

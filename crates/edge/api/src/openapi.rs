@@ -96,6 +96,8 @@ pub fn openapi() -> OpenApi {
     crate::SetTrust,
     crate::SettleKey,
     crate::CallDevice,
+    crate::AddCode,
+    crate::AddedCode,
     crate::Site,
     crate::Status,
     crate::Token,

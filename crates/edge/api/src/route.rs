@@ -325,6 +325,9 @@ routes! {
     /// Says how access points and devices reach the Wi-Fi Easy Connect controller.
     SHOW_DPP_CONTROLLER = "show_dpp_controller", get("/api/v1/dpp/controller", "wifi", SEES_DEVICES)
         .replies("DppController");
+    /// Says a code that a device without a label has been told.
+    ADD_CODE = "add_code", post("/api/v1/dpp/codes", "wifi", BRINGS_DEVICES)
+        .reads(&[json("AddCode")]).status(201).replies("AddedCode");
     /// Puts another key in force that signs connectors; the one before stays for an overlap.
     REPLACE_SIGNING_KEY = "replace_signing_key", post("/api/v1/dpp/controller/signing-key", "wifi", ADMIN_ONLY)
         .reads(&[json("Reasoned")]).replies("DppController");

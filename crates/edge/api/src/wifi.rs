@@ -216,6 +216,35 @@ pub struct SettleKey {
     pub reason: String,
 }
 
+/// A code that a person tells a device, for want of a label (PKEX).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddCode {
+    /// The code, 6 to 256 bytes. It is good for one device.
+    pub code: String,
+    /// By which the device names the code, 1 to 80 bytes; absent: it names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<String>,
+    /// As what the device may be configured; by default a station.
+    #[serde(default)]
+    pub role: DeviceRole,
+    /// The network it is meant for (name); absent: the one that fits its segment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// What stands for its serial number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Why; goes into the journal when the device comes. 1 to 500 characters.
+    pub reason: String,
+}
+
+/// A code that is good now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AddedCode {
+    /// Until then.
+    pub expires_at: Timestamp,
+}
+
 /// Calls a device that listens on TCP.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -16,7 +16,7 @@ use vouchsafe_trust::{Anchors, Authority};
 use crate::api::events::MAX_STREAMS;
 use crate::catalogue::Manufacturers;
 use crate::config::Config;
-use crate::dpp::Keys;
+use crate::dpp::{Codes, Keys};
 use crate::est::Requirements;
 use crate::home::{Home, HomeError};
 use crate::registrar::Proofs;
@@ -60,6 +60,8 @@ pub struct Inner {
     pub compatibility: Compatibility,
     /// The controller's own keys for Wi-Fi Easy Connect.
     pub dpp: Keys,
+    /// Codes that people have told devices.
+    pub codes: Codes,
     /// What was proved about open connections.
     pub(crate) proofs: Proofs,
     /// When it started.
@@ -145,6 +147,7 @@ impl Controller {
                 .map_err(|error| Fault::Sign(error.to_string()))?,
             compatibility: Compatibility::default(),
             dpp: home.dpp_keys()?,
+            codes: Codes::default(),
             proofs: Proofs::default(),
             started_at: now,
             stopping: watch::Sender::new(false),

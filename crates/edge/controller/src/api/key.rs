@@ -354,7 +354,7 @@ pub(super) fn shown_role(role: stored::DeviceRole) -> DeviceRole {
     }
 }
 
-fn stored_role(role: DeviceRole) -> stored::DeviceRole {
+pub(super) fn stored_role(role: DeviceRole) -> stored::DeviceRole {
     match role {
         DeviceRole::Station => stored::DeviceRole::Station,
         DeviceRole::AccessPoint => stored::DeviceRole::AccessPoint,

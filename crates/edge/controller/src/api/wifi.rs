@@ -3,22 +3,23 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use vouchsafe_api::{
-    AccessCredential, CredentialState, DeviceKey, DeviceWifi, DppController, GivenNetwork, IfMatch,
-    Problem, Reasoned, Reconfigure, RefusedAttempt,
+    AccessCredential, AddCode, AddedCode, CredentialState, DeviceKey, DeviceWifi, DppController,
+    GivenNetwork, IfMatch, Problem, Reasoned, Reconfigure, RefusedAttempt,
 };
+use vouchsafe_dpp::pkex::PkexCode;
 use vouchsafe_fleet::decide::wifi::{AssignFacts, assign_network};
 use vouchsafe_fleet::wifi as stored;
 use vouchsafe_fleet::{ClaimSubject, CredentialStatus, Device};
 use vouchsafe_store::KeyFilter;
 
 use super::device::{Tagged, find, tagged, version};
-use super::key::{shown_role, shown_source};
-use super::problem::{Failure, accepted};
+use super::key::{shown_role, shown_source, stored_role};
+use super::problem::{Failure, accepted, bad_request};
 use super::request::{Body, reason};
-use super::{Caller, credential, signed};
+use super::{Caller, credential, network, signed};
 use crate::controller::Controller;
 use crate::dpp;
 
@@ -75,6 +76,39 @@ pub(super) async fn show_dpp_controller(
         .next_step("set `dpp.enabled = true` in config.toml and restart")
     })?;
     Ok(Json(shown))
+}
+
+pub(super) async fn add_code(
+    State(controller): State<Controller>,
+    Extension(caller): Extension<Caller>,
+    Body(code): Body<AddCode>,
+) -> Result<(StatusCode, Json<AddedCode>), Failure> {
+    let said = reason(&code.reason)?;
+    if code.code.len() < dpp::SHORTEST {
+        let shortest = dpp::SHORTEST;
+        return Err(bad_request(format!("`code` must have {shortest} bytes or more")).into());
+    }
+    // A network that does not exist is better heard of now.
+    network::named(&controller, code.network.as_deref()).await?;
+    let read = PkexCode::new(code.identifier.as_deref(), &code.code)
+        .map_err(|error| bad_request(error.to_string()))?;
+    let grant = dpp::Grant {
+        role: stored_role(code.role),
+        network: code.network,
+        label: code.label,
+        actor: caller.actor(),
+        reasons: vec![said],
+    };
+    let now = controller.clock.now();
+    match controller.codes.add(read, grant, now) {
+        Some(expires_at) => Ok((StatusCode::CREATED, Json(AddedCode { expires_at }))),
+        None => Err(Problem::new(
+            vouchsafe_api::Code::Conflict,
+            "a code of this name is good already, or too many are",
+        )
+        .next_step("wait ten minutes, or take another `identifier`")
+        .into()),
+    }
 }
 
 pub(super) async fn replace_signing_key(

@@ -265,12 +265,7 @@ impl Session {
         if let Err(fault) = note(&self.controller, device, reason(&error), evidence).await {
             return fault.into();
         }
-        if let Some(reply) = error.reply()
-            && let Err(ended) = self.wire.send(reply).await
-        {
-            tracing::debug!(%ended, "the answer to a message that broke a rule was not taken");
-        }
-        error.into()
+        self.decline(error).await
     }
 }
 

@@ -2,7 +2,7 @@
 //! by themselves or through an access point that relays.
 //!
 //! 1. A device is known by its bootstrapping key: from its manufacturer's manifest, or because
-//!    somebody handed in the URI on its label.
+//!    somebody handed in the URI on its label, or told it a code ([`exchange`]).
 //! 2. It announces itself, and an access point hands that on; or it calls us by our own key
 //!    ([`session`]).
 //! 3. Both sides authenticate ([`authenticate`]).
@@ -18,9 +18,11 @@
 
 mod access_files;
 mod authenticate;
+mod codes;
 mod configure;
 mod credential;
 mod dial;
+mod exchange;
 mod failure;
 mod hostapd;
 mod identity;
@@ -36,6 +38,7 @@ mod session;
 mod wire;
 
 pub use access_files::AccessFiles;
+pub use codes::{Codes, Grant, SHORTEST};
 pub use dial::{CallError, call};
 pub(crate) use identity::{key_sha256, shown};
 pub use keys::{Keys, Ring, SigningKey};

@@ -13,6 +13,7 @@
 
 use std::net::SocketAddr;
 
+use vouchsafe_dpp::authentication::AuthenticationRequest;
 use vouchsafe_dpp::opening::Opening;
 use vouchsafe_dpp::{Agreement as _, Error};
 use vouchsafe_fleet::wifi::HashForm;
@@ -86,16 +87,12 @@ impl Session {
                 // 4
                 self.configure(authenticated, proved).await
             }
-            Opening::AuthenticationRequest(request) => {
-                let own = self.controller.dpp.bootstrapping();
-                if request.responder_hash() != own.public_key().hash() {
-                    return Err(Error::from(vouchsafe_dpp::Refusal::ResponderHash).into());
-                }
-                let knock = self.knock(Digest(*request.initiator_hash()), HashForm::Key);
-                // 2 and 3
-                let (authenticated, proved) = self.answer(&knock, &request, &frame).await?;
-                // 4
-                self.configure(authenticated, proved).await
+            Opening::AuthenticationRequest(request) => self.called(&request, &frame).await,
+            Opening::Pkex { frame, .. } => {
+                // 2
+                let next = self.exchange_keys(&frame).await?;
+                let request = AuthenticationRequest::read(&next)?;
+                self.called(&request, &next).await
             }
             Opening::ReconfigurationAnnouncement { frame, .. } => {
                 // 2 and 3
@@ -105,6 +102,23 @@ impl Session {
             }
             _ => Err(Error::from(vouchsafe_dpp::Refusal::Unexpected).into()),
         }
+    }
+
+    /// Steps 2 to 4 with a device that calls.
+    async fn called(
+        &mut self,
+        request: &AuthenticationRequest,
+        frame: &[u8],
+    ) -> Result<(), Failure> {
+        let own = self.controller.dpp.bootstrapping();
+        if request.responder_hash() != own.public_key().hash() {
+            return Err(Error::from(vouchsafe_dpp::Refusal::ResponderHash).into());
+        }
+        let knock = self.knock(Digest(*request.initiator_hash()), HashForm::Key);
+        // 2 and 3
+        let (authenticated, proved) = self.answer(&knock, request, frame).await?;
+        // 4
+        self.configure(authenticated, proved).await
     }
 
     pub(super) fn knock(&self, hash: Digest, form: HashForm) -> Knock {
@@ -129,6 +143,11 @@ impl Session {
         if let Err(fault) = noted.await {
             return fault.into();
         }
+        self.decline(error).await
+    }
+
+    /// Answers a message that broke a rule, where there is an answer.
+    pub(super) async fn decline(&mut self, error: Error) -> Failure {
         if let Some(reply) = error.reply()
             && let Err(ended) = self.wire.send(reply).await
         {

@@ -10,6 +10,7 @@
     unreachable_pub
 )]
 
+mod codes;
 mod crowds;
 mod hostap;
 mod onboarding;

@@ -1,0 +1,158 @@
+//! Devices without a label, whom somebody told a code (§5.6).
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use vouchsafe_controller::dpp::Grant;
+use vouchsafe_dpp::authentication::{
+    Initiator as Caller, InitiatorParameters, Progress, Role, Roles,
+};
+use vouchsafe_dpp::pkex::{Initiator, PkexBinding, PkexCode, Tries};
+use vouchsafe_dpp::{Agreement, Curve};
+use vouchsafe_fleet::Reason;
+use vouchsafe_fleet::wifi::{Assurance, DeviceRole};
+
+use crate::peer::{Joined, entropy, station};
+use crate::world::{Enrollee, Wire, World, admin};
+
+const CODE: &str = "seven silver spoons";
+
+fn say(world: &World) {
+    let code = PkexCode::new(Some("bench"), CODE).unwrap();
+    let grant = Grant {
+        role: DeviceRole::Station,
+        network: Some("plant".to_owned()),
+        label: Some("bench 7".to_owned()),
+        actor: admin(),
+        reasons: vec![Reason::new(
+            "person",
+            "a device without a label",
+            "owner policy",
+        )],
+    };
+    assert!(
+        world
+            .controller
+            .codes
+            .add(code, grant, world.now())
+            .is_some()
+    );
+}
+
+/// A device that guesses: its connection, and what it could send as the proof.
+async fn begin(world: &World, enrollee: &Enrollee, code: &str) -> (Wire, Option<Reveal>) {
+    let own: Arc<dyn Agreement> = Arc::new(enrollee.key.clone());
+    let code = PkexCode::new(Some("bench"), code).unwrap();
+    let mut tries = Tries::default();
+    let (request, waiting) =
+        Initiator::start(own, code, PkexBinding::Versions, &mut tries, &entropy()).unwrap();
+    let mut wire = world.connect().await;
+    wire.send(&request).await;
+    let Some(response) = wire.receive().await else {
+        return (wire, None);
+    };
+    let (commit, waiting) = waiting.handle(&response).unwrap();
+    (wire, Some(Reveal { commit, waiting }))
+}
+
+struct Reveal {
+    commit: Vec<u8>,
+    waiting: vouchsafe_dpp::pkex::AwaitReveal,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_knows_the_code_comes_in_as_one_whose_label_was_read() {
+    let world = World::new().await;
+    say(&world);
+    let enrollee = Enrollee::new(Curve::P256);
+    let (mut wire, reveal) = begin(&world, &enrollee, CODE).await;
+    let Reveal { commit, waiting } = reveal.unwrap();
+    wire.send(&commit).await;
+    let response = wire.receive().await.unwrap();
+    let controller = waiting.handle(&response, &mut Tries::default()).unwrap();
+    let own: Arc<dyn Agreement> = Arc::new(enrollee.key.clone());
+    let parameters = InitiatorParameters {
+        own: Some(own),
+        peer: &controller,
+        roles: Roles::Only(Role::Enrollee),
+        version: 3,
+        channel: None,
+        require_mutual: true,
+    };
+    let (request, waiting) = Caller::start(parameters, &entropy()).unwrap();
+    wire.send(&request).await;
+    let response = wire.receive().await.unwrap();
+    let Progress::Done {
+        confirm,
+        authenticated,
+    } = waiting.handle(&response).unwrap()
+    else {
+        panic!("told to wait");
+    };
+    wire.send(&confirm).await;
+    Joined::new(wire, authenticated)
+        .configured(&station())
+        .await;
+    let hash = vouchsafe_fleet::Digest(*enrollee.public().hash());
+    let key = world
+        .controller
+        .store
+        .bootstrapping_key(hash)
+        .await
+        .unwrap()
+        .unwrap();
+    world.until_confirmed(key.device).await;
+    assert_eq!(world.device(key.device).await.serial, "bench 7");
+    let given = world
+        .holdings(key.device)
+        .await
+        .standing
+        .unwrap()
+        .given
+        .unwrap();
+    assert_eq!(given.assurance, Assurance::Mutual);
+    // A code is good for one device.
+    let (_, again) = begin(&world, &Enrollee::new(Curve::P256), CODE).await;
+    assert!(again.is_none());
+}
+
+/// §5.6.2: after five wrong guesses nobody gets in with it, not even with the right one.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_guesses_use_up_a_code() {
+    let world = World::new().await;
+    say(&world);
+    for _ in 0..Tries::LIMIT {
+        let enrollee = Enrollee::new(Curve::P256);
+        let (mut wire, reveal) = begin(&world, &enrollee, "another code").await;
+        wire.send(&reveal.unwrap().commit).await;
+        assert_eq!(wire.receive().await, None);
+        let hash = vouchsafe_fleet::Digest(*enrollee.public().hash());
+        let known = world
+            .controller
+            .store
+            .bootstrapping_key(hash)
+            .await
+            .unwrap();
+        assert!(known.is_none());
+    }
+    let (_, late) = begin(&world, &Enrollee::new(Curve::P256), CODE).await;
+    assert!(late.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_end_and_have_names_of_their_own() {
+    let world = World::new().await;
+    say(&world);
+    let code = || PkexCode::new(Some("bench"), CODE).unwrap();
+    let grant = Grant {
+        role: DeviceRole::Station,
+        network: None,
+        label: None,
+        actor: admin(),
+        reasons: Vec::new(),
+    };
+    let codes = &world.controller.codes;
+    assert!(codes.add(code(), grant.clone(), world.now()).is_none());
+    let later = world.now() + SignedDuration::from_mins(11);
+    assert!(codes.add(code(), grant, later).is_some());
+}
