@@ -57,6 +57,7 @@ const FOREIGN_TO_THE_LOWER_FLOORS: &[&str] = &[
     "mdns-sd",
     "rand",
     "reqwest",
+    "rusqlite",
     "rustls",
     "sqlx",
     "tokio",

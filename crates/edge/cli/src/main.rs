@@ -132,6 +132,10 @@ enum Command {
     Man(shell::Man),
 }
 
+/// Shared out by thread: the system's allocator costs an onboarding a tenth of its time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let printer = Printer {

@@ -4,10 +4,12 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::CryptoProvider;
-use rustls::{AlertDescription, CertificateError, PeerMisbehaved, SupportedProtocolVersion};
+use rustls::{
+    AlertDescription, CertificateError, CipherSuite, PeerMisbehaved, SupportedProtocolVersion,
+};
 use rustls_pki_types::CertificateDer;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use vouchsafe_trust::Certificate;
@@ -188,8 +190,19 @@ pub(crate) fn tls_cause<'a>(
 }
 
 /// The provider, named explicitly so that no process-wide default can change what we use.
+///
+/// The suite that every TLS 1.3 has to have (RFC 8446 §9.1) comes first: its hash is the one that
+/// processors compute themselves, and as strong as the P-256 keys beside it.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        let first = CipherSuite::TLS13_AES_128_GCM_SHA256;
+        provider
+            .cipher_suites
+            .sort_by_key(|suite| suite.suite() != first);
+        Arc::new(provider)
+    });
+    Arc::clone(&PROVIDER)
 }
 
 /// The channel binding of a finished connection (RFC 9266): 32 bytes, equal on both sides.

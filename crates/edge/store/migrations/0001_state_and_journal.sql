@@ -1,5 +1,6 @@
 -- One text for SQLite and PostgreSQL. Names (ids) are TEXT, times BIGINT milliseconds since 1970,
--- digests and certificates BYTEA, lists and documents JSON as TEXT.
+-- digests and certificates BYTEA, lists and documents JSON as TEXT. A key that is one BIGINT is
+-- SQLite's own row number there.
 --
 -- There are no foreign keys: a device is never deleted, every commit about one checks its row
 -- first, and rows arrive in batches of thousands.
@@ -28,7 +29,7 @@ CREATE TABLE device (
 -- batch are neighbours in every index.
 CREATE INDEX device_serial       ON device (serial, id);
 CREATE INDEX device_state        ON device (state, serial, id);
-CREATE INDEX device_owner        ON device (owner, serial, id);
+CREATE INDEX device_owner        ON device (owner, serial, id) WHERE owner IS NOT NULL;
 CREATE INDEX device_manufacturer ON device (manufacturer, serial, id);
 CREATE INDEX device_idevid_key   ON device (idevid_spki_sha256);
 
@@ -48,7 +49,7 @@ CREATE TABLE credential (
 );
 CREATE INDEX credential_device  ON credential (device, issued_at, id);
 CREATE INDEX credential_spki    ON credential (spki_sha256, issued_at);
-CREATE INDEX credential_revoked ON credential (revoked_at, id);
+CREATE INDEX credential_revoked ON credential (revoked_at, id) WHERE revoked_at IS NOT NULL;
 
 CREATE TABLE voucher (
     id             TEXT   NOT NULL PRIMARY KEY,

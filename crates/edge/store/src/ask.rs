@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use sqlx::AssertSqlSafe;
 use vouchsafe_fleet::commit::Guard;
 use vouchsafe_fleet::credential::CredentialStatus;
 use vouchsafe_fleet::journal::ChainHead;
@@ -11,7 +10,7 @@ use vouchsafe_fleet::{DeviceId, Digest, Subject};
 use crate::batch::{Batch, Work};
 use crate::error::Conflict;
 use crate::row::{Columns, name};
-use crate::statement::{Values, fetch_all_text, fetch_optional, largest_power_of_two};
+use crate::statement::{Values, fetch_all, fetch_optional, largest_power_of_two};
 use crate::stop::Stop;
 use crate::table::{ownership, register, voucher};
 
@@ -44,7 +43,7 @@ impl<'c> Batch<'_, 'c> {
                 }
             }
             Guard::NonceUnused { device, nonce } => {
-                const SQL: &str = "SELECT id FROM voucher WHERE device = $1 AND nonce = $2";
+                const SQL: &str = "SELECT id FROM voucher WHERE device = ?1 AND nonce = ?2";
                 let values = Values::new()
                     .text(name(device.as_bytes()))
                     .text(nonce.as_str());
@@ -63,7 +62,7 @@ impl<'c> Batch<'_, 'c> {
                 request_sha256,
             } => {
                 const SQL: &str =
-                    "SELECT id FROM credential WHERE device = $1 AND request_sha256 = $2";
+                    "SELECT id FROM credential WHERE device = ?1 AND request_sha256 = ?2";
                 let mut values = Values::new().text(name(device.as_bytes()));
                 values.push_digest(*request_sha256);
                 if self.exists(SQL, values).await? {
@@ -73,7 +72,7 @@ impl<'c> Batch<'_, 'c> {
                 }
             }
             Guard::CredentialActive { id } => {
-                const SQL: &str = "SELECT id FROM credential WHERE id = $1 AND status = $2";
+                const SQL: &str = "SELECT id FROM credential WHERE id = ?1 AND status = ?2";
                 let values = Values::new()
                     .text(id.as_str())
                     .text(CredentialStatus::Active.as_str());
@@ -127,13 +126,13 @@ impl<'c> Batch<'_, 'c> {
             for (key, _) in now {
                 values.push_digest(*key);
             }
-            let list: Vec<String> = (1..=count).map(|number| format!("${number}")).collect();
+            let list: Vec<String> = (1..=count).map(|number| format!("?{number}")).collect();
             let list = list.join(",");
             let sql = format!(
                 "SELECT device AS holder, spki_sha256 AS spki FROM credential WHERE spki_sha256 IN ({list}) \
                  UNION ALL SELECT id, idevid_spki_sha256 FROM device WHERE idevid_spki_sha256 IN ({list})"
             );
-            let rows = fetch_all_text(&mut *self.connection, AssertSqlSafe(sql), values).await?;
+            let rows = fetch_all(&mut *self.connection, &sql, values).await?;
             if rows.is_empty() {
                 continue;
             }
@@ -150,7 +149,7 @@ impl<'c> Batch<'_, 'c> {
     }
 
     pub(crate) async fn chain_head(&mut self, subject: Subject) -> Result<Option<ChainHead>, Stop> {
-        const SQL: &str = "SELECT seq, head FROM chain WHERE subject = $1";
+        const SQL: &str = "SELECT seq, head FROM chain WHERE subject = ?1";
         let values = Values::new().text(subject.to_string());
         let row = fetch_optional(&mut *self.connection, SQL, values).await?;
         Ok(row

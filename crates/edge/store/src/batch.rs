@@ -8,13 +8,14 @@
 
 use std::collections::HashMap;
 
-use sqlx::AnyConnection;
 use vouchsafe_fleet::journal::{ChainHead, Entry, Sealed, Subject};
 use vouchsafe_fleet::{Commit, Device, DeviceId, VoucherRecord};
 
 use crate::Committed;
 use crate::config::Engine;
-use crate::error::{Conflict, Failure};
+use crate::connect::Connection;
+use crate::error::Conflict;
+use crate::journal;
 use crate::plan::Plan;
 use crate::row::{Columns, millis, name, stored_count};
 use crate::statement::{Insert, Inserts, Values, fetch_optional, run};
@@ -48,7 +49,7 @@ enum Line<'c> {
 
 /// A transaction under construction.
 pub(crate) struct Batch<'t, 'c> {
-    pub(crate) connection: &'t mut AnyConnection,
+    pub(crate) connection: &'t mut Connection,
     inserts: &'t mut Inserts,
     engine: Engine,
     /// Heads that this transaction read or wrote: nobody else can change them now.
@@ -59,7 +60,7 @@ pub(crate) struct Batch<'t, 'c> {
 
 impl<'t, 'c> Batch<'t, 'c> {
     pub(crate) fn new(
-        connection: &'t mut AnyConnection,
+        connection: &'t mut Connection,
         inserts: &'t mut Inserts,
         engine: Engine,
     ) -> Self {
@@ -72,7 +73,7 @@ impl<'t, 'c> Batch<'t, 'c> {
         }
     }
 
-    pub(crate) fn connection(&mut self) -> &mut AnyConnection {
+    pub(crate) fn connection(&mut self) -> &mut Connection {
         self.connection
     }
 
@@ -598,15 +599,13 @@ impl<'t, 'c> Batch<'t, 'c> {
         Ok((answers, Some(last)))
     }
 
+    /// Two statements, not `RETURNING`: for that SQLite builds a table, which costs more than both.
     async fn take_positions(&mut self, count: u64) -> Result<u64, Stop> {
-        const SQL: &str =
-            "UPDATE journal_tail SET position = position + $1 WHERE id = 1 RETURNING position";
+        const TAKE: &str = "UPDATE journal_tail SET position = position + ?1 WHERE id = 1";
         let values = Values::new().number(stored_count(count));
-        let row = fetch_optional(&mut *self.connection, SQL, values).await?;
-        let row =
-            row.ok_or_else(|| Failure::Unavailable("the journal has lost its tail".to_owned()));
-        let row = row.map_err(Stop::Engine)?;
-        Ok(Columns::of(&row, "journal_tail").count("position")?)
+        run(self.connection, TAKE, values).await?;
+        let last = journal::last_position(self.connection).await?;
+        Ok(last)
     }
 }
 

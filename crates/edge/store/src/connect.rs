@@ -1,24 +1,96 @@
-//! Connections: the pragmas, the migrations, and the lock that keeps two programs off one file.
+//! A connection to either engine, and the lock that keeps two programs off one file.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Once;
-
-use sqlx::any::{AnyConnectOptions, install_default_drivers};
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{AnyConnection, ConnectOptions, Connection, Executor};
 
 use crate::config::{Engine, StoreConfig};
-use crate::error::OpenError;
+use crate::error::{EngineError, OpenError};
+use crate::postgres::Postgres;
+use crate::sqlite::Sqlite;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+/// A connection. On SQLite nothing that is awaited here waits: the calls return when they are done.
+#[derive(Debug)]
+pub(crate) enum Connection {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
 
-/// Pages of 4096 bytes that the write-ahead log may hold before it is written back: 16 MiB.
-const WAL_PAGES: u32 = 4096;
-/// Page cache of the writing connection, in KiB.
-const WRITER_CACHE_KIB: u32 = 32 * 1024;
-/// Page cache of each reading connection, in KiB.
-const READER_CACHE_KIB: u32 = 4 * 1024;
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Writer,
+    Reader,
+}
+
+impl Connection {
+    /// Opens the file, or connects to the server as long as patience lasts.
+    pub(crate) async fn open(config: &StoreConfig, role: Role) -> Result<Self, EngineError> {
+        match config.engine {
+            Engine::Sqlite => Ok(Self::Sqlite(Sqlite::open(config, role)?)),
+            Engine::Postgres => {
+                match tokio::time::timeout(config.patience, Postgres::open(config, role)).await {
+                    Ok(opened) => Ok(Self::Postgres(opened?)),
+                    Err(_) => Err(EngineError::timed_out()),
+                }
+            }
+        }
+    }
+
+    /// Runs statements without arguments, one after the other.
+    pub(crate) async fn execute(&mut self, sql: &str) -> Result<(), EngineError> {
+        match self {
+            Self::Sqlite(engine) => engine.execute(sql),
+            Self::Postgres(engine) => engine.execute(sql).await,
+        }
+    }
+
+    /// Begins a transaction that will write. On SQLite one that reads first and writes later would
+    /// be refused at once when somebody else holds the lock, without waiting.
+    pub(crate) async fn begin(&mut self) -> Result<(), EngineError> {
+        match self {
+            Self::Sqlite(engine) => engine.mark("BEGIN IMMEDIATE"),
+            Self::Postgres(engine) => {
+                let sql = "BEGIN ISOLATION LEVEL READ COMMITTED";
+                engine.execute(sql).await
+            }
+        }
+    }
+
+    /// Makes the transaction durable.
+    pub(crate) async fn commit(&mut self) -> Result<(), EngineError> {
+        match self {
+            Self::Sqlite(engine) => engine.mark("COMMIT"),
+            Self::Postgres(engine) => engine.execute("COMMIT").await,
+        }
+    }
+
+    /// Undoes the transaction.
+    pub(crate) async fn roll_back(&mut self) -> Result<(), EngineError> {
+        match self {
+            Self::Sqlite(engine) => engine.roll_back(),
+            Self::Postgres(engine) => engine.execute("ROLLBACK").await,
+        }
+    }
+
+    /// Whether somebody still answers. SQLite is in this process: nobody breaks it meanwhile.
+    pub(crate) async fn is_alive(&mut self) -> bool {
+        match self {
+            Self::Sqlite(_) => true,
+            Self::Postgres(engine) => engine.is_alive().await,
+        }
+    }
+
+    /// Closes without waiting longer than the engine deserves.
+    pub(crate) async fn close(self, config: &StoreConfig) {
+        match self {
+            // The last one to go writes the log back.
+            Self::Sqlite(engine) => drop(engine),
+            Self::Postgres(engine) => {
+                let _closed = tokio::time::timeout(config.patience, engine.close()).await;
+            }
+        }
+    }
+}
 
 /// Keeps other programs from opening the same SQLite file; the lock ends with the value.
 #[derive(Debug)]
@@ -86,117 +158,4 @@ pub(crate) fn beside(database: &Path, ending: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)
-}
-
-/// Opens the connection that writes.
-pub(crate) async fn writer(config: &StoreConfig) -> Result<AnyConnection, sqlx::Error> {
-    let connecting = async {
-        let mut connection = options(config)?.connect().await?;
-        prepare(&mut connection, config, Role::Writer).await?;
-        Ok(connection)
-    };
-    match tokio::time::timeout(config.patience, connecting).await {
-        Ok(connected) => connected,
-        Err(_) => Err(sqlx::Error::PoolTimedOut),
-    }
-}
-
-/// Opens a connection that reads.
-pub(crate) async fn reader(
-    options: &AnyConnectOptions,
-    config: &StoreConfig,
-) -> Result<AnyConnection, sqlx::Error> {
-    let mut connection = options.connect().await?;
-    prepare(&mut connection, config, Role::Reader).await?;
-    Ok(connection)
-}
-
-/// Brings the schema up to this program's version.
-pub(crate) async fn migrate(connection: &mut AnyConnection) -> Result<(), OpenError> {
-    let known = MIGRATIONS
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or(0);
-    MIGRATIONS
-        .run(connection)
-        .await
-        .map_err(|error| match error {
-            MigrateError::VersionMissing(found) if found > known => {
-                OpenError::NewerSchema { found, known }
-            }
-            MigrateError::Execute(error) => OpenError::Engine(error),
-            MigrateError::ExecuteMigration(error, version) => OpenError::Migration {
-                version,
-                reason: error.to_string(),
-            },
-            MigrateError::VersionMissing(version) => OpenError::Migration {
-                version,
-                reason: "applied once, unknown now".to_owned(),
-            },
-            MigrateError::VersionMismatch(version) => OpenError::Migration {
-                version,
-                reason: "its text has changed since".to_owned(),
-            },
-            MigrateError::Dirty(version) => OpenError::Migration {
-                version,
-                reason: "it broke off half way".to_owned(),
-            },
-            other => OpenError::Migration {
-                version: known,
-                reason: other.to_string(),
-            },
-        })
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Writer,
-    Reader,
-}
-
-/// How to reach the engine.
-pub(crate) fn options(config: &StoreConfig) -> Result<AnyConnectOptions, sqlx::Error> {
-    static DRIVERS: Once = Once::new();
-    DRIVERS.call_once(install_default_drivers);
-    Ok(config
-        .url
-        .parse::<AnyConnectOptions>()?
-        .disable_statement_logging())
-}
-
-/// Settings that belong to the connection, not to the database. What a statement would need to undo
-/// itself is kept in memory: a file for it costs every insert of many rows a tenth.
-async fn prepare(
-    connection: &mut AnyConnection,
-    config: &StoreConfig,
-    role: Role,
-) -> Result<(), sqlx::Error> {
-    let patience = config.patience.as_millis();
-    let settings = match (config.engine, role) {
-        (Engine::Sqlite, Role::Writer) => format!(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = {patience}; \
-             PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = {WAL_PAGES}; \
-             PRAGMA cache_size = -{WRITER_CACHE_KIB}; PRAGMA temp_store = MEMORY; \
-             PRAGMA max_page_count = {};",
-            config.max_pages.unwrap_or(u32::MAX - 1)
-        ),
-        (Engine::Sqlite, Role::Reader) => format!(
-            "PRAGMA busy_timeout = {patience}; PRAGMA query_only = ON; \
-             PRAGMA cache_size = -{READER_CACHE_KIB};"
-        ),
-        // An answer may leave after COMMIT, so COMMIT must mean "on disk" whatever the server's
-        // default is. Locks are waited for, but not for ever.
-        (Engine::Postgres, Role::Writer) => {
-            format!("SET synchronous_commit = on; SET lock_timeout = {patience};")
-        }
-        (Engine::Postgres, Role::Reader) => "SET default_transaction_read_only = on;".to_owned(),
-    };
-    connection.execute(sqlx::AssertSqlSafe(settings)).await?;
-    Ok(())
-}
-
-/// Closes a connection without waiting longer than the engine deserves.
-pub(crate) async fn close(connection: AnyConnection, config: &StoreConfig) {
-    let _closed = tokio::time::timeout(config.patience, connection.close()).await;
 }

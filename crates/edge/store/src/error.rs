@@ -40,7 +40,53 @@ pub enum OpenError {
     },
     /// The engine refused or is not there.
     #[error("the database does not answer: {0}")]
-    Engine(#[from] sqlx::Error),
+    Engine(#[from] EngineError),
+}
+
+/// What an engine said when it did not do as asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct EngineError {
+    pub(crate) reason: Reason,
+    message: String,
+}
+
+/// What a refusal of the engine means, whichever engine it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// A row with such a unique key is there already.
+    Exists,
+    /// The column cannot hold the value.
+    Invalid,
+    /// Another replica was in the way: the same may succeed when repeated.
+    Retry,
+    /// No room is left.
+    Full,
+    /// A server that will answer soon.
+    Starting,
+    /// Nobody answered as long as patience lasts.
+    TimedOut,
+    /// The store was closed.
+    Closed,
+    /// Anything else.
+    Unavailable,
+}
+
+impl EngineError {
+    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn timed_out() -> Self {
+        Self::new(Reason::TimedOut, "the database did not answer in time")
+    }
+
+    pub(crate) fn closed() -> Self {
+        Self::new(Reason::Closed, "the store is closed")
+    }
 }
 
 /// Why a commit was not kept. In every case nothing of it is in the store.
@@ -105,8 +151,8 @@ pub enum ReadError {
     },
 }
 
-impl From<sqlx::Error> for ReadError {
-    fn from(error: sqlx::Error) -> Self {
+impl From<EngineError> for ReadError {
+    fn from(error: EngineError) -> Self {
         Self::Unavailable(error.to_string())
     }
 }
@@ -120,27 +166,12 @@ pub(crate) enum Failure {
     Unavailable(String),
 }
 
-/// SQLite's result codes that mean "no room": `SQLITE_FULL` and `SQLITE_IOERR_*` from a write.
-const SQLITE_FULL: i64 = 13;
-/// PostgreSQL: disk full, and the two ways in which concurrent transactions give way to each other.
-const POSTGRES_DISK_FULL: &str = "53100";
-const POSTGRES_RETRY: [&str; 2] = ["40001", "40P01"];
-
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code());
-        let Some(code) = code else {
-            return Self::Unavailable(error.to_string());
-        };
-        if POSTGRES_RETRY.contains(&code.as_ref()) {
-            return Self::Retry(error.to_string());
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        match error.reason {
+            Reason::Retry => Self::Retry(error.message),
+            Reason::Full => Self::Full,
+            _ => Self::Unavailable(error.message),
         }
-        // SQLite numbers its codes (low byte: primary), PostgreSQL uses five characters.
-        let sqlite_full =
-            code.len() < 5 && code.parse::<i64>().is_ok_and(|c| c & 0xff == SQLITE_FULL);
-        if sqlite_full || code == POSTGRES_DISK_FULL {
-            return Self::Full;
-        }
-        Self::Unavailable(error.to_string())
     }
 }

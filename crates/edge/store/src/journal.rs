@@ -1,15 +1,14 @@
 //! Reading and checking the journal.
 
 use jiff::Timestamp;
-use sqlx::AnyConnection;
-use sqlx::any::AnyRow;
 use vouchsafe_fleet::journal::{ChainHead, JournalError, passes, verify_part};
 use vouchsafe_fleet::{DeviceId, Sealed, Subject};
 
 use crate::batch::chain_name;
-use crate::error::ReadError;
+use crate::connect::Connection;
+use crate::error::{EngineError, ReadError, Reason};
 use crate::readers::Readers;
-use crate::row::{Columns, name, stored_count};
+use crate::row::{Columns, Row, name, stored_count};
 use crate::statement::{Values, fetch_optional};
 use crate::{Positioned, Store};
 
@@ -53,22 +52,22 @@ pub struct StoredCheckpoint {
 }
 
 /// The last position given out.
-pub(crate) async fn last_position(connection: &mut AnyConnection) -> Result<u64, sqlx::Error> {
+pub(crate) async fn last_position(connection: &mut Connection) -> Result<u64, EngineError> {
     let row = fetch_optional(connection, LAST_POSITION, Values::new()).await?;
     position_of(row)
 }
 
 /// The last position as the readers see it.
-pub(crate) async fn visible_position(readers: &Readers) -> Result<u64, sqlx::Error> {
+pub(crate) async fn visible_position(readers: &Readers) -> Result<u64, EngineError> {
     position_of(readers.fetch_optional(LAST_POSITION, Values::new()).await?)
 }
 
-fn position_of(row: Option<AnyRow>) -> Result<u64, sqlx::Error> {
-    let lost = || sqlx::Error::Protocol("the journal has lost its tail".to_owned());
-    let row = row.ok_or_else(lost)?;
+fn position_of(row: Option<Row>) -> Result<u64, EngineError> {
+    let lost = |reason: &str| EngineError::new(Reason::Unavailable, reason);
+    let row = row.ok_or_else(|| lost("the journal has lost its tail"))?;
     Columns::of(&row, "journal_tail")
         .count("position")
-        .map_err(|error| sqlx::Error::Decode(error.into()))
+        .map_err(|error| lost(&error.to_string()))
 }
 
 impl Store {
@@ -82,7 +81,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Positioned>, ReadError> {
         const SQL: &str = "SELECT position, chain, seq, previous, hash, text FROM journal \
-             WHERE position > $1 ORDER BY position LIMIT $2 + 0";
+             WHERE position > ?1 ORDER BY position LIMIT ?2 + 0";
         let values = Values::new()
             .number(stored_count(position))
             .number(i64::from(limit));
@@ -101,7 +100,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Positioned>, ReadError> {
         const SQL: &str = "SELECT position, chain, seq, previous, hash, text FROM journal \
-             WHERE chain = $1 AND seq > $2 ORDER BY seq LIMIT $3 + 0";
+             WHERE chain = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3 + 0";
         let values = Values::new()
             .text(chain_name(subject))
             .number(stored_count(seq))
@@ -116,8 +115,8 @@ impl Store {
     /// As [`Store::journal_since`].
     pub async fn journal_head(&self, subject: Subject) -> Result<ChainHead, ReadError> {
         const DEVICE: &str =
-            "SELECT journal_seq AS seq, journal_head AS head FROM device WHERE id = $1";
-        const OTHER: &str = "SELECT seq, head FROM chain WHERE subject = $1";
+            "SELECT journal_seq AS seq, journal_head AS head FROM device WHERE id = ?1";
+        const OTHER: &str = "SELECT seq, head FROM chain WHERE subject = ?1";
         let (sql, key) = match subject {
             Subject::Device(id) => (DEVICE, name(id.as_bytes())),
             Subject::Manufacturer(_) | Subject::Site => (OTHER, chain_name(subject)),
@@ -143,9 +142,9 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<(Subject, ChainHead)>, ReadError> {
         const DEVICES: &str = "SELECT id, journal_seq, journal_head FROM device \
-             WHERE id > $1 ORDER BY id LIMIT $2 + 0";
+             WHERE id > ?1 ORDER BY id LIMIT ?2 + 0";
         const OTHERS: &str =
-            "SELECT subject, seq, head FROM chain WHERE subject > $1 ORDER BY subject LIMIT $2 + 0";
+            "SELECT subject, seq, head FROM chain WHERE subject > ?1 ORDER BY subject LIMIT ?2 + 0";
         let (first_device, first_other) = match after {
             None => (Some(String::new()), String::new()),
             Some(Subject::Device(id)) => (Some(name(id.as_bytes())), String::new()),
@@ -272,8 +271,8 @@ impl Store {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<StoredCheckpoint>, ReadError> {
-        const SQL: &str = "SELECT position, at, document FROM checkpoint WHERE position < $1 \
-             ORDER BY position DESC LIMIT $2 + 0";
+        const SQL: &str = "SELECT position, at, document FROM checkpoint WHERE position < ?1 \
+             ORDER BY position DESC LIMIT ?2 + 0";
         let before = before.map_or(i64::MAX, stored_count);
         let values = Values::new().number(before).number(i64::from(limit));
         let rows = self.readers().fetch_all(SQL, values).await?;
@@ -289,7 +288,7 @@ impl Store {
     }
 }
 
-fn read(row: &AnyRow) -> Result<Positioned, ReadError> {
+fn read(row: &Row) -> Result<Positioned, ReadError> {
     let row = Columns::of(row, "journal");
     let chain = row.text("chain")?;
     Ok(Positioned {

@@ -23,23 +23,27 @@ mod error;
 mod journal;
 mod locks;
 mod maintenance;
+mod migrate;
 mod notice;
 mod plan;
+mod postgres;
 mod read;
 mod readers;
 mod row;
 mod shared;
+mod sqlite;
 mod statement;
 mod stop;
 mod table;
 mod writer;
 
 pub use config::{Engine, StoreConfig};
-pub use error::{CommitError, Conflict, OpenError, ReadError};
+pub use error::{CommitError, Conflict, EngineError, OpenError, ReadError};
 pub use journal::{JournalReport, StoredCheckpoint};
 pub use maintenance::BackupError;
 pub use read::{CredentialFilter, DeviceFilter, DeviceKey, KeyFilter};
 
+use connect::{Connection, Role};
 use readers::Readers;
 use row::Columns;
 use shared::Shared;
@@ -84,21 +88,24 @@ impl Store {
             Some(file) => Some(connect::FileLock::take(file)?),
             None => None,
         };
-        let mut connection = connect::writer(&config).await?;
-        connect::migrate(&mut connection).await?;
+        let mut connection = Connection::open(&config, Role::Writer).await?;
+        migrate::migrate(&mut connection).await?;
         let position = journal::last_position(&mut connection).await?;
-        let shared = Arc::new(Shared::new(Readers::new(&config)?, position));
+        let shared = Arc::new(Shared::new(Readers::new(&config), position));
         let (queue, orders) = mpsc::channel(config.queue.max(1));
         let writer = Writer {
             config: config.clone(),
             shared: Arc::clone(&shared),
             connection: Some(connection),
-            inserts: Inserts::new(config.engine),
+            inserts: Inserts::default(),
             lock,
         };
-        tokio::spawn(writer.run(orders));
-        if config.engine == Engine::Postgres {
-            tokio::spawn(notice::watch(config.clone(), Arc::downgrade(&shared)));
+        match config.engine {
+            Engine::Sqlite => writer.run_on_a_thread(orders)?,
+            Engine::Postgres => {
+                tokio::spawn(writer.run(orders));
+                tokio::spawn(notice::watch(config.clone(), Arc::downgrade(&shared)));
+            }
         }
         Ok(Self {
             config: Arc::new(config),

@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
-use sqlx::{AssertSqlSafe, Executor, Row};
-
 use crate::config::Engine;
 use crate::connect::beside;
-use crate::error::ReadError;
+use crate::error::{EngineError, ReadError};
 use crate::statement::Values;
 use crate::{Columns, Store};
 
@@ -25,7 +23,7 @@ pub enum BackupError {
     File(std::io::Error),
     /// The engine refused.
     #[error("the database did not make the copy: {0}")]
-    Engine(#[from] sqlx::Error),
+    Engine(#[from] EngineError),
 }
 
 impl Store {
@@ -63,15 +61,14 @@ impl Store {
             let error = std::io::Error::from(std::io::ErrorKind::InvalidFilename);
             return Err(BackupError::File(error));
         };
-        let readers = self.readers();
-        let mut reader = readers.take().await?;
-        let connection = &mut reader.connection;
         // Reading connections refuse to write, and the copy counts as writing. This one does not
         // read again.
-        connection.execute("PRAGMA query_only = OFF").await?;
-        let sql = format!("VACUUM INTO '{}'", text.replace('\'', "''"));
-        connection.execute(AssertSqlSafe(sql)).await?;
-        Ok(())
+        let sql = format!(
+            "PRAGMA query_only = OFF; VACUUM INTO '{}'",
+            text.replace('\'', "''")
+        );
+        let reader = self.readers().take().await?;
+        Ok(reader.execute_last(sql).await?)
     }
 
     /// What the engine finds wrong with its own structures; empty when nothing. Reads the whole
@@ -83,12 +80,12 @@ impl Store {
     pub async fn integrity(&self) -> Result<Vec<String>, ReadError> {
         let sql = match self.engine() {
             Engine::Sqlite => "PRAGMA integrity_check(100)",
-            Engine::Postgres => "SELECT 'ok'",
+            Engine::Postgres => "SELECT 'ok' AS integrity_check",
         };
         let rows = self.readers().fetch_all(sql, Values::new()).await?;
         let mut findings = Vec::new();
         for row in &rows {
-            let finding: String = row.try_get(0)?;
+            let finding = Columns::of(row, "database").text("integrity_check")?;
             if finding != "ok" {
                 findings.push(finding);
             }

@@ -5,20 +5,19 @@
 //! 3. It gives the connection back as it is. A connection whose query failed, or whose reader
 //!    went away meanwhile, is let go.
 //!
-//! Not sqlx's pool: that asks each connection that comes back whether it is alive, and on SQLite
-//! the question costs as much as the read.
+//! On SQLite a look-up is done in place: it takes less time than to hand it to another thread. Lists
+//! are read on a thread that may block.
 
-use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::any::{AnyConnectOptions, AnyRow};
-use sqlx::{AnyConnection, AssertSqlSafe, Connection, Error};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::{Engine, StoreConfig};
-use crate::connect;
+use crate::config::StoreConfig;
+use crate::connect::{Connection, Role};
+use crate::error::{EngineError, Reason};
+use crate::row::Row;
 use crate::statement::{self, Values};
 
 /// A server's connection that was used within this time is taken as it is. One that was idle for
@@ -33,73 +32,112 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(640);
 #[derive(Debug)]
 pub(crate) struct Readers {
     config: StoreConfig,
-    options: AnyConnectOptions,
     most: u32,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
     closed: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Idle {
-    connection: AnyConnection,
+    connection: Connection,
     since: Instant,
 }
 
 /// A connection and the turn to use it. Dropped, it lets the connection go.
 #[derive(Debug)]
-pub(crate) struct Reader<'a> {
+pub(crate) struct Reader {
     // Before the turn, so that there are never more connections than turns.
-    pub(crate) connection: AnyConnection,
-    turn: SemaphorePermit<'a>,
+    connection: Connection,
+    turn: OwnedSemaphorePermit,
+}
+
+impl Reader {
+    /// Runs statements that may take long, and lets the connection go.
+    pub(crate) async fn execute_last(self, sql: String) -> Result<(), EngineError> {
+        let Self { connection, turn } = self;
+        match connection {
+            Connection::Sqlite(engine) => {
+                let work = move || {
+                    let _until_done = turn;
+                    engine.execute(&sql)
+                };
+                off_the_reactor(work).await
+            }
+            Connection::Postgres(mut engine) => engine.execute(&sql).await,
+        }
+    }
+
+    async fn fetch_all(self, sql: &str, values: Values) -> Result<(Self, Vec<Row>), EngineError> {
+        let Self { connection, turn } = self;
+        match connection {
+            Connection::Sqlite(mut engine) => {
+                let sql = sql.to_owned();
+                let work = move || {
+                    let rows = engine.fetch_all(&sql, values)?;
+                    let connection = Connection::Sqlite(engine);
+                    Ok((Self { connection, turn }, rows))
+                };
+                off_the_reactor(work).await
+            }
+            Connection::Postgres(mut engine) => {
+                let rows = engine.fetch_all(sql, values).await?;
+                let connection = Connection::Postgres(engine);
+                Ok((Self { connection, turn }, rows))
+            }
+        }
+    }
+}
+
+async fn off_the_reactor<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, EngineError> + Send + 'static,
+) -> Result<T, EngineError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(EngineError::new(Reason::Unavailable, error.to_string())))
 }
 
 impl Readers {
     /// None of them is connected yet.
-    pub(crate) fn new(config: &StoreConfig) -> Result<Self, Error> {
+    pub(crate) fn new(config: &StoreConfig) -> Self {
         let most = config.readers.max(1);
-        Ok(Self {
+        Self {
             config: config.clone(),
-            options: connect::options(config)?,
             most,
-            turns: Semaphore::new(usize::try_from(most).unwrap_or(1)),
+            turns: Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(1))),
             idle: Mutex::new(Vec::new()),
             closed: AtomicBool::new(false),
-        })
+        }
     }
 
     /// As [`statement::fetch_optional`].
     pub(crate) async fn fetch_optional(
         &self,
-        sql: &'static str,
+        sql: &str,
         values: Values,
-    ) -> Result<Option<AnyRow>, Error> {
-        let mut reader = self.take().await?;
-        let row = statement::fetch_optional(&mut reader.connection, sql, values).await?;
-        self.give_back(reader);
-        Ok(row)
+    ) -> Result<Option<Row>, EngineError> {
+        Ok(self.fetch_few(sql, values).await?.pop())
     }
 
-    /// As [`statement::fetch_all`].
-    pub(crate) async fn fetch_all(
+    /// As [`statement::fetch_all`], for what is found by a key and is a handful.
+    pub(crate) async fn fetch_few(
         &self,
-        sql: &'static str,
+        sql: &str,
         values: Values,
-    ) -> Result<Vec<AnyRow>, Error> {
+    ) -> Result<Vec<Row>, EngineError> {
         let mut reader = self.take().await?;
         let rows = statement::fetch_all(&mut reader.connection, sql, values).await?;
         self.give_back(reader);
         Ok(rows)
     }
 
-    /// As [`statement::fetch_all_text`].
-    pub(crate) async fn fetch_all_text(
+    /// As [`statement::fetch_all`].
+    pub(crate) async fn fetch_all(
         &self,
-        sql: AssertSqlSafe<String>,
+        sql: &str,
         values: Values,
-    ) -> Result<Vec<AnyRow>, Error> {
-        let mut reader = self.take().await?;
-        let rows = statement::fetch_all_text(&mut reader.connection, sql, values).await?;
+    ) -> Result<Vec<Row>, EngineError> {
+        let reader = self.take().await?;
+        let (reader, rows) = reader.fetch_all(sql, values).await?;
         self.give_back(reader);
         Ok(rows)
     }
@@ -107,13 +145,16 @@ impl Readers {
     /// A connection for something else than a query; it does not come back.
     ///
     /// # Errors
-    /// [`Error::PoolTimedOut`] when patience ends first, [`Error::PoolClosed`] after
-    /// [`Readers::close`], and what the engine says when it refuses.
-    pub(crate) async fn take(&self) -> Result<Reader<'_>, Error> {
+    /// When patience ends first, after [`Readers::close`], and what the engine says when it refuses.
+    pub(crate) async fn take(&self) -> Result<Reader, EngineError> {
         let taking = async {
-            let turn = self.turns.acquire().await.map_err(|_| Error::PoolClosed)?;
+            let turns = Arc::clone(&self.turns);
+            let turn = turns
+                .acquire_owned()
+                .await
+                .map_err(|_| EngineError::closed())?;
             if self.is_closed() {
-                return Err(Error::PoolClosed);
+                return Err(EngineError::closed());
             }
             let connection = match self.still_alive().await {
                 Some(connection) => connection,
@@ -123,7 +164,7 @@ impl Readers {
         };
         match tokio::time::timeout(self.config.patience, taking).await {
             Ok(taken) => taken,
-            Err(_) => Err(Error::PoolTimedOut),
+            Err(_) => Err(EngineError::timed_out()),
         }
     }
 
@@ -138,29 +179,25 @@ impl Readers {
         let _all = self.turns.acquire_many(self.most).await;
         let idle = std::mem::take(&mut *self.idle());
         for Idle { connection, .. } in idle {
-            connect::close(connection, &self.config).await;
+            connection.close(&self.config).await;
         }
     }
 
     /// The connection that was used last, of those that are alive.
-    async fn still_alive(&self) -> Option<AnyConnection> {
+    async fn still_alive(&self) -> Option<Connection> {
         loop {
             let next = self.idle().pop();
             let Idle {
                 mut connection,
                 since,
             } = next?;
-            // SQLite's connection is in this process: nobody breaks it meanwhile.
-            if self.config.engine == Engine::Sqlite
-                || since.elapsed() < TRUSTED_IDLE
-                || connection.ping().await.is_ok()
-            {
+            if since.elapsed() < TRUSTED_IDLE || connection.is_alive().await {
                 return Some(connection);
             }
         }
     }
 
-    fn give_back(&self, reader: Reader<'_>) {
+    fn give_back(&self, reader: Reader) {
         let Reader { connection, turn } = reader;
         self.idle().push(Idle {
             connection,
@@ -171,12 +208,11 @@ impl Readers {
     }
 
     /// Waits for a server that is starting up; other refusals are final.
-    async fn connect(&self) -> Result<AnyConnection, Error> {
+    async fn connect(&self) -> Result<Connection, EngineError> {
         let mut pause = FIRST_PAUSE;
         loop {
-            match connect::reader(&self.options, &self.config).await {
-                Err(Error::Io(error)) if error.kind() == ErrorKind::ConnectionRefused => {}
-                Err(Error::Database(error)) if error.is_transient_in_connect_phase() => {}
+            match Connection::open(&self.config, Role::Reader).await {
+                Err(error) if error.reason == Reason::Starting => {}
                 connected => return connected,
             }
             tokio::time::sleep(pause).await;
@@ -214,7 +250,7 @@ mod tests {
             .unwrap()
             .close()
             .await;
-        let readers = Readers::new(&config).unwrap();
+        let readers = Readers::new(&config);
         (folder, readers)
     }
 
@@ -249,8 +285,8 @@ mod tests {
             drop(reading);
             assert_eq!(readers.idle().len(), usize::from(finished));
         }
-        readers.fetch_all(ONE, Values::new()).await.unwrap();
-        assert_eq!(readers.turns.available_permits(), 2);
+        // Their turns come back when the reads that nobody waits for are done.
+        let _all = readers.turns.acquire_many(2).await.unwrap();
     }
 
     #[tokio::test]
@@ -259,7 +295,8 @@ mod tests {
         let _one = readers.take().await.unwrap();
         let other = readers.take().await.unwrap();
         let late = readers.take().await;
-        assert!(matches!(late, Err(Error::PoolTimedOut)), "{late:?}");
+        let reason = late.unwrap_err().reason;
+        assert_eq!(reason, Reason::TimedOut);
         readers.give_back(other);
         readers.fetch_all(ONE, Values::new()).await.unwrap();
     }
@@ -276,6 +313,6 @@ mod tests {
         readers.give_back(reader);
         closing.await;
         assert!(readers.idle().is_empty());
-        assert!(matches!(refused.await, Err(Error::PoolClosed)));
+        assert_eq!(refused.await.unwrap_err().reason, Reason::Closed);
     }
 }

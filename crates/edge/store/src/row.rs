@@ -2,75 +2,83 @@
 
 use std::fmt::Display;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
-use sqlx::Row;
-use sqlx::any::AnyRow;
 use vouchsafe_fleet::Digest;
 use vouchsafe_fleet::journal::ChainHead;
 
 use crate::error::ReadError;
+use crate::statement::Value;
+
+/// A row as an engine gave it.
+#[derive(Debug)]
+pub(crate) struct Row {
+    columns: Arc<[Box<str>]>,
+    values: Vec<Value>,
+}
+
+impl Row {
+    pub(crate) fn new(columns: Arc<[Box<str>]>, values: Vec<Value>) -> Self {
+        Self { columns, values }
+    }
+}
 
 /// A row of a known table.
 pub(crate) struct Columns<'r> {
-    row: &'r AnyRow,
+    row: &'r Row,
     table: &'static str,
 }
 
 type Read<T> = Result<T, ReadError>;
 
 impl<'r> Columns<'r> {
-    pub(crate) fn of(row: &'r AnyRow, table: &'static str) -> Self {
+    pub(crate) fn of(row: &'r Row, table: &'static str) -> Self {
         Self { row, table }
     }
 
     pub(crate) fn text(&self, column: &'static str) -> Read<String> {
-        self.raw(column)
+        Ok(self.str(column)?.to_owned())
     }
 
     pub(crate) fn optional_text(&self, column: &'static str) -> Read<Option<String>> {
-        self.raw(column)
+        Ok(self.optional_str(column)?.map(str::to_owned))
     }
 
     pub(crate) fn bytes(&self, column: &'static str) -> Read<Vec<u8>> {
-        self.raw(column)
+        Ok(self.slice(column)?.to_vec())
     }
 
     pub(crate) fn optional_bytes(&self, column: &'static str) -> Read<Option<Vec<u8>>> {
-        self.raw(column)
+        Ok(self.optional_slice(column)?.map(<[u8]>::to_vec))
     }
 
     /// A count or number of a place: never negative.
     pub(crate) fn count(&self, column: &'static str) -> Read<u64> {
-        let number: i64 = self.raw(column)?;
+        let number = self.number(column)?;
         u64::try_from(number).map_err(|error| self.damaged(column, error))
     }
 
     pub(crate) fn time(&self, column: &'static str) -> Read<Timestamp> {
-        let millis: i64 = self.raw(column)?;
+        let millis = self.number(column)?;
         Timestamp::from_millisecond(millis).map_err(|error| self.damaged(column, error))
     }
 
     pub(crate) fn optional_time(&self, column: &'static str) -> Read<Option<Timestamp>> {
-        let millis: Option<i64> = self.raw(column)?;
-        millis
-            .map(|millis| {
-                Timestamp::from_millisecond(millis).map_err(|error| self.damaged(column, error))
-            })
-            .transpose()
+        if self.is_null(column)? {
+            return Ok(None);
+        }
+        self.time(column).map(Some)
     }
 
     pub(crate) fn digest(&self, column: &'static str) -> Read<Digest> {
-        let bytes = self.bytes(column)?;
-        self.digest_of(column, &bytes)
+        self.digest_of(column, self.slice(column)?)
     }
 
     pub(crate) fn optional_digest(&self, column: &'static str) -> Read<Option<Digest>> {
-        let bytes = self.optional_bytes(column)?;
-        bytes
-            .map(|bytes| self.digest_of(column, &bytes))
-            .transpose()
+        let bytes = self.optional_slice(column)?;
+        bytes.map(|bytes| self.digest_of(column, bytes)).transpose()
     }
 
     /// An identifier or an enum that is stored as its word.
@@ -78,7 +86,7 @@ impl<'r> Columns<'r> {
     where
         T: FromStr<Err: Display>,
     {
-        self.text(column)?
+        self.str(column)?
             .parse()
             .map_err(|error| self.damaged(column, error))
     }
@@ -87,14 +95,14 @@ impl<'r> Columns<'r> {
     where
         T: FromStr<Err: Display>,
     {
-        let text = self.optional_text(column)?;
+        let text = self.optional_str(column)?;
         text.map(|text| text.parse().map_err(|error| self.damaged(column, error)))
             .transpose()
     }
 
     /// A value that is stored as JSON.
     pub(crate) fn document<T: DeserializeOwned>(&self, column: &'static str) -> Read<T> {
-        serde_json::from_str(&self.text(column)?).map_err(|error| self.damaged(column, error))
+        serde_json::from_str(self.str(column)?).map_err(|error| self.damaged(column, error))
     }
 
     /// A chain's head, stored as its number and its hash.
@@ -120,13 +128,50 @@ impl<'r> Columns<'r> {
         }
     }
 
-    fn raw<T>(&self, column: &'static str) -> Read<T>
-    where
-        T: sqlx::Type<sqlx::Any> + for<'d> sqlx::Decode<'d, sqlx::Any>,
-    {
-        self.row
-            .try_get(column)
-            .map_err(|error| self.damaged(column, error))
+    fn number(&self, column: &'static str) -> Read<i64> {
+        match self.value(column)? {
+            Value::Number(number) => Ok(*number),
+            _ => Err(self.damaged(column, "not a number")),
+        }
+    }
+
+    fn str(&self, column: &'static str) -> Read<&'r str> {
+        match self.value(column)? {
+            Value::Text(text) => Ok(text),
+            _ => Err(self.damaged(column, "not a text")),
+        }
+    }
+
+    fn optional_str(&self, column: &'static str) -> Read<Option<&'r str>> {
+        if self.is_null(column)? {
+            return Ok(None);
+        }
+        self.str(column).map(Some)
+    }
+
+    fn slice(&self, column: &'static str) -> Read<&'r [u8]> {
+        match self.value(column)? {
+            Value::Bytes(bytes) => Ok(bytes),
+            _ => Err(self.damaged(column, "not bytes")),
+        }
+    }
+
+    fn optional_slice(&self, column: &'static str) -> Read<Option<&'r [u8]>> {
+        if self.is_null(column)? {
+            return Ok(None);
+        }
+        self.slice(column).map(Some)
+    }
+
+    fn is_null(&self, column: &'static str) -> Read<bool> {
+        Ok(matches!(self.value(column)?, Value::Null(_)))
+    }
+
+    fn value(&self, column: &'static str) -> Read<&'r Value> {
+        let place = self.row.columns.iter().position(|name| **name == *column);
+        place
+            .and_then(|place| self.row.values.get(place))
+            .ok_or_else(|| self.damaged(column, "no such column"))
     }
 }
 

@@ -36,13 +36,12 @@ impl Shared {
     }
 
     /// Replaces the reading connections: the old ones may lead to a file or server that is gone.
-    pub(crate) fn reopen(&self, config: &StoreConfig) -> Result<(), sqlx::Error> {
-        let fresh = Arc::new(Readers::new(config)?);
+    pub(crate) fn reopen(&self, config: &StoreConfig) {
+        let fresh = Arc::new(Readers::new(config));
         let mut readers = self.readers.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *readers, fresh);
         drop(readers);
         tokio::spawn(async move { old.close().await });
-        Ok(())
     }
 
     /// The last journal position known to be durable.

@@ -1,27 +1,42 @@
-//! Statements as data: arguments in order, and `INSERT` of many rows at once.
+//! Statements as data: a text, its arguments in order, and `INSERT` of many rows at once.
 //!
-//! Every statement costs a round trip to the engine (about 20 µs to SQLite's thread), so rows of
-//! one kind go together. Row counts are powers of two, so the engine keeps a handful of prepared
-//! statements instead of one for each batch size.
+//! Texts are written in SQLite's notation, `?1` for the first argument; PostgreSQL is given `$1`
+//! (`postgres`). Either engine prepares a text once for each connection.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sqlx::AnyConnection;
-use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::{Arguments, AssertSqlSafe, Executor};
 use vouchsafe_fleet::Digest;
 
-use crate::config::Engine;
+use crate::connect::Connection;
+use crate::error::EngineError;
+use crate::row::Row;
 
-/// Most rows of one `INSERT`.
+/// Most rows of one `INSERT` on PostgreSQL, where each statement is a way to the server and back.
 const MOST_ROWS: usize = 128;
 
+/// One value, on its way to a column or back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Value {
+    Null(Kind),
+    Number(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+    Digest(Digest),
+}
+
+/// What an absent value would be: PostgreSQL wants to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Number,
+    Text,
+    Bytes,
+}
+
 /// Arguments of one statement, in the order of its placeholders.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Values {
-    list: AnyArguments,
-    failed: Option<sqlx::error::BoxDynError>,
+    list: Vec<Value>,
 }
 
 impl Values {
@@ -45,98 +60,77 @@ impl Values {
     }
 
     pub(crate) fn push_text(&mut self, value: impl Into<String>) {
-        let added = self.list.add(value.into());
-        self.note(added);
+        self.list.push(Value::Text(value.into()));
     }
 
     pub(crate) fn push_optional_text(&mut self, value: Option<impl Into<String>>) {
-        let added = self.list.add(value.map(Into::<String>::into));
-        self.note(added);
+        let value = value.map(|value| Value::Text(value.into()));
+        self.list.push(value.unwrap_or(Value::Null(Kind::Text)));
     }
 
     pub(crate) fn push_number(&mut self, value: i64) {
-        let added = self.list.add(value);
-        self.note(added);
+        self.list.push(Value::Number(value));
     }
 
     pub(crate) fn push_optional_number(&mut self, value: Option<i64>) {
-        let added = self.list.add(value);
-        self.note(added);
+        let value = value.map(Value::Number);
+        self.list.push(value.unwrap_or(Value::Null(Kind::Number)));
     }
 
     pub(crate) fn push_bytes(&mut self, value: Vec<u8>) {
-        let added = self.list.add(value);
-        self.note(added);
+        self.list.push(Value::Bytes(value));
     }
 
     pub(crate) fn push_optional_bytes(&mut self, value: Option<Vec<u8>>) {
-        let added = self.list.add(value);
-        self.note(added);
+        let value = value.map(Value::Bytes);
+        self.list.push(value.unwrap_or(Value::Null(Kind::Bytes)));
     }
 
     pub(crate) fn push_digest(&mut self, value: Digest) {
-        self.push_bytes(value.0.to_vec());
+        self.list.push(Value::Digest(value));
     }
 
     pub(crate) fn push_optional_digest(&mut self, value: Option<Digest>) {
-        self.push_optional_bytes(value.map(|digest| digest.0.to_vec()));
+        let value = value.map(Value::Digest);
+        self.list.push(value.unwrap_or(Value::Null(Kind::Bytes)));
     }
 
-    fn note(&mut self, added: Result<(), sqlx::error::BoxDynError>) {
-        if let Err(error) = added {
-            self.failed.get_or_insert(error);
-        }
-    }
-
-    fn finish(self) -> Result<AnyArguments, sqlx::Error> {
-        match self.failed {
-            Some(error) => Err(sqlx::Error::Encode(error)),
-            None => Ok(self.list),
-        }
+    pub(crate) fn into_list(self) -> Vec<Value> {
+        self.list
     }
 }
 
 /// Runs one statement; the number of rows it touched.
 pub(crate) async fn run(
-    connection: &mut AnyConnection,
-    sql: &'static str,
+    connection: &mut Connection,
+    sql: &str,
     values: Values,
-) -> Result<u64, sqlx::Error> {
-    let query = sqlx::query_with(sql, values.finish()?);
-    Ok(connection.execute(query).await?.rows_affected())
+) -> Result<u64, EngineError> {
+    match connection {
+        Connection::Sqlite(engine) => engine.run(sql, values),
+        Connection::Postgres(engine) => engine.run(sql, values).await,
+    }
 }
 
 /// Runs one statement that returns at most one row.
 pub(crate) async fn fetch_optional(
-    connection: &mut AnyConnection,
-    sql: &'static str,
+    connection: &mut Connection,
+    sql: &str,
     values: Values,
-) -> Result<Option<AnyRow>, sqlx::Error> {
-    sqlx::query_with(sql, values.finish()?)
-        .fetch_optional(connection)
-        .await
+) -> Result<Option<Row>, EngineError> {
+    Ok(fetch_all(connection, sql, values).await?.pop())
 }
 
 /// Runs one statement that returns rows. The statement itself bounds their number.
 pub(crate) async fn fetch_all(
-    connection: &mut AnyConnection,
-    sql: &'static str,
+    connection: &mut Connection,
+    sql: &str,
     values: Values,
-) -> Result<Vec<AnyRow>, sqlx::Error> {
-    sqlx::query_with(sql, values.finish()?)
-        .fetch_all(connection)
-        .await
-}
-
-/// As [`fetch_all`], with a text that was put together.
-pub(crate) async fn fetch_all_text(
-    connection: &mut AnyConnection,
-    sql: AssertSqlSafe<String>,
-    values: Values,
-) -> Result<Vec<AnyRow>, sqlx::Error> {
-    sqlx::query_with(sql, values.finish()?)
-        .fetch_all(connection)
-        .await
+) -> Result<Vec<Row>, EngineError> {
+    match connection {
+        Connection::Sqlite(engine) => engine.fetch_all(sql, values),
+        Connection::Postgres(engine) => engine.fetch_all(sql, values).await,
+    }
 }
 
 /// A table that takes many rows at once.
@@ -150,82 +144,63 @@ pub(crate) struct Insert {
     pub(crate) columns: usize,
 }
 
-/// The texts of the multi-row statements, made once.
-#[derive(Debug)]
+/// The texts of the inserting statements, made once.
+#[derive(Debug, Default)]
 pub(crate) struct Inserts {
-    engine: Engine,
     texts: HashMap<(Insert, usize), Arc<str>>,
 }
 
 impl Inserts {
-    pub(crate) fn new(engine: Engine) -> Self {
-        Self {
-            engine,
-            texts: HashMap::new(),
-        }
-    }
-
     /// Inserts `rows`, each of which `bind` turns into exactly `insert.columns` arguments.
     /// Returns how many rows went in: fewer than given when the tail says `DO NOTHING`.
+    ///
+    /// On SQLite, a call away, one row is one execution of the same statement. PostgreSQL gets
+    /// many rows at once, in powers of two, so that a handful of texts serves all batches.
     pub(crate) async fn run<Row>(
         &mut self,
-        connection: &mut AnyConnection,
+        connection: &mut Connection,
         insert: Insert,
         rows: &[Row],
         bind: impl Fn(&Row, &mut Values),
-    ) -> Result<u64, sqlx::Error> {
+    ) -> Result<u64, EngineError> {
+        let most = match connection {
+            Connection::Sqlite(_) => 1,
+            Connection::Postgres(_) => MOST_ROWS,
+        };
         let mut inserted = 0;
         let mut rest = rows;
         while !rest.is_empty() {
-            let count = largest_power_of_two(rest.len().min(MOST_ROWS));
+            let count = largest_power_of_two(rest.len().min(most));
             let (now, later) = rest.split_at(count);
             rest = later;
             let mut values = Values::new();
-            values.list.reserve(count * insert.columns, 0);
+            values.list.reserve(count * insert.columns);
             for row in now {
                 bind(row, &mut values);
             }
             let sql = self.text(insert, count);
-            let query = sqlx::query_with(AssertSqlSafe(sql), values.finish()?);
-            inserted += connection.execute(query).await?.rows_affected();
+            inserted += run(connection, &sql, values).await?;
         }
         Ok(inserted)
     }
 
     fn text(&mut self, insert: Insert, rows: usize) -> Arc<str> {
-        let engine = self.engine;
-        let text = self
-            .texts
-            .entry((insert, rows))
-            .or_insert_with(|| text(engine, insert, rows).into());
-        Arc::clone(text)
+        let text = self.texts.entry((insert, rows));
+        Arc::clone(text.or_insert_with(|| text_of(insert, rows).into()))
     }
 }
 
-/// SQLite looks a numbered placeholder up in a list, for each one anew: with thousands of them the
-/// bare question mark is faster by an order. PostgreSQL knows only numbers.
-fn text(engine: Engine, insert: Insert, rows: usize) -> String {
-    let mut sql = format!("{} VALUES ", insert.head);
-    for row in 0..rows {
-        sql.push_str(if row == 0 { "(" } else { ",(" });
-        for column in 0..insert.columns {
-            if column > 0 {
-                sql.push(',');
-            }
-            match engine {
-                Engine::Sqlite => sql.push('?'),
-                Engine::Postgres => {
-                    sql.push_str(&format!("${}", row * insert.columns + column + 1))
-                }
-            }
-        }
-        sql.push(')');
-    }
-    if !insert.tail.is_empty() {
-        sql.push(' ');
-        sql.push_str(insert.tail);
-    }
-    sql
+fn text_of(insert: Insert, rows: usize) -> String {
+    let row = |number: usize| {
+        let first = number * insert.columns + 1;
+        let places: Vec<String> = (first..first + insert.columns)
+            .map(|place| format!("?{place}"))
+            .collect();
+        format!("({})", places.join(","))
+    };
+    let rows: Vec<String> = (0..rows).map(row).collect();
+    let sql = format!("{} VALUES {} {}", insert.head, rows.join(","), insert.tail);
+    sql.trim_end().to_owned()
 }
 
 /// How many of `limit` rows go into one statement.
@@ -244,14 +219,14 @@ mod tests {
     };
 
     #[test]
-    fn rows_are_numbered_as_each_engine_wants() {
+    fn rows_are_numbered() {
         assert_eq!(
-            text(Engine::Postgres, PAIR, 2),
-            "INSERT INTO t (a, b) VALUES ($1,$2),($3,$4) ON CONFLICT DO NOTHING"
+            text_of(PAIR, 2),
+            "INSERT INTO t (a, b) VALUES (?1,?2),(?3,?4) ON CONFLICT DO NOTHING"
         );
         assert_eq!(
-            text(Engine::Sqlite, PAIR, 2),
-            "INSERT INTO t (a, b) VALUES (?,?),(?,?) ON CONFLICT DO NOTHING"
+            text_of(Insert { tail: "", ..PAIR }, 1),
+            "INSERT INTO t (a, b) VALUES (?1,?2)"
         );
     }
 

@@ -1,6 +1,6 @@
 //! Why a commit, or a whole batch, goes no further.
 
-use crate::error::{CommitError, Conflict, Failure, ReadError};
+use crate::error::{CommitError, Conflict, EngineError, Failure, ReadError, Reason};
 
 /// Why a commit stops.
 pub(crate) enum Stop {
@@ -45,32 +45,15 @@ impl From<CommitError> for Stop {
     }
 }
 
-impl From<sqlx::Error> for Stop {
-    fn from(error: sqlx::Error) -> Self {
-        use sqlx::error::ErrorKind;
+impl From<EngineError> for Stop {
+    fn from(error: EngineError) -> Self {
         let refused = |error| Self::Refused {
             error,
             touched: true,
         };
-        match &error {
-            sqlx::Error::Encode(reason) => refused(CommitError::Invalid(reason.to_string())),
-            sqlx::Error::Database(reason) => match reason.kind() {
-                ErrorKind::UniqueViolation => {
-                    refused(CommitError::Conflict(Conflict::Exists("a unique key")))
-                }
-                ErrorKind::NotNullViolation
-                | ErrorKind::CheckViolation
-                | ErrorKind::ForeignKeyViolation
-                | ErrorKind::ExclusionViolation => refused(CommitError::Invalid(error.to_string())),
-                // PostgreSQL class 22: a value that the column cannot hold, such as a NUL in a text.
-                _ if reason
-                    .code()
-                    .is_some_and(|code| code.len() == 5 && code.starts_with("22")) =>
-                {
-                    refused(CommitError::Invalid(error.to_string()))
-                }
-                _ => Self::Engine(Failure::from(error)),
-            },
+        match error.reason {
+            Reason::Exists => refused(CommitError::Conflict(Conflict::Exists("a unique key"))),
+            Reason::Invalid => refused(CommitError::Invalid(error.to_string())),
             _ => Self::Engine(Failure::from(error)),
         }
     }

@@ -8,16 +8,14 @@
 
 use std::sync::Arc;
 
-use sqlx::AnyConnection;
-use sqlx::{Connection, Executor};
 use tokio::sync::{mpsc, oneshot};
 use vouchsafe_fleet::Commit;
 
 use crate::Committed;
 use crate::batch::Batch;
-use crate::config::{Engine, StoreConfig};
-use crate::connect::{self, FileLock};
-use crate::error::{CommitError, Failure};
+use crate::config::StoreConfig;
+use crate::connect::{Connection, FileLock, Role};
+use crate::error::{CommitError, EngineError, Failure, Reason};
 use crate::journal::StoredCheckpoint;
 use crate::row::{millis, stored_count};
 use crate::shared::Shared;
@@ -53,7 +51,7 @@ struct Waiting {
 pub(crate) struct Writer {
     pub(crate) config: StoreConfig,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) connection: Option<AnyConnection>,
+    pub(crate) connection: Option<Connection>,
     pub(crate) inserts: Inserts,
     /// Held as long as somebody may write.
     pub(crate) lock: Option<FileLock>,
@@ -69,6 +67,16 @@ enum Interrupted {
 type Answers = Vec<Result<Committed, CommitError>>;
 
 impl Writer {
+    /// As [`Writer::run`], on a thread of its own: a statement of SQLite is a call that blocks.
+    pub(crate) fn run_on_a_thread(self, queue: mpsc::Receiver<Order>) -> Result<(), EngineError> {
+        let runtime = tokio::runtime::Handle::current();
+        std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || runtime.block_on(self.run(queue)))
+            .map(|_runs_until_the_queue_is_closed| ())
+            .map_err(|error| EngineError::new(Reason::Unavailable, error.to_string()))
+    }
+
     /// Serves the queue until it is closed.
     pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Order>) {
         let mut orders = Vec::with_capacity(MOST_COMMITS);
@@ -107,13 +115,13 @@ impl Writer {
 
     async fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
-            connect::close(connection, &self.config).await;
+            connection.close(&self.config).await;
         }
         self.lock = None;
     }
 
     async fn keep(&mut self, checkpoint: &StoredCheckpoint) -> Result<(), CommitError> {
-        const SQL: &str = "INSERT INTO checkpoint (position, at, document) VALUES ($1, $2, $3) \
+        const SQL: &str = "INSERT INTO checkpoint (position, at, document) VALUES (?1, ?2, ?3) \
              ON CONFLICT (position) DO UPDATE SET at = excluded.at, document = excluded.document";
         let values = Values::new()
             .number(stored_count(checkpoint.position))
@@ -166,7 +174,7 @@ impl Writer {
             };
             // Whatever state the engine is in, a new connection does not share it.
             if let Some(connection) = self.connection.take() {
-                connect::close(connection, &self.config).await;
+                connection.close(&self.config).await;
             }
             metrics::counter!("vouchsafe_store_failures_total").increment(1);
             let error = error_of(failure);
@@ -189,18 +197,12 @@ impl Writer {
 
     async fn transact(
         &mut self,
-        connection: &mut AnyConnection,
+        connection: &mut Connection,
         batch: &[Waiting],
         careful: bool,
     ) -> Result<(Answers, Option<u64>), Interrupted> {
-        let begin = match self.config.engine {
-            // A transaction that reads first and writes later would be refused at once when
-            // somebody else holds the lock, without waiting.
-            Engine::Sqlite => "BEGIN IMMEDIATE",
-            Engine::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED",
-        };
-        let mut transaction = connection.begin_with(begin).await.map_err(failed)?;
-        let applied = self.apply_all(&mut transaction, batch, careful).await;
+        connection.begin().await.map_err(failed)?;
+        let applied = self.apply_all(connection, batch, careful).await;
         let applied = match applied {
             Ok(applied) => self
                 .file_is_ours()
@@ -210,11 +212,11 @@ impl Writer {
         };
         match applied {
             Ok(applied) => {
-                transaction.commit().await.map_err(failed)?;
+                connection.commit().await.map_err(failed)?;
                 Ok(applied)
             }
             Err(interrupted) => {
-                transaction.rollback().await.map_err(failed)?;
+                connection.roll_back().await.map_err(failed)?;
                 Err(interrupted)
             }
         }
@@ -222,7 +224,7 @@ impl Writer {
 
     async fn apply_all(
         &mut self,
-        transaction: &mut AnyConnection,
+        transaction: &mut Connection,
         batch: &[Waiting],
         careful: bool,
     ) -> Result<(Answers, Option<u64>), Interrupted> {
@@ -281,17 +283,18 @@ impl Writer {
     }
 
     /// The connection that is there, or a new one that leads to the same data as the old.
-    async fn usable_connection(&mut self) -> Result<AnyConnection, Interrupted> {
+    async fn usable_connection(&mut self) -> Result<Connection, Interrupted> {
         if let Some(mut connection) = self.connection.take() {
-            // SQLite's connection is in this process. A server may have gone away meanwhile, and
-            // nothing was sent yet, so nothing is lost by asking.
-            if self.config.engine == Engine::Sqlite || connection.ping().await.is_ok() {
+            // A server may have gone away meanwhile. Nothing was sent yet, so nothing is lost by
+            // asking.
+            if connection.is_alive().await {
                 return Ok(connection);
             }
         }
-        let connection = connect::writer(&self.config).await.map_err(failed)?;
-        self.shared.reopen(&self.config).map_err(failed)?;
-        let mut connection = connection;
+        let mut connection = Connection::open(&self.config, Role::Writer)
+            .await
+            .map_err(failed)?;
+        self.shared.reopen(&self.config);
         let position = crate::journal::last_position(&mut connection)
             .await
             .map_err(failed)?;
@@ -326,7 +329,7 @@ fn error_of(failure: Failure) -> CommitError {
     }
 }
 
-fn failed(error: sqlx::Error) -> Interrupted {
+fn failed(error: EngineError) -> Interrupted {
     Interrupted::Failed(error.into())
 }
 

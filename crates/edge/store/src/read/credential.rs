@@ -31,8 +31,8 @@ impl Store {
         after: Option<&CredentialId>,
         limit: u32,
     ) -> Result<Vec<Credential>, ReadError> {
-        const ALL: &str = "SELECT * FROM credential WHERE id > $1 \
-             AND ($2 = '' OR status = $2) ORDER BY id LIMIT $3 + 0";
+        const ALL: &str = "SELECT * FROM credential WHERE id > ?1 \
+             AND (?2 = '' OR status = ?2) ORDER BY id LIMIT ?3 + 0";
         let after = after.map_or("", |id| id.as_str());
         let status = filter.status.unwrap_or("");
         let Some(device) = filter.device else {
@@ -57,11 +57,12 @@ impl Store {
     /// [`ReadError`] when the engine does not answer or a row is damaged.
     pub async fn credentials(&self, device: DeviceId) -> Result<Vec<Credential>, ReadError> {
         const SQL: &str =
-            "SELECT * FROM credential WHERE device = $1 ORDER BY issued_at, id LIMIT $2 + 0";
+            "SELECT * FROM credential WHERE device = ?1 ORDER BY issued_at, id LIMIT ?2 + 0";
         let values = Values::new()
             .text(name(device.as_bytes()))
             .number(MOST_OF_A_DEVICE);
-        self.read_credentials(SQL, values).await
+        let rows = self.readers().fetch_few(SQL, values).await?;
+        rows.iter().map(credential::read).collect()
     }
 
     /// A device's credentials that count, and the one that answers this certificate request
@@ -74,13 +75,14 @@ impl Store {
         device: DeviceId,
         request_sha256: Digest,
     ) -> Result<Vec<Credential>, ReadError> {
-        const SQL: &str = "SELECT * FROM credential WHERE device = $1 \
-             AND (status = 'active' OR request_sha256 = $2) ORDER BY issued_at, id LIMIT $3 + 0";
+        const SQL: &str = "SELECT * FROM credential WHERE device = ?1 \
+             AND (status = 'active' OR request_sha256 = ?2) ORDER BY issued_at, id LIMIT ?3 + 0";
         let values = Values::new()
             .text(name(device.as_bytes()))
             .digest(request_sha256)
             .number(MOST_OF_A_DEVICE);
-        self.read_credentials(SQL, values).await
+        let rows = self.readers().fetch_few(SQL, values).await?;
+        rows.iter().map(credential::read).collect()
     }
 
     /// The credential with this certificate serial number.
@@ -88,7 +90,7 @@ impl Store {
     /// # Errors
     /// As [`Store::credentials`].
     pub async fn credential(&self, id: &CredentialId) -> Result<Option<Credential>, ReadError> {
-        const SQL: &str = "SELECT * FROM credential WHERE id = $1";
+        const SQL: &str = "SELECT * FROM credential WHERE id = ?1";
         self.read_credential(SQL, Values::new().text(id.as_str()))
             .await
     }
@@ -102,7 +104,7 @@ impl Store {
         spki_sha256: Digest,
     ) -> Result<Option<Credential>, ReadError> {
         const SQL: &str =
-            "SELECT * FROM credential WHERE spki_sha256 = $1 ORDER BY issued_at DESC LIMIT 1";
+            "SELECT * FROM credential WHERE spki_sha256 = ?1 ORDER BY issued_at DESC LIMIT 1";
         self.read_credential(SQL, Values::new().digest(spki_sha256))
             .await
     }
@@ -117,8 +119,8 @@ impl Store {
         after: Option<&Credential>,
         limit: u32,
     ) -> Result<Vec<Credential>, ReadError> {
-        const SQL: &str = "SELECT * FROM credential WHERE (revoked_at, id) > ($1, $2) \
-             ORDER BY revoked_at, id LIMIT $3 + 0";
+        const SQL: &str = "SELECT * FROM credential WHERE revoked_at IS NOT NULL AND (revoked_at, id) > (?1, ?2) \
+             ORDER BY revoked_at, id LIMIT ?3 + 0";
         let revoked_at = |credential: &Credential| match credential.status {
             CredentialStatus::Revoked { at, .. } => at.as_millisecond(),
             CredentialStatus::Active | CredentialStatus::Superseded => i64::MIN,

@@ -1,6 +1,5 @@
 //! Devices: one by name, many in the order of their serial numbers.
 
-use sqlx::AssertSqlSafe;
 use vouchsafe_fleet::{Device, DeviceId, Digest, ManufacturerId, OwnerId, State};
 
 use crate::Store;
@@ -48,7 +47,7 @@ impl Store {
     /// # Errors
     /// [`ReadError`] when the engine does not answer or the row is damaged.
     pub async fn device(&self, id: DeviceId) -> Result<Option<Device>, ReadError> {
-        const SQL: &str = "SELECT * FROM device WHERE id = $1";
+        const SQL: &str = "SELECT * FROM device WHERE id = ?1";
         let values = Values::new().text(name(id.as_bytes()));
         let row = self.readers().fetch_optional(SQL, values).await?;
         row.as_ref().map(device::read).transpose()
@@ -71,8 +70,8 @@ impl Store {
     /// # Errors
     /// As [`Store::device`].
     pub async fn key_holder(&self, spki_sha256: Digest) -> Result<Option<DeviceId>, ReadError> {
-        const SQL: &str = "SELECT device AS id FROM credential WHERE spki_sha256 = $1 \
-             UNION ALL SELECT id FROM device WHERE idevid_spki_sha256 = $1 LIMIT 1";
+        const SQL: &str = "SELECT device AS id FROM credential WHERE spki_sha256 = ?1 \
+             UNION ALL SELECT id FROM device WHERE idevid_spki_sha256 = ?1 LIMIT 1";
         let values = Values::new().digest(spki_sha256);
         let row = self.readers().fetch_optional(SQL, values).await?;
         row.map(|row| Columns::of(&row, "device").parsed("id"))
@@ -91,14 +90,11 @@ impl Store {
         let mut places = String::new();
         for (index, id) in ids.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            places.push_str(&format!("{comma}${}", index + 1));
+            places.push_str(&format!("{comma}?{}", index + 1));
             values.push_text(name(id.as_bytes()));
         }
         let sql = format!("SELECT id FROM device WHERE id IN ({places})");
-        let rows = self
-            .readers()
-            .fetch_all_text(AssertSqlSafe(sql), values)
-            .await?;
+        let rows = self.readers().fetch_all(&sql, values).await?;
         let read = |row| Columns::of(row, "device").parsed("id");
         rows.iter().map(read).collect()
     }
@@ -114,10 +110,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Device>, ReadError> {
         let (sql, values) = list(filter, after, limit);
-        let rows = self
-            .readers()
-            .fetch_all_text(AssertSqlSafe(sql), values)
-            .await?;
+        let rows = self.readers().fetch_all(&sql, values).await?;
         rows.iter().map(device::read).collect()
     }
 
@@ -149,7 +142,7 @@ pub(crate) fn list(
     let mut next = |values: &mut Values, value: String| {
         values.push_text(value);
         count += 1;
-        format!("${count}")
+        format!("?{count}")
     };
     let equals = [
         ("state", filter.state.map(|state| state.as_str().to_owned())),

@@ -17,11 +17,11 @@ impl Store {
     /// [`ReadError`] when the engine does not answer or a row is damaged.
     pub async fn ownerships(&self, device: DeviceId) -> Result<Vec<Ownership>, ReadError> {
         const SQL: &str =
-            "SELECT * FROM ownership WHERE device = $1 ORDER BY since, owner LIMIT $2 + 0";
+            "SELECT * FROM ownership WHERE device = ?1 ORDER BY since, owner LIMIT ?2 + 0";
         let values = Values::new()
             .text(name(device.as_bytes()))
             .number(MOST_OF_A_DEVICE);
-        let rows = self.readers().fetch_all(SQL, values).await?;
+        let rows = self.readers().fetch_few(SQL, values).await?;
         rows.iter().map(ownership::read).collect()
     }
 
@@ -49,12 +49,12 @@ impl Store {
         &self,
         device: DeviceId,
     ) -> Result<(Vec<AuditEvent>, AuditTruncation), ReadError> {
-        const EVENTS: &str = "SELECT * FROM audit_event WHERE device = $1 ORDER BY at LIMIT $2 + 0";
-        const COUNTERS: &str = "SELECT * FROM audit_truncation WHERE device = $1";
+        const EVENTS: &str = "SELECT * FROM audit_event WHERE device = ?1 ORDER BY at LIMIT ?2 + 0";
+        const COUNTERS: &str = "SELECT * FROM audit_truncation WHERE device = ?1";
         let most = i64::try_from(MAX_AUDIT_EVENTS).unwrap_or(i64::MAX);
         let id = name(device.as_bytes());
         let values = Values::new().text(id.as_str()).number(most);
-        let rows = self.readers().fetch_all(EVENTS, values).await?;
+        let rows = self.readers().fetch_few(EVENTS, values).await?;
         let events = rows.iter().map(audit::read).collect::<Result<_, _>>()?;
         let row = self
             .readers()

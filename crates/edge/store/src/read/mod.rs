@@ -1,7 +1,7 @@
 //! Reading facts. Every look-up goes by an indexed key; every list has a limit, and a long one is
 //! paged by the last key seen, never by counting rows.
 //!
-//! The limits read `LIMIT $n + 0`: SQLite plans by the value of an argument that stands there
+//! The limits read `LIMIT ?n + 0`: SQLite plans by the value of an argument that stands there
 //! alone, and so prepares the statement anew each time one is given.
 
 mod credential;

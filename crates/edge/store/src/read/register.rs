@@ -23,7 +23,7 @@ impl Store {
         &self,
         id: ManufacturerId,
     ) -> Result<Option<Manufacturer>, ReadError> {
-        const SQL: &str = "SELECT document FROM manufacturer WHERE id = $1";
+        const SQL: &str = "SELECT document FROM manufacturer WHERE id = ?1";
         self.document("manufacturer", SQL, Values::new().text(name(id.as_bytes())))
             .await
     }
@@ -38,7 +38,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Manufacturer>, ReadError> {
         const SQL: &str =
-            "SELECT document FROM manufacturer WHERE id > $1 ORDER BY id LIMIT $2 + 0";
+            "SELECT document FROM manufacturer WHERE id > ?1 ORDER BY id LIMIT ?2 + 0";
         let after = after.map(|id| name(id.as_bytes())).unwrap_or_default();
         let values = Values::new().text(after).number(i64::from(limit));
         self.documents("manufacturer", SQL, values).await
@@ -49,7 +49,7 @@ impl Store {
     /// # Errors
     /// As [`Store::manufacturer`].
     pub async fn owner(&self, id: OwnerId) -> Result<Option<Owner>, ReadError> {
-        const SQL: &str = "SELECT document FROM owner WHERE id = $1";
+        const SQL: &str = "SELECT document FROM owner WHERE id = ?1";
         self.document("owner", SQL, Values::new().text(name(id.as_bytes())))
             .await
     }
@@ -63,7 +63,7 @@ impl Store {
         after: Option<OwnerId>,
         limit: u32,
     ) -> Result<Vec<Owner>, ReadError> {
-        const SQL: &str = "SELECT document FROM owner WHERE id > $1 ORDER BY id LIMIT $2 + 0";
+        const SQL: &str = "SELECT document FROM owner WHERE id > ?1 ORDER BY id LIMIT ?2 + 0";
         let after = after.map(|id| name(id.as_bytes())).unwrap_or_default();
         let values = Values::new().text(after).number(i64::from(limit));
         self.documents("owner", SQL, values).await
@@ -74,7 +74,7 @@ impl Store {
     /// # Errors
     /// As [`Store::manufacturer`].
     pub async fn token_by_secret(&self, secret_sha256: Digest) -> Result<Option<Token>, ReadError> {
-        const SQL: &str = "SELECT document FROM token WHERE secret_sha256 = $1";
+        const SQL: &str = "SELECT document FROM token WHERE secret_sha256 = ?1";
         self.document("token", SQL, Values::new().digest(secret_sha256))
             .await
     }
@@ -84,7 +84,7 @@ impl Store {
     /// # Errors
     /// As [`Store::manufacturer`].
     pub async fn token(&self, id: TokenId) -> Result<Option<Token>, ReadError> {
-        const SQL: &str = "SELECT document FROM token WHERE id = $1";
+        const SQL: &str = "SELECT document FROM token WHERE id = ?1";
         self.document("token", SQL, Values::new().text(name(id.as_bytes())))
             .await
     }
@@ -98,7 +98,7 @@ impl Store {
         after: Option<TokenId>,
         limit: u32,
     ) -> Result<Vec<Token>, ReadError> {
-        const SQL: &str = "SELECT document FROM token WHERE id > $1 ORDER BY id LIMIT $2 + 0";
+        const SQL: &str = "SELECT document FROM token WHERE id > ?1 ORDER BY id LIMIT ?2 + 0";
         let after = after.map(|id| name(id.as_bytes())).unwrap_or_default();
         let values = Values::new().text(after).number(i64::from(limit));
         self.documents("token", SQL, values).await
@@ -114,15 +114,15 @@ impl Store {
         subject: &ClaimSubject,
         limit: u32,
     ) -> Result<Vec<Claim>, ReadError> {
-        const SQL: &str = "SELECT document FROM claim WHERE subject_kind = $1 AND subject = $2 \
-             ORDER BY kind, issuer LIMIT $3 + 0";
+        const SQL: &str = "SELECT document FROM claim WHERE subject_kind = ?1 AND subject = ?2 \
+             ORDER BY kind, issuer LIMIT ?3 + 0";
         let mut values = Values::new();
         register::bind_subject(subject, &mut values);
-        self.documents("claim", SQL, values.number(i64::from(limit)))
+        self.few_documents("claim", SQL, values.number(i64::from(limit)))
             .await
     }
 
-    /// What is claimed about any of up to four subjects, at most `limit`: all that bears on one
+    /// What is claimed about any of up to four subjects, at most `limit`, by kind and issuer: all that bears on one
     /// device in one query. More subjects than four are not looked at.
     ///
     /// # Errors
@@ -132,18 +132,23 @@ impl Store {
         subjects: &[ClaimSubject],
         limit: u32,
     ) -> Result<Vec<Claim>, ReadError> {
-        const SQL: &str = "SELECT document FROM claim WHERE (subject_kind = $1 AND subject = $2) \
-             OR (subject_kind = $3 AND subject = $4) OR (subject_kind = $5 AND subject = $6) \
-             OR (subject_kind = $7 AND subject = $8) ORDER BY kind, issuer LIMIT $9 + 0";
-        let Some(last) = subjects.last() else {
-            return Ok(Vec::new());
-        };
+        const SQL: &str = "SELECT document FROM claim WHERE subject_kind = ?1 AND subject = ?2 \
+             UNION ALL SELECT document FROM claim WHERE subject_kind = ?3 AND subject = ?4 \
+             UNION ALL SELECT document FROM claim WHERE subject_kind = ?5 AND subject = ?6 \
+             UNION ALL SELECT document FROM claim WHERE subject_kind = ?7 AND subject = ?8 \
+             LIMIT ?9 + 0";
         let mut values = Values::new();
-        for subject in subjects.iter().chain(std::iter::repeat(last)).take(4) {
+        for subject in subjects.iter().take(4) {
             register::bind_subject(subject, &mut values);
         }
-        self.documents("claim", SQL, values.number(i64::from(limit)))
-            .await
+        for _absent in subjects.len()..4 {
+            values = values.text("").text("");
+        }
+        let mut found: Vec<Claim> = self
+            .few_documents("claim", SQL, values.number(i64::from(limit)))
+            .await?;
+        found.sort_by(|one, other| (&one.kind, &one.issuer).cmp(&(&other.kind, &other.issuer)));
+        Ok(found)
     }
 
     /// The policy in force: the one that came last.
@@ -163,8 +168,8 @@ impl Store {
         before: Option<Timestamp>,
         limit: u32,
     ) -> Result<Vec<PolicyRecord>, ReadError> {
-        const SQL: &str = "SELECT since, id, text, author FROM policy WHERE since < $1 \
-             ORDER BY since DESC, id DESC LIMIT $2 + 0";
+        const SQL: &str = "SELECT since, id, text, author FROM policy WHERE since < ?1 \
+             ORDER BY since DESC, id DESC LIMIT ?2 + 0";
         let values = Values::new()
             .number(before.map_or(i64::MAX, millis))
             .number(i64::from(limit));
@@ -181,7 +186,7 @@ impl Store {
         device: DeviceId,
         now: Timestamp,
     ) -> Result<Option<Sighting>, ReadError> {
-        const SQL: &str = "SELECT * FROM sighting WHERE device = $1 AND expires_at > $2";
+        const SQL: &str = "SELECT * FROM sighting WHERE device = ?1 AND expires_at > ?2";
         let values = Values::new()
             .text(name(device.as_bytes()))
             .number(millis(now));
@@ -195,7 +200,7 @@ impl Store {
     /// As [`Store::manufacturer`].
     pub async fn sightings_count(&self, now: Timestamp, most: u32) -> Result<u32, ReadError> {
         const SQL: &str = "SELECT cast(count(*) as bigint) AS strangers FROM \
-             (SELECT 1 FROM sighting WHERE expires_at > $1 LIMIT $2 + 0) AS remembered";
+             (SELECT 1 FROM sighting WHERE expires_at > ?1 LIMIT ?2 + 0) AS remembered";
         let values = Values::new().number(millis(now)).number(i64::from(most));
         let row = self.readers().fetch_optional(SQL, values).await?;
         let count = row
@@ -212,7 +217,7 @@ impl Store {
     /// As [`Store::manufacturer`].
     pub async fn sightings(&self, now: Timestamp, limit: u32) -> Result<Vec<Sighting>, ReadError> {
         const SQL: &str =
-            "SELECT * FROM sighting WHERE expires_at > $1 ORDER BY expires_at LIMIT $2 + 0";
+            "SELECT * FROM sighting WHERE expires_at > ?1 ORDER BY expires_at LIMIT ?2 + 0";
         let values = Values::new().number(millis(now)).number(i64::from(limit));
         let rows = self.readers().fetch_all(SQL, values).await?;
         rows.iter().map(register::read_sighting).collect()
@@ -227,6 +232,18 @@ impl Store {
         let row = self.readers().fetch_optional(sql, values).await?;
         row.map(|row| Columns::of(&row, table).document("document"))
             .transpose()
+    }
+
+    async fn few_documents<T: DeserializeOwned>(
+        &self,
+        table: &'static str,
+        sql: &'static str,
+        values: Values,
+    ) -> Result<Vec<T>, ReadError> {
+        let rows = self.readers().fetch_few(sql, values).await?;
+        rows.iter()
+            .map(|row| Columns::of(row, table).document("document"))
+            .collect()
     }
 
     async fn documents<T: DeserializeOwned>(

@@ -15,7 +15,7 @@ impl Store {
     /// # Errors
     /// [`ReadError`] when the engine does not answer or a row is damaged.
     pub async fn voucher(&self, id: VoucherId) -> Result<Option<VoucherRecord>, ReadError> {
-        const SQL: &str = "SELECT * FROM voucher WHERE id = $1";
+        const SQL: &str = "SELECT * FROM voucher WHERE id = ?1";
         self.read_voucher(SQL, Values::new().text(name(id.as_bytes())))
             .await
     }
@@ -29,7 +29,7 @@ impl Store {
         device: DeviceId,
         nonce: &str,
     ) -> Result<Option<VoucherRecord>, ReadError> {
-        const SQL: &str = "SELECT * FROM voucher WHERE device = $1 AND nonce = $2";
+        const SQL: &str = "SELECT * FROM voucher WHERE device = ?1 AND nonce = ?2";
         self.read_voucher(SQL, Values::new().text(name(device.as_bytes())).text(nonce))
             .await
     }
@@ -45,13 +45,15 @@ impl Store {
         device: DeviceId,
         nonce: &str,
     ) -> Result<(Option<VoucherRecord>, Option<VoucherRecord>), ReadError> {
-        const SQL: &str =
-            "SELECT * FROM voucher WHERE id = $1 OR (device = $2 AND nonce = $3) LIMIT 2";
+        const SQL: &str = "SELECT * FROM voucher WHERE id = ?1 \
+             UNION ALL SELECT * FROM voucher WHERE device = ?2 AND nonce = ?3 AND id <> ?1";
         let values = Values::new()
             .text(name(id.as_bytes()))
             .text(name(device.as_bytes()))
             .text(nonce);
-        let mut found = self.read_vouchers(SQL, values).await?;
+        let rows = self.readers().fetch_few(SQL, values).await?;
+        let found: Result<Vec<_>, _> = rows.iter().map(voucher::read).collect();
+        let mut found = found?;
         Ok(match found.iter().position(|record| record.id == id) {
             Some(place) => (Some(found.swap_remove(place)), None),
             None => (None, found.pop()),
@@ -66,7 +68,7 @@ impl Store {
         &self,
         device: DeviceId,
     ) -> Result<Option<VoucherRecord>, ReadError> {
-        const SQL: &str = "SELECT * FROM voucher WHERE device = $1 \
+        const SQL: &str = "SELECT * FROM voucher WHERE device = ?1 \
              ORDER BY requested_at DESC, id DESC LIMIT 1";
         self.read_voucher(SQL, Values::new().text(name(device.as_bytes())))
             .await
@@ -77,8 +79,8 @@ impl Store {
     /// # Errors
     /// As [`Store::voucher`].
     pub async fn vouchers(&self, device: DeviceId) -> Result<Vec<VoucherRecord>, ReadError> {
-        const SQL: &str = "SELECT * FROM voucher WHERE device = $1 \
-             ORDER BY requested_at DESC, id DESC LIMIT $2 + 0";
+        const SQL: &str = "SELECT * FROM voucher WHERE device = ?1 \
+             ORDER BY requested_at DESC, id DESC LIMIT ?2 + 0";
         let values = Values::new()
             .text(name(device.as_bytes()))
             .number(MOST_OF_A_DEVICE);
@@ -95,8 +97,8 @@ impl Store {
         after: Option<&VoucherRecord>,
         limit: u32,
     ) -> Result<Vec<VoucherRecord>, ReadError> {
-        const SQL: &str = "SELECT * FROM voucher WHERE status = $1 \
-             AND (requested_at, id) > ($2, $3) ORDER BY requested_at, id LIMIT $4 + 0";
+        const SQL: &str = "SELECT * FROM voucher WHERE status = ?1 \
+             AND (requested_at, id) > (?2, ?3) ORDER BY requested_at, id LIMIT ?4 + 0";
         let values = Values::new()
             .text(status.as_str())
             .number(after.map_or(i64::MIN, |record| millis(record.requested_at)))

@@ -1,10 +1,9 @@
 //! `audit_event` and `audit_truncation`: the MASA's audit log (RFC 8995 §5.8).
 
-use sqlx::any::AnyRow;
 use vouchsafe_fleet::{AuditEvent, AuditTruncation, DeviceId};
 
 use crate::error::ReadError;
-use crate::row::{Columns, millis, name, stored_count};
+use crate::row::{Columns, Row, millis, name, stored_count};
 use crate::statement::{Insert, Values};
 
 /// Adds events.
@@ -15,12 +14,12 @@ pub(crate) const APPEND: Insert = Insert {
 };
 
 /// Drops one event.
-pub(crate) const DROP: &str = "DELETE FROM audit_event WHERE device = $1 AND at = $2 \
-     AND domain_id = $3 AND nonce IS NOT DISTINCT FROM $4";
+pub(crate) const DROP: &str = "DELETE FROM audit_event WHERE device = ?1 AND at = ?2 \
+     AND domain_id = ?3 AND nonce IS NOT DISTINCT FROM ?4";
 
 /// Sets the counters of dropped events.
 pub(crate) const COUNT: &str = "INSERT INTO audit_truncation \
-     (device, nonced_duplicates, nonceless_duplicates, arbitrary) VALUES ($1, $2, $3, $4) \
+     (device, nonced_duplicates, nonceless_duplicates, arbitrary) VALUES (?1, ?2, ?3, ?4) \
      ON CONFLICT (device) DO UPDATE SET nonced_duplicates = excluded.nonced_duplicates, \
      nonceless_duplicates = excluded.nonceless_duplicates, arbitrary = excluded.arbitrary";
 
@@ -54,7 +53,7 @@ fn bind_key(event: &AuditEvent, values: &mut Values) {
 }
 
 /// Reads an event.
-pub(crate) fn read(row: &AnyRow) -> Result<AuditEvent, ReadError> {
+pub(crate) fn read(row: &Row) -> Result<AuditEvent, ReadError> {
     let row = Columns::of(row, "audit_event");
     Ok(AuditEvent {
         device: row.parsed("device")?,
@@ -67,7 +66,7 @@ pub(crate) fn read(row: &AnyRow) -> Result<AuditEvent, ReadError> {
 }
 
 /// Reads the counters.
-pub(crate) fn read_truncation(row: &AnyRow) -> Result<AuditTruncation, ReadError> {
+pub(crate) fn read_truncation(row: &Row) -> Result<AuditTruncation, ReadError> {
     let row = Columns::of(row, "audit_truncation");
     Ok(AuditTruncation {
         nonced_duplicates: row.count("nonced_duplicates")?,

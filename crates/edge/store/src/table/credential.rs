@@ -1,11 +1,10 @@
 //! `credential`: the certificates that the domain CA issued.
 
-use sqlx::any::AnyRow;
 use vouchsafe_fleet::CredentialId;
 use vouchsafe_fleet::credential::{Credential, CredentialStatus};
 
 use crate::error::ReadError;
-use crate::row::{Columns, millis, name};
+use crate::row::{Columns, Row, millis, name};
 use crate::statement::{Insert, Values};
 
 /// Adds or replaces credentials.
@@ -23,10 +22,10 @@ pub(crate) const PUT: Insert = Insert {
 
 /// Changes whether a credential counts.
 pub(crate) const SET_STATUS: &str =
-    "UPDATE credential SET status = $2, revoked_reason = $3, revoked_at = $4 WHERE id = $1";
+    "UPDATE credential SET status = ?2, revoked_reason = ?3, revoked_at = ?4 WHERE id = ?1";
 
 /// Notes that the device said it works.
-pub(crate) const CONFIRM: &str = "UPDATE credential SET confirmed_at = $2 WHERE id = $1";
+pub(crate) const CONFIRM: &str = "UPDATE credential SET confirmed_at = ?2 WHERE id = ?1";
 
 pub(crate) fn bind(credential: &&Credential, values: &mut Values) {
     values.push_text(credential.id.as_str());
@@ -59,7 +58,7 @@ fn bind_status(status: &CredentialStatus, values: &mut Values) {
 }
 
 /// Reads a whole row.
-pub(crate) fn read(row: &AnyRow) -> Result<Credential, ReadError> {
+pub(crate) fn read(row: &Row) -> Result<Credential, ReadError> {
     let row = Columns::of(row, "credential");
     let status = CredentialStatus::from_parts(
         &row.text("status")?,

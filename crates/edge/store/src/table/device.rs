@@ -1,11 +1,10 @@
 //! `device`: one row for each device ever known here.
 
-use sqlx::any::AnyRow;
 use vouchsafe_fleet::Device;
 use vouchsafe_fleet::journal::ChainHead;
 
 use crate::error::ReadError;
-use crate::row::{Columns, millis, name, stored_count};
+use crate::row::{Columns, Row, millis, name, stored_count};
 use crate::statement::{Insert, Values};
 
 /// Adds devices; one that is there already stays as it is.
@@ -18,19 +17,19 @@ pub(crate) const INSERT: Insert = Insert {
 };
 
 /// Changes a device whose version and journal are still the ones that were read.
-pub(crate) const UPDATE: &str = "UPDATE device SET manufacturer = $2, serial = $3, model = $4, \
-     state = $5, owner = $6, segment = $7, idevid_sha256 = $8, idevid_spki_sha256 = $9, \
-     idevid_der = $10, mud_url = $11, key_origin = $12, reason = $13, created_at = $14, \
-     updated_at = $15, version = $16, journal_seq = $17, journal_head = $18 \
-     WHERE id = $1 AND version = $19 AND journal_seq = $20 AND journal_head = $21";
+pub(crate) const UPDATE: &str = "UPDATE device SET manufacturer = ?2, serial = ?3, model = ?4, \
+     state = ?5, owner = ?6, segment = ?7, idevid_sha256 = ?8, idevid_spki_sha256 = ?9, \
+     idevid_der = ?10, mud_url = ?11, key_origin = ?12, reason = ?13, created_at = ?14, \
+     updated_at = ?15, version = ?16, journal_seq = ?17, journal_head = ?18 \
+     WHERE id = ?1 AND version = ?19 AND journal_seq = ?20 AND journal_head = ?21";
 
 /// Moves only the journal's head.
-pub(crate) const UPDATE_HEAD: &str = "UPDATE device SET journal_seq = $2, journal_head = $3 \
-     WHERE id = $1 AND journal_seq = $4 AND journal_head = $5";
+pub(crate) const UPDATE_HEAD: &str = "UPDATE device SET journal_seq = ?2, journal_head = ?3 \
+     WHERE id = ?1 AND journal_seq = ?4 AND journal_head = ?5";
 
 /// What a commit must know of a device that it did not read itself.
 pub(crate) const SELECT_HEAD: &str =
-    "SELECT version, journal_seq, journal_head FROM device WHERE id = $1";
+    "SELECT version, journal_seq, journal_head FROM device WHERE id = ?1";
 
 /// A device as it is written: the store decides about version and journal.
 pub(crate) struct Written<'c> {
@@ -63,7 +62,7 @@ pub(crate) fn bind(row: &Written<'_>, values: &mut Values) {
 }
 
 /// Reads a whole row.
-pub(crate) fn read(row: &AnyRow) -> Result<Device, ReadError> {
+pub(crate) fn read(row: &Row) -> Result<Device, ReadError> {
     let row = Columns::of(row, "device");
     Ok(Device {
         id: row.parsed("id")?,

@@ -1,10 +1,9 @@
 //! `ownership`: who owned a device from when to when.
 
-use sqlx::any::AnyRow;
 use vouchsafe_fleet::Ownership;
 
 use crate::error::ReadError;
-use crate::row::{Columns, millis, name};
+use crate::row::{Columns, Row, millis, name};
 use crate::statement::{Insert, Values};
 
 /// Adds or replaces stretches of ownership.
@@ -17,7 +16,7 @@ pub(crate) const PUT: Insert = Insert {
 
 /// The owner whose ownership has not ended; the latest, should there be several.
 pub(crate) const SELECT_CURRENT: &str = "SELECT * FROM ownership \
-     WHERE device = $1 AND until IS NULL ORDER BY since DESC LIMIT 1";
+     WHERE device = ?1 AND until IS NULL ORDER BY since DESC LIMIT 1";
 
 pub(crate) fn bind(row: &&Ownership, values: &mut Values) {
     values.push_text(name(row.device.as_bytes()));
@@ -28,7 +27,7 @@ pub(crate) fn bind(row: &&Ownership, values: &mut Values) {
 }
 
 /// Reads a whole row.
-pub(crate) fn read(row: &AnyRow) -> Result<Ownership, ReadError> {
+pub(crate) fn read(row: &Row) -> Result<Ownership, ReadError> {
     let row = Columns::of(row, "ownership");
     Ok(Ownership {
         device: row.parsed("device")?,

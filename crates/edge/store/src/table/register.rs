@@ -2,39 +2,38 @@
 //! sightings. Kept as JSON documents beside the columns they are looked up by.
 
 use serde::Serialize;
-use sqlx::any::AnyRow;
 use vouchsafe_fleet::claim::{Claim, ClaimSubject};
 use vouchsafe_fleet::commit::{PolicyRecord, Sighting};
 use vouchsafe_fleet::{Manufacturer, Owner, Token};
 
 use crate::error::{CommitError, ReadError};
-use crate::row::{Columns, millis, name, stored_count};
+use crate::row::{Columns, Row, millis, name, stored_count};
 use crate::statement::{Insert, Values};
 
 pub(crate) const PUT_MANUFACTURER: &str = "INSERT INTO manufacturer (id, version, document) \
-     VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET version = excluded.version, \
+     VALUES (?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET version = excluded.version, \
      document = excluded.document";
 
 pub(crate) const SELECT_MANUFACTURER_VERSION: &str =
-    "SELECT version FROM manufacturer WHERE id = $1";
+    "SELECT version FROM manufacturer WHERE id = ?1";
 
-pub(crate) const PUT_OWNER: &str = "INSERT INTO owner (id, document) VALUES ($1, $2) \
+pub(crate) const PUT_OWNER: &str = "INSERT INTO owner (id, document) VALUES (?1, ?2) \
      ON CONFLICT (id) DO UPDATE SET document = excluded.document";
 
 pub(crate) const PUT_TOKEN: &str = "INSERT INTO token (id, secret_sha256, document) \
-     VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET secret_sha256 = excluded.secret_sha256, \
+     VALUES (?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET secret_sha256 = excluded.secret_sha256, \
      document = excluded.document";
 
-pub(crate) const PUT_POLICY: &str = "INSERT INTO policy (since, id, text, author) VALUES ($1, $2, $3, $4) \
+pub(crate) const PUT_POLICY: &str = "INSERT INTO policy (since, id, text, author) VALUES (?1, ?2, ?3, ?4) \
      ON CONFLICT (since, id) DO UPDATE SET text = excluded.text";
 
 pub(crate) const PUT_SIGHTING: &str = "INSERT INTO sighting (device, manufacturer, serial, at, expires_at) \
-     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (device) DO UPDATE SET \
+     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (device) DO UPDATE SET \
      manufacturer = excluded.manufacturer, serial = excluded.serial, at = excluded.at, \
      expires_at = excluded.expires_at";
 
 /// Forgets the sightings that ended before a time.
-pub(crate) const FORGET_SIGHTINGS: &str = "DELETE FROM sighting WHERE expires_at < $1";
+pub(crate) const FORGET_SIGHTINGS: &str = "DELETE FROM sighting WHERE expires_at < ?1";
 
 /// Adds or replaces claims.
 pub(crate) const PUT_CLAIM: Insert = Insert {
@@ -115,7 +114,7 @@ pub(crate) fn bind_subject(subject: &ClaimSubject, values: &mut Values) {
     values.push_text(subject.key());
 }
 
-pub(crate) fn read_policy(row: &AnyRow) -> Result<PolicyRecord, ReadError> {
+pub(crate) fn read_policy(row: &Row) -> Result<PolicyRecord, ReadError> {
     let row = Columns::of(row, "policy");
     Ok(PolicyRecord {
         id: row.digest("id")?,
@@ -125,7 +124,7 @@ pub(crate) fn read_policy(row: &AnyRow) -> Result<PolicyRecord, ReadError> {
     })
 }
 
-pub(crate) fn read_sighting(row: &AnyRow) -> Result<Sighting, ReadError> {
+pub(crate) fn read_sighting(row: &Row) -> Result<Sighting, ReadError> {
     let row = Columns::of(row, "sighting");
     Ok(Sighting {
         device: row.parsed("device")?,

@@ -1,10 +1,9 @@
 //! `voucher`: voucher requests and what became of them, at the registrar and at the MASA.
 
-use sqlx::any::AnyRow;
 use vouchsafe_fleet::VoucherRecord;
 
 use crate::error::ReadError;
-use crate::row::{Columns, millis, name, stored_count};
+use crate::row::{Columns, Row, millis, name, stored_count};
 use crate::statement::{Insert, Values};
 
 /// Adds a record; a known request, or a nonce the device used before, changes nothing.
@@ -16,12 +15,12 @@ pub(crate) const INSERT: Insert = Insert {
 };
 
 /// Changes a record that still has the version that was read.
-pub(crate) const UPDATE: &str = "UPDATE voucher SET device = $2, owner = $3, request_sha256 = $4, \
-     nonce = $5, status = $6, assertion = $7, media_type = $8, voucher = $9, expires_on = $10, \
-     reason = $11, segment = $12, requested_at = $13, updated_at = $14, version = $15 \
-     WHERE id = $1 AND version = $16";
+pub(crate) const UPDATE: &str = "UPDATE voucher SET device = ?2, owner = ?3, request_sha256 = ?4, \
+     nonce = ?5, status = ?6, assertion = ?7, media_type = ?8, voucher = ?9, expires_on = ?10, \
+     reason = ?11, segment = ?12, requested_at = ?13, updated_at = ?14, version = ?15 \
+     WHERE id = ?1 AND version = ?16";
 
-pub(crate) const SELECT_VERSION: &str = "SELECT version FROM voucher WHERE id = $1";
+pub(crate) const SELECT_VERSION: &str = "SELECT version FROM voucher WHERE id = ?1";
 
 /// A record as it is written: the store counts the versions.
 pub(crate) struct Written<'c> {
@@ -50,7 +49,7 @@ pub(crate) fn bind(row: &Written<'_>, values: &mut Values) {
 }
 
 /// Reads a whole row.
-pub(crate) fn read(row: &AnyRow) -> Result<VoucherRecord, ReadError> {
+pub(crate) fn read(row: &Row) -> Result<VoucherRecord, ReadError> {
     let row = Columns::of(row, "voucher");
     Ok(VoucherRecord {
         id: row.parsed("id")?,

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
 use vouchsafe_store::{Store, StoreConfig};
 
@@ -42,14 +42,17 @@ impl Backend {
 
     /// Changes the database behind the store's back.
     pub(crate) async fn tamper(&self, sql: &str) {
-        sqlx::any::install_default_drivers();
-        let mut connection = AnyConnection::connect(&self.url).await.unwrap();
-        let done = connection
-            .execute(AssertSqlSafe(sql.to_owned()))
-            .await
-            .unwrap();
-        assert!(done.rows_affected() > 0, "{sql}");
-        connection.close().await.unwrap();
+        let touched = if self.is_postgres() {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            let done = connection.execute(AssertSqlSafe(sql.to_owned())).await;
+            connection.close().await.unwrap();
+            done.unwrap().rows_affected() as usize
+        } else {
+            let file = self.url.strip_prefix("sqlite:").unwrap();
+            let connection = rusqlite::Connection::open(file).unwrap();
+            connection.execute(sql, ()).unwrap()
+        };
+        assert!(touched > 0, "{sql}");
     }
 }
 
@@ -63,7 +66,6 @@ static DATABASES: AtomicUsize = AtomicUsize::new(0);
 
 impl Cluster {
     pub(crate) async fn find_or_start() -> Option<Self> {
-        sqlx::any::install_default_drivers();
         if let Ok(url) = std::env::var("VOUCHSAFE_TEST_POSTGRES") {
             return Some(Self { url, server: None });
         }
@@ -72,7 +74,6 @@ impl Cluster {
 
     /// A server of our own, which a test may end and start.
     pub(crate) async fn start() -> Option<Self> {
-        sqlx::any::install_default_drivers();
         let Some(binaries) = binaries() else {
             assert!(std::env::var_os("CI").is_none(), "no PostgreSQL");
             println!("skipped: no PostgreSQL");
@@ -92,7 +93,7 @@ impl Cluster {
     pub(crate) async fn database(&self) -> Backend {
         let number = DATABASES.fetch_add(1, Ordering::Relaxed);
         let name = format!("vouchsafe_{}_{number}", std::process::id());
-        let mut connection = AnyConnection::connect(&self.url).await.unwrap();
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
         let sql = format!("CREATE DATABASE {name}");
         connection.execute(AssertSqlSafe(sql)).await.unwrap();
         connection.close().await.unwrap();
@@ -109,7 +110,7 @@ impl Cluster {
 
     pub(crate) async fn wait(&self) {
         let end = Instant::now() + Duration::from_secs(60);
-        while AnyConnection::connect(&self.url).await.is_err() {
+        while PgConnection::connect(&self.url).await.is_err() {
             assert!(Instant::now() < end, "PostgreSQL does not answer");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -62,8 +62,8 @@ pub(crate) async fn a_removed_entry_is_found(backend: &Backend) {
 
 pub(crate) async fn a_newer_schema_is_refused(backend: &Backend) {
     backend.open().await.close().await;
-    let copy = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-         SELECT 4711, description, success, checksum, execution_time FROM _sqlx_migrations WHERE version = 1";
+    let copy = "INSERT INTO schema_migration (version, text_sha256) \
+         SELECT 4711, text_sha256 FROM schema_migration WHERE version = 1";
     backend.tamper(copy).await;
     match Store::open(backend.config()).await {
         Err(OpenError::NewerSchema { found: 4711, known }) => assert!(known >= 1),
