@@ -14,10 +14,16 @@ struct Migration {
 }
 
 /// All steps, in ascending order. One that was released is never changed.
-const MIGRATIONS: [Migration; 1] = [Migration {
-    version: 1,
-    text: include_str!("../migrations/0001_state_and_journal.sql"),
-}];
+const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        version: 1,
+        text: include_str!("../migrations/0001_state_and_journal.sql"),
+    },
+    Migration {
+        version: 2,
+        text: include_str!("../migrations/0002_wifi.sql"),
+    },
+];
 
 /// SQLite makes a key of this type the table's own order, and any other a table beside it.
 const NUMBER_KEY: &str = "BIGINT NOT NULL PRIMARY KEY";

@@ -27,7 +27,7 @@ impl Store {
     /// # Errors
     /// [`ReadError`] when the engine does not answer or a row is damaged.
     pub async fn network(&self, name: &str) -> Result<Option<Network>, ReadError> {
-        const SQL: &str = "SELECT document FROM network WHERE name = $1";
+        const SQL: &str = "SELECT document FROM network WHERE name = ?1";
         self.wifi_document(SQL, Values::new().text(name)).await
     }
 
@@ -40,7 +40,7 @@ impl Store {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<Network>, ReadError> {
-        const SQL: &str = "SELECT document FROM network WHERE name > $1 ORDER BY name LIMIT $2 + 0";
+        const SQL: &str = "SELECT document FROM network WHERE name > ?1 ORDER BY name LIMIT ?2 + 0";
         let values = Values::new()
             .text(after.unwrap_or_default())
             .number(i64::from(limit));
@@ -65,7 +65,7 @@ impl Store {
         &self,
         id: Digest,
     ) -> Result<Option<BootstrappingKey>, ReadError> {
-        const SQL: &str = "SELECT document FROM bootstrapping_key WHERE id = $1";
+        const SQL: &str = "SELECT document FROM bootstrapping_key WHERE id = ?1";
         self.wifi_document(SQL, Values::new().digest(id)).await
     }
 
@@ -77,7 +77,7 @@ impl Store {
         &self,
         chirp_hash: Digest,
     ) -> Result<Option<BootstrappingKey>, ReadError> {
-        const SQL: &str = "SELECT document FROM bootstrapping_key WHERE chirp_hash = $1";
+        const SQL: &str = "SELECT document FROM bootstrapping_key WHERE chirp_hash = ?1";
         self.wifi_document(SQL, Values::new().digest(chirp_hash))
             .await
     }
@@ -93,9 +93,9 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<BootstrappingKey>, ReadError> {
         const ALL: &str =
-            "SELECT document FROM bootstrapping_key WHERE id > $1 ORDER BY id LIMIT $2 + 0";
-        const OF_DEVICE: &str = "SELECT document FROM bootstrapping_key WHERE device = $3 \
-             AND id > $1 ORDER BY id LIMIT $2 + 0";
+            "SELECT document FROM bootstrapping_key WHERE id > ?1 ORDER BY id LIMIT ?2 + 0";
+        const OF_DEVICE: &str = "SELECT document FROM bootstrapping_key WHERE device = ?3 \
+             AND id > ?1 ORDER BY id LIMIT ?2 + 0";
         let mut values = Values::new();
         values.push_bytes(after.map(|id| id.0.to_vec()).unwrap_or_default());
         let values = values.number(i64::from(limit));
@@ -119,8 +119,8 @@ impl Store {
         after: Option<Digest>,
         limit: u32,
     ) -> Result<Vec<BootstrappingKey>, ReadError> {
-        const SQL: &str = "SELECT document FROM bootstrapping_key WHERE conflict_at > $1 \
-             ORDER BY conflict_at, id LIMIT $2 + 0";
+        const SQL: &str = "SELECT document FROM bootstrapping_key WHERE conflict_at > ?1 \
+             ORDER BY conflict_at, id LIMIT ?2 + 0";
         let values = Values::new().number(i64::MIN).number(MOST_DISPUTED);
         let mut found: Vec<BootstrappingKey> = self.wifi_documents(SQL, values).await?;
         found.retain(|key| after.is_none_or(|after| key.id > after));
@@ -138,7 +138,7 @@ impl Store {
         hash: Digest,
         now: Timestamp,
     ) -> Result<Option<Announcement>, ReadError> {
-        const SQL: &str = "SELECT document FROM announcement WHERE hash = $1 AND expires_at > $2";
+        const SQL: &str = "SELECT document FROM announcement WHERE hash = ?1 AND expires_at > ?2";
         let values = Values::new().digest(hash).number(millis(now));
         self.wifi_document(SQL, values).await
     }
@@ -154,7 +154,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Announcement>, ReadError> {
         const SQL: &str = "SELECT document FROM announcement WHERE device = '' \
-             AND expires_at > $1 ORDER BY expires_at DESC, hash DESC LIMIT $2 + 0";
+             AND expires_at > ?1 ORDER BY expires_at DESC, hash DESC LIMIT ?2 + 0";
         let values = Values::new().number(millis(now)).number(i64::from(limit));
         self.wifi_documents(SQL, values).await
     }
@@ -165,7 +165,7 @@ impl Store {
     /// As [`Store::network`].
     pub async fn unmatched_count(&self, now: Timestamp, most: u32) -> Result<u32, ReadError> {
         const SQL: &str = "SELECT cast(count(*) as bigint) AS unmatched FROM \
-             (SELECT 1 FROM announcement WHERE device = '' AND expires_at > $1 LIMIT $2 + 0) \
+             (SELECT 1 FROM announcement WHERE device = '' AND expires_at > ?1 LIMIT ?2 + 0) \
              AS remembered";
         let values = Values::new().number(millis(now)).number(i64::from(most));
         let row = self.readers().fetch_optional(SQL, values).await?;
@@ -182,9 +182,9 @@ impl Store {
     /// # Errors
     /// As [`Store::network`].
     pub async fn holdings(&self, device: DeviceId) -> Result<Holdings, ReadError> {
-        const STANDING: &str = "SELECT document FROM wifi_standing WHERE device = $1";
-        const ACCESS: &str = "SELECT * FROM access_credential WHERE device = $1 \
-             AND status <> 'revoked' ORDER BY issued_at, id LIMIT $2 + 0";
+        const STANDING: &str = "SELECT document FROM wifi_standing WHERE device = ?1";
+        const ACCESS: &str = "SELECT * FROM access_credential WHERE device = ?1 \
+             AND status <> 'revoked' ORDER BY issued_at, id LIMIT ?2 + 0";
         let values = || Values::new().text(name(device.as_bytes()));
         Ok(Holdings {
             standing: self.wifi_document(STANDING, values()).await?,
@@ -202,8 +202,8 @@ impl Store {
         &self,
         device: DeviceId,
     ) -> Result<Vec<AccessCredential>, ReadError> {
-        const SQL: &str = "SELECT * FROM access_credential WHERE device = $1 \
-             ORDER BY issued_at, id LIMIT $2 + 0";
+        const SQL: &str = "SELECT * FROM access_credential WHERE device = ?1 \
+             ORDER BY issued_at, id LIMIT ?2 + 0";
         let values = Values::new()
             .text(name(device.as_bytes()))
             .number(MOST_OF_A_DEVICE);
@@ -218,7 +218,7 @@ impl Store {
         &self,
         key_sha256: Digest,
     ) -> Result<Option<AccessCredential>, ReadError> {
-        const SQL: &str = "SELECT * FROM access_credential WHERE key_sha256 = $1 \
+        const SQL: &str = "SELECT * FROM access_credential WHERE key_sha256 = ?1 \
              ORDER BY issued_at DESC LIMIT 1";
         let found = self
             .read_access(SQL, Values::new().digest(key_sha256))
@@ -240,8 +240,8 @@ impl Store {
     ) -> Result<Vec<AccessCredential>, ReadError> {
         const SQL: &str = "SELECT access_credential.* FROM access_credential \
              JOIN device ON device.id = access_credential.device AND device.state = 'onboarded' \
-             WHERE network = $1 AND status = 'active' AND kind = 'passphrase' \
-             AND access_credential.id > $2 ORDER BY access_credential.id LIMIT $3 + 0";
+             WHERE network = ?1 AND status = 'active' AND kind = 'passphrase' \
+             AND access_credential.id > ?2 ORDER BY access_credential.id LIMIT ?3 + 0";
         let values = Values::new()
             .text(network)
             .text(after.map_or("", |id| id.as_str()))

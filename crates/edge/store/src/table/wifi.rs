@@ -5,7 +5,7 @@
 //! counts the version itself: it replaces the version before, or nothing.
 
 use serde::Serialize;
-use sqlx::any::AnyRow;
+
 use vouchsafe_fleet::CredentialId;
 use vouchsafe_fleet::credential::CredentialStatus;
 use vouchsafe_fleet::wifi::{
@@ -15,56 +15,56 @@ use vouchsafe_fleet::wifi::{
 
 use crate::batch::{Batch, Work};
 use crate::error::{CommitError, Conflict, ReadError};
-use crate::row::{Columns, millis, name, stored_count};
+use crate::row::{Columns, Row, millis, name, stored_count};
 use crate::statement::{Values, fetch_optional};
 use crate::stop::Stop;
 
-const PUT_NETWORK: &str = "INSERT INTO network (name, version, document) VALUES ($1, $2, $3) \
+const PUT_NETWORK: &str = "INSERT INTO network (name, version, document) VALUES (?1, ?2, ?3) \
      ON CONFLICT (name) DO UPDATE SET version = excluded.version, document = excluded.document \
      WHERE network.version = excluded.version - 1";
 
-const REMOVE_NETWORK: &str = "DELETE FROM network WHERE name = $1 AND version = $2";
+const REMOVE_NETWORK: &str = "DELETE FROM network WHERE name = ?1 AND version = ?2";
 
-const SELECT_NETWORK_VERSION: &str = "SELECT version FROM network WHERE name = $1";
+const SELECT_NETWORK_VERSION: &str = "SELECT version FROM network WHERE name = ?1";
 
 /// Whether any device is meant for a network, was configured for it, or has a credential of it.
-pub(crate) const SELECT_NETWORK_USE: &str = "SELECT device FROM wifi_standing WHERE wanted = $1 \
-     UNION ALL SELECT device FROM wifi_standing WHERE given = $1 \
-     UNION ALL SELECT device FROM access_credential WHERE network = $1 AND status = 'active' LIMIT 1";
+pub(crate) const SELECT_NETWORK_USE: &str = "SELECT device FROM wifi_standing WHERE wanted = ?1 \
+     UNION ALL SELECT device FROM wifi_standing WHERE given = ?1 \
+     UNION ALL SELECT device FROM access_credential WHERE network = ?1 AND status = 'active' LIMIT 1";
 
 const PUT_KEY: &str = "INSERT INTO bootstrapping_key \
-     (id, chirp_hash, device, conflict_at, version, document) VALUES ($1, $2, $3, $4, $5, $6) \
+     (id, chirp_hash, device, conflict_at, version, document) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
      ON CONFLICT (id) DO UPDATE SET chirp_hash = excluded.chirp_hash, device = excluded.device, \
      conflict_at = excluded.conflict_at, version = excluded.version, document = excluded.document \
      WHERE bootstrapping_key.version = excluded.version - 1";
 
-const REMOVE_KEY: &str = "DELETE FROM bootstrapping_key WHERE id = $1 AND version = $2";
+const REMOVE_KEY: &str = "DELETE FROM bootstrapping_key WHERE id = ?1 AND version = ?2";
 
-const SELECT_KEY_VERSION: &str = "SELECT version FROM bootstrapping_key WHERE id = $1";
+const SELECT_KEY_VERSION: &str = "SELECT version FROM bootstrapping_key WHERE id = ?1";
 
 const PUT_ANNOUNCEMENT: &str = "INSERT INTO announcement (hash, device, expires_at, document) \
-     VALUES ($1, $2, $3, $4) ON CONFLICT (hash) DO UPDATE SET device = excluded.device, \
+     VALUES (?1, ?2, ?3, ?4) ON CONFLICT (hash) DO UPDATE SET device = excluded.device, \
      expires_at = excluded.expires_at, document = excluded.document";
 
-const FORGET_ANNOUNCEMENT: &str = "DELETE FROM announcement WHERE hash = $1";
+const FORGET_ANNOUNCEMENT: &str = "DELETE FROM announcement WHERE hash = ?1";
 
 /// Forgets the announcements that ended before a time.
-const FORGET_ANNOUNCEMENTS: &str = "DELETE FROM announcement WHERE expires_at < $1";
+const FORGET_ANNOUNCEMENTS: &str = "DELETE FROM announcement WHERE expires_at < ?1";
 
 const PUT_ACCESS: &str = "INSERT INTO access_credential (id, device, network, kind, key_sha256, \
      label, sealed, expires_at, status, revoked_reason, revoked_at, issued_at, confirmed_at) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
-const SET_ACCESS_STATUS: &str = "UPDATE access_credential SET status = $2, revoked_reason = $3, \
-     revoked_at = $4 WHERE id = $1";
+const SET_ACCESS_STATUS: &str = "UPDATE access_credential SET status = ?2, revoked_reason = ?3, \
+     revoked_at = ?4 WHERE id = ?1";
 
-const CONFIRM_ACCESS: &str = "UPDATE access_credential SET confirmed_at = $2 WHERE id = $1";
+const CONFIRM_ACCESS: &str = "UPDATE access_credential SET confirmed_at = ?2 WHERE id = ?1";
 
 const SELECT_ACTIVE_ACCESS: &str =
-    "SELECT id FROM access_credential WHERE id = $1 AND status = 'active'";
+    "SELECT id FROM access_credential WHERE id = ?1 AND status = 'active'";
 
 const PUT_STANDING: &str = "INSERT INTO wifi_standing (device, wanted, given, document) \
-     VALUES ($1, $2, $3, $4) ON CONFLICT (device) DO UPDATE SET wanted = excluded.wanted, \
+     VALUES (?1, ?2, ?3, ?4) ON CONFLICT (device) DO UPDATE SET wanted = excluded.wanted, \
      given = excluded.given, document = excluded.document";
 
 impl<'c> Batch<'_, 'c> {
@@ -305,7 +305,7 @@ fn bind_status(status: &CredentialStatus, values: &mut Values) {
 }
 
 /// Reads an access credential.
-pub(crate) fn read_access(row: &AnyRow) -> Result<AccessCredential, ReadError> {
+pub(crate) fn read_access(row: &Row) -> Result<AccessCredential, ReadError> {
     let row = Columns::of(row, "access_credential");
     let status = CredentialStatus::from_parts(
         &row.text("status")?,
