@@ -27,8 +27,9 @@ use crate::bootstrapping::{self, Bootstrapping, LabelOf, LabelText};
 use crate::factory::{Factory, FactoryError, off_thread};
 use crate::provision::{NewDevice, Press};
 
-/// Devices of one chunk.
-const CHUNK: usize = 1000;
+/// Devices of one chunk, which is one transaction. Their names are hashes, so that a small one would
+/// write a page of three indexes anew for nearly every device.
+const CHUNK: usize = 4000;
 
 /// Largest list of serial numbers that is read, in bytes.
 const MAX_LIST: u64 = 256 * 1024 * 1024;
