@@ -34,7 +34,8 @@ pub enum Error {
     /// The message is well formed and breaks a rule, or does not prove what it must.
     #[error("{0} ({section})", section = .0.section())]
     Refused(Refusal),
-    /// The peer itself says, under a key that only it holds, that it gives up.
+    /// The peer itself says that it gives up: in authentication and configuration under a key that
+    /// only it holds, elsewhere (PKEX, reconfiguration) in clear.
     #[error("the peer says: {0}")]
     Peer(Status),
     /// A refusal that the peer must hear of: [`Error::reply`] is to be sent, then nothing more.
