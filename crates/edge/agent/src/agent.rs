@@ -293,6 +293,24 @@ impl Agent {
         self.status().map_err(Into::into)
     }
 
+    /// Asks for another Wi-Fi configuration now: by the connector that the device has, else by its
+    /// label's key. The present one stays until there is another.
+    ///
+    /// # Errors
+    /// [`AgentError::Wifi`], or [`LocalError::Config`] where there is no section `[dpp]`.
+    pub async fn reconfigure(&self) -> Result<Status, AgentError> {
+        let config = self.device.config.dpp.as_ref().ok_or(LocalError::Config {
+            key: "dpp",
+            why: "there is no such section".to_owned(),
+        })?;
+        let configuration = self.configured(config, &mut self.aside()).await?;
+        wifi::join::hand(&self.device, config, &configuration)
+            .await
+            .map_err(AgentError::Wifi)?;
+        self.handed_over.store(true, Ordering::Relaxed);
+        self.status().map_err(Into::into)
+    }
+
     /// Wipes everything but the birth credential: keys first, so that none outlives its certificate.
     ///
     /// # Errors
@@ -390,23 +408,37 @@ impl Agent {
         aside: &mut Aside,
     ) -> Result<Configuration, AgentError> {
         let device = &self.device;
+        let before = wifi::join::before(device).await?;
         let mut last = WifiError::TimedOut;
         for controller in self.controllers(config).await? {
-            let named = controller.origin.to_string();
             let Some(address) = controller.addr else {
                 continue;
             };
+            let named = address.to_string();
             if aside.until(&controller.origin, device.now()).is_some() {
                 continue;
             }
-            match wifi::join::ask(device, config, address).await {
+            if let Some(before) = &before {
+                match wifi::join::ask(device, config, address, Some(before)).await {
+                    Ok(configuration) => {
+                        device.note(&named, "reconfigured", "", String::new())?;
+                        return Ok(configuration);
+                    }
+                    Err(WifiError::Local(error)) => return Err(error.into()),
+                    Err(error) => {
+                        let (code, section) = (error.code(), error.section());
+                        device.note(&named, code, section, error.to_string())?;
+                    }
+                }
+            }
+            match wifi::join::ask(device, config, address, None).await {
                 Ok(configuration) => {
                     device.note(&named, "configured", "", String::new())?;
                     return Ok(configuration);
                 }
                 Err(WifiError::Local(error)) => return Err(error.into()),
                 Err(error) => {
-                    self.put_controller_aside(aside, &controller.origin, &error)?;
+                    self.put_controller_aside(aside, &controller.origin, named, &error)?;
                     last = error;
                 }
             }
@@ -461,12 +493,12 @@ impl Agent {
         &self,
         aside: &mut Aside,
         controller: &Origin,
+        named: String,
         error: &WifiError,
     ) -> Result<(), LocalError> {
         let now = self.device.now();
         let pause = aside.put(controller, now, u64::from_be_bytes(random::bytes()?));
         let (code, section) = (error.code(), error.section());
-        let named = controller.to_string();
         self.device.note(&named, code, section, error.to_string())?;
         self.device.tell(Event::NetworkPutAside {
             registrar: named,

@@ -55,5 +55,6 @@ pub use config::{ChannelBinding, ClockTrust, Config, DppConfig, Nonceless, Vouch
 pub use error::{AgentError, Failure, LocalError, Step, UnusableCertificate};
 pub use event::{Event, Events, Record};
 pub use supplicant::SupplicantError;
+pub use wifi::again::Before;
 pub use wifi::configuration::{WifiNetworkStatus, WifiStatus};
 pub use wifi::{UnusableConfiguration, WifiError, enrollee};

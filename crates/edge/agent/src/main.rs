@@ -100,6 +100,8 @@ enum Command {
     Status,
     /// Renew the credential now
     Renew(Search),
+    /// Ask for another Wi-Fi configuration now
+    Reconfigure,
     /// Wipe everything but the birth credential
     Reset,
     /// Completions for a shell, on standard output
@@ -154,7 +156,7 @@ struct RunArgs {
     search: Search,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 struct Search {
     /// A registrar to try before others, https://HOST:PORT; may be repeated
     #[arg(long, value_name = "URL")]
@@ -211,13 +213,13 @@ async fn command(command: Command, global: &Global) -> Result<(), Bad> {
             let renewed = until_signalled(agent.renew(), None).await?;
             renewed.map(drop).map_err(Into::into)
         }
+        Command::Reconfigure => {
+            let agent = open(&Search::default(), global, clock).await?;
+            let configured = until_signalled(agent.reconfigure(), None).await?;
+            configured.map(drop).map_err(Into::into)
+        }
         Command::Reset => {
-            let search = Search {
-                registrar: Vec::new(),
-                no_mdns: false,
-                mdns_interface: None,
-            };
-            let agent = open(&search, global, clock).await?;
+            let agent = open(&Search::default(), global, clock).await?;
             Ok(agent.reset().await?)
         }
         Command::Completions { shell } => {

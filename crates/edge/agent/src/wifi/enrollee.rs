@@ -1,7 +1,8 @@
 //! The enrollee over TCP (Wi-Fi Easy Connect 3.0 §6.6): one connection, one exchange.
 //!
 //! 1. Connect. Who knows the controller's key begins authentication, and both prove themselves; who
-//!    does not announces its presence and waits to be called (§6.2, §6.3).
+//!    does not announces its presence and waits to be called (§6.2, §6.3). A device that was configured
+//!    before may show its connector instead of its bootstrapping key (§6.5, [`super::again`]).
 //! 2. Authentication; a controller that needs a person asks to wait.
 //! 3. The request: what the device is and wants (§6.4). The answer may be "come back", "with a
 //!    certificate request" or "with a key on another curve".
@@ -35,6 +36,7 @@ use vouchsafe_dpp::{
 use vouchsafe_keystore::{Algorithm, generate_pkcs8, random};
 use vouchsafe_trust::{Name, RequestContent, Secret, Signer, SoftwareSigner, oid};
 
+use super::again::{self, Before};
 use super::{UnusableConfiguration, WifiError};
 use crate::birth::Birth;
 use crate::error::LocalError;
@@ -61,6 +63,8 @@ pub struct Parameters {
     pub key: Arc<dyn Agreement>,
     /// The controller's bootstrapping key, if the device knows it.
     pub controller: Option<BootstrappingPublicKey>,
+    /// What the device was configured with before, to be known by that.
+    pub before: Option<Before>,
     /// What the device calls itself.
     pub name: String,
     /// Its serial number, for the subject of a certificate.
@@ -171,9 +175,10 @@ pub async fn enrol(
     let mut line = Line::open(address).await?;
     seen(Seen::Connected);
     // 2
-    let authenticated = match &parameters.controller {
-        Some(controller) => call(&mut line, parameters, controller, seen).await?,
-        None => be_called(&mut line, parameters, seen).await?,
+    let authenticated = match (&parameters.before, &parameters.controller) {
+        (Some(before), _) => show_connector(&mut line, before, now, seen).await?,
+        (None, Some(controller)) => call(&mut line, parameters, controller, seen).await?,
+        (None, None) => be_called(&mut line, parameters, seen).await?,
     };
     seen(Seen::Authenticated {
         mutual: authenticated.mutual(),
@@ -269,6 +274,31 @@ async fn be_called(
         .await?;
     match responder.handle(&confirm) {
         Ok(authenticated) => Ok(authenticated),
+        Err(error) => Err(line.refuse(error).await),
+    }
+}
+
+/// Step 2 for a device that was configured before.
+async fn show_connector(
+    line: &mut Line,
+    before: &Before,
+    now: Timestamp,
+    seen: &(dyn Fn(Seen) + Send + Sync),
+) -> Result<Authenticated, WifiError> {
+    let announcement = again::announce(before)?;
+    line.send("Reconfiguration Announcement", &announcement, seen)
+        .await?;
+    let due = "Reconfiguration Authentication Request";
+    let request = line.receive(due, MESSAGE, seen).await?;
+    let (response, waiting) = again::answer(before, &request, now)?;
+    line.send("Reconfiguration Authentication Response", &response, seen)
+        .await?;
+    let due = "Reconfiguration Authentication Confirm";
+    let confirm = line.receive(due, MESSAGE, seen).await?;
+    match waiting.handle(&confirm) {
+        // Which key a connector is for must not be a guess.
+        Ok(agreed) if !agreed.replaces_key => Err(UnusableConfiguration::OtherKey.into()),
+        Ok(agreed) => Ok(agreed.authenticated),
         Err(error) => Err(line.refuse(error).await),
     }
 }

@@ -1,8 +1,10 @@
 //! How a device gets its Wi-Fi configuration, and what it does with it.
 //!
 //! 1. A configuration that is there and has not ended is handed to the supplicant, once a start.
-//! 2. Otherwise controllers are asked over TCP, those configured before those that mDNS shows; then
+//! 2. Otherwise, or when a person asks for it, controllers are asked over TCP, those configured before those that mDNS shows; then
 //!    the device announces itself over the air, where it drives a supplicant.
+//!    A device that was configured before shows its connector first, and its label's key where that
+//!    does not help.
 //! 3. What comes is made durable before the controller hears that it was taken.
 
 use std::net::SocketAddr;
@@ -13,6 +15,7 @@ use tokio::time::Instant;
 use vouchsafe_dpp::uri::BootstrappingUri;
 use vouchsafe_keystore::Sealer;
 
+use super::again::Before;
 use super::configuration::Configuration;
 use super::enrollee::{self, Parameters, Seen};
 use super::{Progress, WifiError, given, key};
@@ -42,13 +45,26 @@ pub(crate) async fn in_force(device: &Device) -> Result<Option<Configuration>, L
     }))
 }
 
-/// Step 2, one controller: the configuration is durable and the controller knows.
+/// What the device was configured with before, whether or not it has ended, as far as a controller
+/// can know it again by that.
+pub(crate) async fn before(device: &Device) -> Result<Option<Before>, LocalError> {
+    let (state, keys) = (state(device), device.birth.keys.clone());
+    let read = blocking(move || Configuration::read(&state, &Sealer::beside(&keys)?)).await??;
+    Ok(read.as_ref().and_then(Before::of))
+}
+
+/// Step 2, one controller: the configuration is durable and the controller knows. With `before`, the
+/// device shows what it was given then.
 pub(crate) async fn ask(
     device: &Device,
     config: &DppConfig,
     address: SocketAddr,
+    before: Option<&Before>,
 ) -> Result<Configuration, WifiError> {
-    let parameters = parameters(device, config).await?;
+    let parameters = Parameters {
+        before: before.cloned(),
+        ..parameters(device, config).await?
+    };
     let controller = address.to_string();
     let seen = |step: Seen| match step {
         Seen::Authenticated {
@@ -175,6 +191,7 @@ async fn parameters(device: &Device, config: &DppConfig) -> Result<Parameters, W
     Ok(Parameters {
         key: bootstrapping_key(device).await?,
         controller,
+        before: None,
         name: name.unwrap_or_else(|| birth.serial.clone()),
         serial: birth.serial.clone(),
         mud_url: device.birth.idevid()?.mud_url().map(str::to_owned),

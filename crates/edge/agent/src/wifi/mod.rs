@@ -9,6 +9,7 @@
 //! 4. What it got is kept ([`configuration`]), the controller is told, and the supplicant gets the
 //!    networks.
 
+pub(crate) mod again;
 pub(crate) mod certificate;
 pub(crate) mod configuration;
 pub mod enrollee;

@@ -97,10 +97,18 @@ impl Text {
     }
 }
 
-pub(crate) async fn run(command: DppCommand, api: &Api, printer: Printer) -> Result<Exit, Failure> {
+/// Runs a command; those that need no controller of ours do not ask for its API.
+pub(crate) async fn run(
+    command: DppCommand,
+    api: impl FnOnce() -> Result<Api, Failure>,
+    printer: Printer,
+) -> Result<Exit, Failure> {
     match command {
+        DppCommand::Show(text) => return show::run(&text.read()?, printer),
+        DppCommand::Probe(probe) => return probe::run(*probe, printer).await,
+        DppCommand::Key(command) => return keys(command, &api()?, printer).await,
         DppCommand::Controller { address } => {
-            let shown = api.show_dpp_controller().await?;
+            let shown = api()?.show_dpp_controller().await?;
             controller(&shown, address, printer)?;
         }
         DppCommand::Announcements(page) => {

@@ -142,6 +142,7 @@ pub(super) async fn run(probe: Probe, printer: Printer) -> Result<Exit, Failure>
     let parameters = Parameters {
         key: Arc::new(key),
         controller: probe.controller_uri.as_ref().map(|uri| uri.key().clone()),
+        before: None,
         name: probe.name.clone(),
         serial: "probe".to_owned(),
         mud_url: None,

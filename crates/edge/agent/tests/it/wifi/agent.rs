@@ -1,5 +1,7 @@
 //! The whole agent: from its birth folder to a configuration that it keeps.
 
+use std::sync::Arc;
+
 use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
 use vouchsafe_agent::{
     AgentError, Config, DppConfig, Event, Events, LocalError, Status as Shown, WifiError,
@@ -8,7 +10,7 @@ use vouchsafe_dpp::uri::BootstrappingUri;
 use vouchsafe_dpp::{Agreement as _, BootstrappingKey, Curve, Status};
 use vouchsafe_keystore::Sealer;
 
-use super::controller::{Controller, Manner, key};
+use super::controller::{Controller, Keys, Manner, key};
 use super::hostap::Supplicant;
 use crate::world::{Device, Maker};
 
@@ -259,4 +261,63 @@ async fn a_controller_is_found_by_mdns_on_loopback() {
     }
     assert_eq!(wifi.unwrap().from, controller.address.to_string());
     let _ = daemon.shutdown();
+}
+
+#[tokio::test]
+async fn a_device_comes_again_by_its_connector() {
+    let (mut device, key) = device();
+    let keys = Keys::new();
+    let first = Controller::start_with(Manner::Honest, &key, Arc::clone(&keys)).await;
+    told(&mut device, &[&first]);
+    let before = run(&device).await.0.unwrap().wifi.unwrap();
+    let second = Controller::start_with(Manner::Honest, &key, Arc::clone(&keys)).await;
+    told(&mut device, &[&second]);
+    let status = device
+        .agent(Events::ignored())
+        .await
+        .reconfigure()
+        .await
+        .unwrap();
+    assert_eq!(second.result().await, Some(Status::Ok));
+    let after = status.wifi.unwrap();
+    assert_ne!(after.from, before.from);
+    assert!(
+        after.mutual,
+        "both have shown a connector of the same owner"
+    );
+    let last = status.attempts.last().unwrap();
+    assert_eq!(last.result, "reconfigured");
+}
+
+#[tokio::test]
+async fn wifi_easy_connect_6_5_3_only_a_configurator_reconfigures() {
+    let (mut device, key) = device();
+    let keys = Keys::new();
+    let first = Controller::start_with(Manner::Honest, &key, Arc::clone(&keys)).await;
+    told(&mut device, &[&first]);
+    run(&device).await.0.unwrap();
+    // A station of the same owner has a connector too; another owner cannot read who announces.
+    for (manner, keys, code) in [
+        (Manner::OtherRole, Arc::clone(&keys), "connector-role"),
+        (Manner::Honest, Keys::new(), "controller-closed"),
+    ] {
+        let pretender = Controller::start_with(manner, &key, keys).await;
+        told(&mut device, &[&pretender]);
+        let agent = device.agent(Events::ignored()).await;
+        assert!(agent.reconfigure().await.is_err());
+        let status = agent.status().unwrap();
+        let results: Vec<&str> = status
+            .attempts
+            .iter()
+            .map(|end| end.result.as_str())
+            .collect();
+        assert!(results.contains(&code), "{results:?}");
+        // What it had it keeps.
+        assert_eq!(status.wifi.unwrap().from, first_address(&status.attempts));
+    }
+}
+
+fn first_address(attempts: &[vouchsafe_agent::folder::AttemptEnd]) -> String {
+    let configured = attempts.iter().find(|end| end.result == "configured");
+    configured.unwrap().registrar.clone()
 }

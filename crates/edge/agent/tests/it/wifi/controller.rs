@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use vouchsafe_dpp::announcement::ReconfigurationAnnouncement;
 use vouchsafe_dpp::authentication::{
     Authenticated, Entropy, Initiator, InitiatorParameters, Progress, Responder, Role, Roles,
 };
@@ -16,6 +17,7 @@ use vouchsafe_dpp::object::{
     Akm, ConfigurationObject, ConnectorCredential, Credential, CredentialParts,
     EnterpriseCredential, NetRole, Password, Ssid,
 };
+use vouchsafe_dpp::reconfiguration::{Configurator, ConfiguratorConnector};
 use vouchsafe_dpp::{
     Agreement as _, BootstrappingKey, BootstrappingPublicKey, Curve, Opening, PrivateKey, Status,
     csr, tcp,
@@ -23,7 +25,7 @@ use vouchsafe_dpp::{
 use vouchsafe_keystore::random;
 use vouchsafe_trust::{Certificate, Profile, Validity};
 
-use crate::world::Owner;
+use crate::world::{Owner, now};
 
 /// Where the controller misbehaves, or what it gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,9 +72,25 @@ pub(crate) struct Controller {
 struct Desk {
     manner: Manner,
     key: Arc<BootstrappingKey>,
-    csign: PrivateKey,
+    keys: Arc<Keys>,
     device: BootstrappingPublicKey,
     owner: Owner,
+}
+
+/// What one owner's controllers share.
+pub(crate) struct Keys {
+    csign: PrivateKey,
+    privacy: PrivateKey,
+}
+
+impl Keys {
+    pub(crate) fn new() -> Arc<Self> {
+        let fresh = || PrivateKey::from_seed(Curve::P256, &random::bytes::<80>()).unwrap();
+        Arc::new(Self {
+            csign: fresh(),
+            privacy: fresh(),
+        })
+    }
 }
 
 pub(crate) fn key(curve: Curve) -> BootstrappingKey {
@@ -82,6 +100,15 @@ pub(crate) fn key(curve: Curve) -> BootstrappingKey {
 impl Controller {
     /// Takes one connection.
     pub(crate) async fn start(manner: Manner, device: &BootstrappingKey) -> Self {
+        Self::start_with(manner, device, Keys::new()).await
+    }
+
+    /// The same of an owner whose keys are given.
+    pub(crate) async fn start_with(
+        manner: Manner,
+        device: &BootstrappingKey,
+        keys: Arc<Keys>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let key = Arc::new(key(device.public_key().curve()));
@@ -89,7 +116,7 @@ impl Controller {
         let desk = Desk {
             manner,
             key,
-            csign: PrivateKey::from_seed(Curve::P256, &random::bytes::<80>()).unwrap(),
+            keys,
             device: device.public_key().clone(),
             owner: Owner::new("Hotel"),
         };
@@ -258,8 +285,46 @@ impl Desk {
                 let confirm = line.receive().await?;
                 Some(responder.handle(&confirm).unwrap())
             }
+            Opening::ReconfigurationAnnouncement { frame, .. } => {
+                self.meet_again(line, &frame).await
+            }
             other => panic!("{other:?}"),
         }
+    }
+
+    async fn meet_again(&self, line: &mut Line, frame: &[u8]) -> Option<Authenticated> {
+        let announced = ReconfigurationAnnouncement::read(frame).unwrap();
+        let c_sign = CSignPublicKey::new(self.keys.csign.public().clone());
+        announced.reveal(&c_sign, &self.keys.privacy).ok()?;
+        let own = PrivateKey::from_seed(announced.curve, &random::bytes::<80>()).unwrap();
+        let role = match self.manner {
+            // A station that has a connector of the same owner, and would configure others.
+            Manner::OtherRole => NetRole::Station,
+            _ => NetRole::Configurator,
+        };
+        let content = ConnectorContent::for_any_group(role, own.public().clone());
+        let connector = Connector::issue_with_key(&content, &self.keys.csign).unwrap();
+        let anchors = vec![c_sign];
+        let verified = connector.verify(&anchors, now()).unwrap();
+        let shown = match ConfiguratorConnector::new(&verified, own.clone()) {
+            Ok(shown) => shown,
+            Err(_) => {
+                line.send(&pretended(connector.as_str())).await;
+                line.receive().await;
+                return None;
+            }
+        };
+        let configurator = Configurator {
+            own: &shown,
+            anchors,
+        };
+        let entropy = Entropy::new(random::bytes());
+        let (request, waiting) = configurator.start(7, &entropy).unwrap();
+        line.send(&request).await;
+        let response = line.receive().await?;
+        let met = waiting.handle(&response).unwrap();
+        line.send(&met.confirm).await;
+        Some(met.authenticated)
     }
 
     fn objects(&self, authenticated: &Authenticated, certificate: Option<&Certificate>) -> Answer {
@@ -267,7 +332,8 @@ impl Desk {
             None => self.connector(authenticated),
             Some(certificate) => {
                 let ca = self.owner.authority.certificate();
-                let mut enterprise = EnterpriseCredential::new(&[certificate.clone()], Some(ca));
+                let mut enterprise =
+                    EnterpriseCredential::new(std::slice::from_ref(certificate), Some(ca));
                 enterprise.trusted_server_name = Some("radius.example".to_owned());
                 let parts = CredentialParts {
                     enterprise: Some(enterprise),
@@ -290,7 +356,7 @@ impl Desk {
         match self.manner {
             Manner::ForeignKey => content.net_access_key = stranger.public().clone(),
             Manner::Expired => {
-                content.expiry = Some(Timestamp::now() - SignedDuration::from_hours(1));
+                content.expiry = Some(now() - SignedDuration::from_hours(1));
             }
             Manner::OtherRole => {
                 content.groups[0].role = NetRole::AccessPoint;
@@ -299,12 +365,12 @@ impl Desk {
         }
         let c_sign = match self.manner {
             Manner::WrongSigner => CSignPublicKey::new(stranger.public().clone()),
-            _ => CSignPublicKey::new(self.csign.public().clone()),
+            _ => CSignPublicKey::new(self.keys.csign.public().clone()),
         };
         let connector = ConnectorCredential {
-            connector: Connector::issue_with_key(&content, &self.csign).unwrap(),
+            connector: Connector::issue_with_key(&content, &self.keys.csign).unwrap(),
             c_sign,
-            privacy_key: None,
+            privacy_key: Some(self.keys.privacy.public().clone()),
         };
         let parts = CredentialParts {
             password: Some(Password::passphrase("correct horse").unwrap()),
@@ -321,7 +387,7 @@ impl Desk {
             Manner::CertificateOfAnother => self.owner.registrar.chain[0].public_key().clone(),
             _ => own,
         };
-        let now = Timestamp::now();
+        let now = now();
         let validity = Validity::new(
             now - SignedDuration::from_hours(1),
             now + SignedDuration::from_hours(1),
@@ -333,6 +399,22 @@ impl Desk {
             .issue(&profile, &key, &serial, validity)
             .unwrap()
     }
+}
+
+/// A Reconfiguration Authentication Request with a connector that does not entitle to it.
+fn pretended(connector: &str) -> Vec<u8> {
+    let mut frame = vec![9, 0x50, 0x6f, 0x9a, 0x1a, 1, 15];
+    let mut put = |id: u16, value: &[u8]| {
+        frame.extend(id.to_le_bytes());
+        frame.extend(u16::try_from(value.len()).unwrap().to_le_bytes());
+        frame.extend(value);
+    };
+    // Transaction ID, Protocol Version, Connector, C-nonce.
+    put(0x1016, &[7]);
+    put(0x1019, &[3]);
+    put(0x100d, connector.as_bytes());
+    put(0x1022, &[5; 16]);
+    frame
 }
 
 fn hex(text: &str) -> Vec<u8> {

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use vouchsafe_agent::enrollee::{self, Offer, Parameters, Seen};
 use vouchsafe_agent::{UnusableConfiguration, WifiError};
 use vouchsafe_dpp::object::NetRole;
@@ -11,11 +10,13 @@ use vouchsafe_dpp::{Agreement as _, BootstrappingKey, Curve, Error, Refusal, Sta
 use vouchsafe_trust::{Signer as _, SoftwareSigner};
 
 use super::controller::{Controller, Manner, key};
+use crate::world::now;
 
 fn parameters(key: &BootstrappingKey) -> Parameters {
     Parameters {
         key: Arc::new(key.clone()),
         controller: None,
+        before: None,
         name: "lamp 3".to_owned(),
         serial: "LAMP-3".to_owned(),
         mud_url: Some("https://lamp.example/mud.json".to_owned()),
@@ -31,7 +32,7 @@ async fn enrol(
 ) -> (Result<Offer, WifiError>, Vec<Seen>) {
     let seen = Mutex::new(Vec::new());
     let tell = |step: Seen| seen.lock().unwrap().push(step);
-    let enrolled = enrollee::enrol(controller.address, parameters, Timestamp::now(), &tell).await;
+    let enrolled = enrollee::enrol(controller.address, parameters, now(), &tell).await;
     let seen = seen.lock().unwrap().clone();
     (enrolled, seen)
 }
@@ -195,7 +196,7 @@ async fn a_controller_that_is_gone_is_an_error_with_its_address() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let key = key(Curve::P256);
-    let error = enrollee::enrol(address, &parameters(&key), Timestamp::now(), &|_| {})
+    let error = enrollee::enrol(address, &parameters(&key), now(), &|_| {})
         .await
         .unwrap_err();
     assert_eq!(error.code(), "controller-unreachable");

@@ -7,7 +7,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use vouchsafe_agent::enrollee::{self, Parameters};
 use vouchsafe_dpp::object::{Akm, NetRole};
 use vouchsafe_dpp::uri::BootstrappingUri;
@@ -15,6 +14,7 @@ use vouchsafe_dpp::{Agreement as _, BootstrappingKey, Curve};
 use vouchsafe_keystore::random;
 
 use super::controller::key;
+use crate::world::now;
 
 /// How long a test waits for what must come.
 const LONG: Duration = Duration::from_secs(60);
@@ -97,6 +97,7 @@ impl Supplicant {
         let parameters = Parameters {
             key: Arc::new(key.clone()),
             controller: controller.map(|uri| uri.key().clone()),
+            before: None,
             name: "lamp 3".to_owned(),
             serial: "LAMP-3".to_owned(),
             mud_url: None,
@@ -105,9 +106,7 @@ impl Supplicant {
             patience: LONG,
         };
         let address = ([127, 0, 0, 1], self.port).into();
-        let enrolled = enrollee::enrol(address, &parameters, Timestamp::now(), &|step| {
-            println!("{step:?}")
-        });
+        let enrolled = enrollee::enrol(address, &parameters, now(), &|step| println!("{step:?}"));
         enrolled.await.unwrap()
     }
 }
