@@ -67,6 +67,10 @@ impl Reader {
         };
         let frame = frame.to_vec();
         self.buffer.drain(..LENGTH_FIELD + length);
+        if self.buffer.is_empty() {
+            // A connection that waits keeps no room for the longest frame that it had.
+            self.buffer = Vec::new();
+        }
         Ok(Some(frame))
     }
 }
