@@ -49,13 +49,7 @@ pub(super) async fn show(
     // 2
     let arguments = ["device", "journal", MOVES];
     let journal = world.second.command(stage, narrator, &arguments).await?;
-    let entries = journal
-        .get("entries")
-        .and_then(Value::as_array)
-        .context("no journal")?;
-    let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
-    narrator.table(&["entry", "at (UTC)", "what", "who", "why", "hash"], &rows);
-    narrator.line("");
+    let entries = show_journal(narrator, &journal)?;
     for action in MUST_HAVE {
         let found = entries.iter().any(|entry| text(entry, "action") == action);
         ensure!(found, "the journal of {MOVES} has no entry `{action}`");
@@ -72,6 +66,21 @@ pub(super) async fn show(
         .command(stage, narrator, &["journal", "verify"])
         .await?;
     confirm(narrator, super::cast::MAKER, &verified)
+}
+
+/// A device's journal as a table; gives its entries back.
+pub(super) fn show_journal<'a>(
+    narrator: &Narrator,
+    journal: &'a Value,
+) -> anyhow::Result<&'a [Value]> {
+    let entries = journal
+        .get("entries")
+        .and_then(Value::as_array)
+        .context("no journal")?;
+    let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
+    narrator.table(&["entry", "at (UTC)", "what", "who", "why", "hash"], &rows);
+    narrator.line("");
+    Ok(entries)
 }
 
 fn row(entry: &Value) -> Vec<String> {
@@ -94,7 +103,7 @@ fn row(entry: &Value) -> Vec<String> {
     ]
 }
 
-fn confirm(narrator: &Narrator, who: &str, verified: &Value) -> anyhow::Result<()> {
+pub(super) fn confirm(narrator: &Narrator, who: &str, verified: &Value) -> anyhow::Result<()> {
     let number = |field: &str| {
         verified
             .get(field)

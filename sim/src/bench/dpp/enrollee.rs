@@ -135,8 +135,9 @@ impl Wire {
         timeout(PATIENCE, read).await.context("no answer in time")?
     }
 
-    /// Waits until the controller has read everything and closed.
+    /// Waits until the controller has read everything and closed; hostap's closes only after us.
     async fn end(mut self) -> anyhow::Result<()> {
+        self.0.shutdown().await?;
         let mut rest = [0];
         let read = timeout(PATIENCE, self.0.read(&mut rest)).await;
         // It may be gone already.

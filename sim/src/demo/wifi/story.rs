@@ -9,6 +9,8 @@
 //!    supplicant.
 //! 4. One is meant for another network and moves there; one is revoked and stays out.
 //!
+//! 5. What the journal says of the one that was revoked, and that it was not altered.
+//!
 //! After each step the controller is asked what it says of the device, and why.
 
 mod site;
@@ -59,5 +61,7 @@ async fn act(stage: &Stage, narrator: &Narrator) -> anyhow::Result<()> {
     stations.moves().await?;
     stations.revoked(&unclaimed, yard).await?;
     drop((points, stations));
+    narrator.chapter(5, "What remains");
+    site.journal(&unclaimed).await?;
     site.end().await
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
+use crate::demo::finale;
 use crate::demo::narrator::{Narrator, Tone};
 use crate::demo::program::Program;
 use crate::demo::sentence::text;
@@ -47,6 +48,9 @@ const BY_PASSWORD: &str = "wpa_key_mgmt=SAE";
 
 /// Where the controller writes files for access points.
 const FILES: &str = "access-points";
+
+/// What the journal of a device that went that way cannot lack.
+const MUST_HAVE: [&str; 2] = ["credential-issued", "credential-revoked"];
 
 /// Everything that stays as it is during the story.
 pub(super) struct Site<'a> {
@@ -206,6 +210,18 @@ impl<'a> Site<'a> {
         }
         self.narrator.said(OWNER, Tone::Plain, said);
         Ok(shown)
+    }
+
+    /// Shows the journal of a device that was claimed, came in, and was revoked, and verifies all.
+    pub(super) async fn journal(&self, device: &str) -> anyhow::Result<()> {
+        let journal = self.command(&["device", "journal", device]).await?;
+        let entries = finale::show_journal(self.narrator, &journal)?;
+        for action in MUST_HAVE {
+            let found = entries.iter().any(|entry| text(entry, "action") == action);
+            ensure!(found, "the journal has no entry `{action}`: {journal}");
+        }
+        let verified = self.command(&["journal", "verify"]).await?;
+        finale::confirm(self.narrator, OWNER, &verified)
     }
 
     /// The folder of what the factory puts into a device.
