@@ -25,6 +25,9 @@
 //! 3. [`authentication`] on [`schedule`] and [`wrap`]: the only maker of
 //!    [`authentication::Authenticated`].
 //! 4. [`configuration`] with the [`object`]s and [`connector`]s that it carries.
+//!
+//! Beside that path: [`announcement`], [`pkex`] (keys learned from a code), [`reconfiguration`],
+//! [`introduction`] (between station and access point), [`csr`] (certificates) and [`backup`].
 
 pub mod announcement;
 pub mod attribute;
