@@ -620,10 +620,15 @@ impl Verifier {
         };
         let certificate = read(leaf)?;
         let others: Vec<Certificate> = others.iter().map(read).collect::<Result<_, _>>()?;
-        let rules =
-            PathRules::strict(now, self.usage).with_revocation(self.trust.revocation.clone());
-        let path = verify_path(&certificate, &others, &self.trust.anchors, &rules)
-            .map_err(Error::Certificate)?;
+        let anchors = &self.trust.anchors;
+        let rules = PathRules::strict(now, self.usage);
+        let checked = rules.clone().with_revocation(self.trust.revocation.clone());
+        let path = verify_path(&certificate, &others, anchors, &checked).map_err(|error| {
+            // A stranger who shows intermediates is first of all a stranger.
+            let is_unknown = matches!(error, PathError::RevocationUnknown { .. });
+            let without = is_unknown.then(|| verify_path(&certificate, &others, anchors, &rules));
+            Error::Certificate(without.and_then(Result::err).unwrap_or(error))
+        })?;
         if let Some(name) = &self.server_name {
             let parsed = rustls::server::ParsedCertificate::try_from(leaf)
                 .map_err(|_| TlsFailure::CertificateUnreadable)?;
