@@ -49,11 +49,11 @@ impl Session {
         &mut self,
         knock: &Knock,
         key: &BootstrappingKey,
-    ) -> Result<(Authenticated, Proved), Failure> {
+    ) -> Result<(Box<Authenticated>, Proved), Failure> {
         let uri = read_uri(key)?;
         let own: Arc<dyn Agreement> = self.controller.dpp.bootstrapping();
         // 1
-        let (request, mut waiting) = Initiator::start(
+        let (request, waiting) = Initiator::start(
             InitiatorParameters {
                 // A key of another curve would be no use to the device.
                 own: (own.public_key().curve() == uri.key().curve()).then_some(own),
@@ -65,6 +65,7 @@ impl Session {
             },
             &entropy(),
         )?;
+        let mut waiting = Box::new(waiting);
         self.wire.send(&request).await?;
         // 2
         loop {
@@ -72,7 +73,7 @@ impl Session {
             match waiting.handle(&frame) {
                 Ok(Progress::Pending(again)) => {
                     self.wire.allow(Duration::from_secs(PENDING_SECONDS));
-                    waiting = again;
+                    *waiting = again;
                 }
                 Ok(Progress::Done {
                     confirm,
@@ -82,7 +83,7 @@ impl Session {
                     self.proved();
                     self.wire.send(&confirm).await?;
                     let proved = proved(&authenticated, key, &uri);
-                    return Ok((authenticated, proved));
+                    return Ok((Box::new(authenticated), proved));
                 }
                 Err(error) => return Err(self.fail(knock, &frame, error).await),
             }
@@ -95,16 +96,16 @@ impl Session {
         knock: &Knock,
         request: &AuthenticationRequest,
         frame: &[u8],
-    ) -> Result<(Authenticated, Proved), Failure> {
+    ) -> Result<(Box<Authenticated>, Proved), Failure> {
         let own = self.controller.dpp.bootstrapping();
         // 1
         let accepted = match Responder::accept(request, &*own, ROLES, VERSION) {
-            Ok(accepted) => accepted,
+            Ok(accepted) => Box::new(accepted),
             Err(error) => return Err(self.fail(knock, frame, error).await),
         };
         // 2
         let patience = self.controller.config.dpp.wait_for_uri.duration();
-        let key = match knock.decide(&self.controller).await? {
+        let key = match Box::pin(knock.decide(&self.controller)).await? {
             Ok(key) => key,
             Err(refused)
                 if refused.refusal == Refusal::UnknownBootstrappingKey && !patience.is_zero() =>
@@ -116,7 +117,7 @@ impl Session {
         };
         let uri = read_uri(&key)?;
         let (response, waiting) = match accepted.respond(&*own, Some(uri.key()), &entropy()) {
-            Ok(responded) => responded,
+            Ok((response, waiting)) => (response, Box::new(waiting)),
             Err(error) => return Err(self.fail(knock, frame, error).await),
         };
         self.wire.send(&response).await?;
@@ -126,7 +127,7 @@ impl Session {
             Ok(authenticated) => {
                 self.proved();
                 let proved = proved(&authenticated, &key, &uri);
-                Ok((authenticated, proved))
+                Ok((Box::new(authenticated), proved))
             }
             Err(error) => Err(self.fail(knock, &confirm, error).await),
         }
@@ -144,7 +145,7 @@ impl Session {
         let until = Instant::now() + patience;
         loop {
             if knock.key(&controller).await?.is_some() {
-                let decided = knock.decide(&controller).await?;
+                let decided = Box::pin(knock.decide(&controller)).await?;
                 return decided.map_err(|refused| Failure::Refused(refused.reasons));
             }
             tokio::select! {

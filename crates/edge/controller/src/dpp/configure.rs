@@ -60,15 +60,15 @@ impl Session {
     /// Steps 1 to 5.
     pub(super) async fn configure(
         &mut self,
-        authenticated: Authenticated,
+        authenticated: Box<Authenticated>,
         proved: Proved,
     ) -> Result<(), Failure> {
-        let side = ConfiguratorSide::new(authenticated)?;
+        let side = Box::new(ConfiguratorSide::new(*authenticated)?);
         self.wire.allow(Duration::from_secs(REQUEST_SECONDS));
         // 1
         let mut frame = self.wire.receive().await?;
         let mut requested = match side.handle_request(&frame) {
-            Ok(requested) => requested,
+            Ok(requested) => Box::new(requested),
             Err(error) => return Err(self.broken(proved.device, &frame, error).await),
         };
         loop {
@@ -133,7 +133,7 @@ impl Session {
         let mut comeback: Option<Vec<u8>> = None;
         loop {
             let refused = |failure| Settled::Refused(failure, Status::ConfigureFailure);
-            let settled = match question.settle().await {
+            let settled = match Box::pin(question.settle()).await {
                 Ok(outcome) => match outcome.decision {
                     Decision::Accept(granted) => Settled::Answer(Box::new(granted)),
                     Decision::Refuse { reasons, .. } => refused(Failure::Refused(reasons)),
@@ -162,11 +162,12 @@ impl Session {
     /// Step 4, after the commit.
     async fn respond(
         &mut self,
-        requested: Requested,
+        requested: Box<Requested>,
         answer: Answer,
         comeback: Option<Vec<u8>>,
-    ) -> Result<Answered, Failure> {
+    ) -> Result<Box<Answered>, Failure> {
         let (response, answered) = requested.respond(answer)?;
+        let answered = Box::new(answered);
         match (response, comeback) {
             (Some(response), _) => {
                 self.wire.send(&response).await?;
@@ -174,6 +175,7 @@ impl Session {
             }
             (None, Some(request)) => match answered.handle(&request)? {
                 Reaction::Send(response, answered) => {
+                    let answered = Box::new(answered);
                     self.wire.send(&response).await?;
                     Ok(answered)
                 }
@@ -189,8 +191,8 @@ impl Session {
     async fn follow(
         &mut self,
         device: DeviceId,
-        mut answered: Answered,
-    ) -> Result<Option<(Requested, Vec<u8>)>, Failure> {
+        mut answered: Box<Answered>,
+    ) -> Result<Option<(Box<Requested>, Vec<u8>)>, Failure> {
         while answered.expects_more() || !answered.is_fetched() {
             let frame = match self.wire.receive().await {
                 Ok(frame) => frame,
@@ -203,15 +205,17 @@ impl Session {
             };
             match answered.handle(&frame) {
                 Ok(Reaction::Send(piece, again)) => {
+                    *answered = again;
                     self.wire.send(&piece).await?;
-                    answered = again;
                 }
-                Ok(Reaction::Requested(requested)) => return Ok(Some((requested, frame))),
+                Ok(Reaction::Requested(requested)) => {
+                    return Ok(Some((Box::new(requested), frame)));
+                }
                 Ok(Reaction::Result { status, next }) => {
                     let stage = ReportStage::Configuration;
                     self.report(device, stage, status, &frame).await?;
                     if let Some(next) = next {
-                        self.hear_of_joining(device, next).await?;
+                        self.hear_of_joining(device, Box::new(next)).await?;
                     }
                     return Ok(None);
                 }
@@ -225,7 +229,7 @@ impl Session {
     async fn hear_of_joining(
         &mut self,
         device: DeviceId,
-        next: AwaitingConnectionStatus,
+        next: Box<AwaitingConnectionStatus>,
     ) -> Result<(), Failure> {
         self.wire
             .allow(Duration::from_secs(CONNECTION_STATUS_SECONDS));
@@ -255,14 +259,15 @@ impl Session {
             said: status.code(),
             message,
         };
-        Ok(report.settle(&self.controller).await?)
+        Ok(Box::pin(report.settle(&self.controller)).await?)
     }
 
     /// A message of a device that proved who it is broke a rule: the journal has it, and the device
     /// hears what the specification has for that.
     async fn broken(&mut self, device: DeviceId, frame: &[u8], error: Error) -> Failure {
         let evidence = Evidence::new("dpp-message", Digest::of(frame));
-        if let Err(fault) = note(&self.controller, device, reason(&error), evidence).await {
+        let noted = note(&self.controller, device, reason(&error), evidence);
+        if let Err(fault) = Box::pin(noted).await {
             return fault.into();
         }
         self.decline(error).await

@@ -87,7 +87,7 @@ pub async fn call(
 impl Session {
     async fn begin(mut self, key: &BootstrappingKey) -> Result<(), Failure> {
         let knock = self.knock(key.id, HashForm::Key);
-        let key = match knock.decide(&self.controller).await? {
+        let key = match Box::pin(knock.decide(&self.controller)).await? {
             Ok(key) => key,
             Err(refused) => return Err(Failure::Refused(refused.reasons)),
         };

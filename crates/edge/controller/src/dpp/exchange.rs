@@ -41,7 +41,7 @@ impl Session {
             Err(error) => return Err(self.decline(error).await),
         };
         // 2
-        claim(&controller, &key, &grant).await?;
+        Box::pin(claim(&controller, &key, &grant)).await?;
         // 3
         self.wire.send(&reveal).await?;
         Ok(self.wire.receive().await?)

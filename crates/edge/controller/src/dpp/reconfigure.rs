@@ -30,7 +30,7 @@ impl Session {
     pub(super) async fn meet_again(
         &mut self,
         frame: &[u8],
-    ) -> Result<(Authenticated, Proved), Failure> {
+    ) -> Result<(Box<Authenticated>, Proved), Failure> {
         // 1
         let announcement = ReconfigurationAnnouncement::read(frame)?;
         let ring = self.controller.dpp.ring();
@@ -53,7 +53,7 @@ impl Session {
         self.wire.send(&request).await?;
         // 3
         let response = self.wire.receive().await?;
-        let met = waiting.handle(&response)?;
+        let met = Box::new(waiting.handle(&response)?);
         let shown = shown(&met.device);
         let store = &self.controller.store;
         let Some(access) = store.connector_by_key(shown).await? else {
@@ -69,7 +69,7 @@ impl Session {
             shown: Shown::Connector(shown),
             mac,
         };
-        Ok((met.authenticated, proved))
+        Ok((Box::new(met.authenticated), proved))
     }
 
     /// A connector that makes us a configurator, for a key that lives as long as this exchange.

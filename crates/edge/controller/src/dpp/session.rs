@@ -8,6 +8,9 @@
 //!    written down, and answered where the specification has an answer.
 //! 4. The device asks for its configuration, and gets it ([`configure`](super::configure)).
 //!
+//! Most of a session's time is waiting for the other side, so what only lives while the store is asked
+//! is boxed: the waiting itself stays small.
+//!
 //! A session keeps nothing that matters beyond its connection: the next one begins anew, from the
 //! store.
 
@@ -78,7 +81,7 @@ impl Session {
             Opening::PresenceAnnouncement { chirp_hash } => {
                 let knock = self.knock(Digest(chirp_hash), HashForm::Chirp);
                 // 2
-                let key = match knock.decide(&self.controller).await? {
+                let key = match Box::pin(knock.decide(&self.controller)).await? {
                     Ok(key) => key,
                     Err(refused) => return Err(Failure::Refused(refused.reasons)),
                 };
@@ -140,7 +143,7 @@ impl Session {
     pub(super) async fn fail(&mut self, knock: &Knock, frame: &[u8], error: Error) -> Failure {
         let evidence = vec![Evidence::new("dpp-message", Digest::of(frame))];
         let noted = knock.failed(&self.controller, reason(&error), evidence);
-        if let Err(fault) = noted.await {
+        if let Err(fault) = Box::pin(noted).await {
             return fault.into();
         }
         self.decline(error).await
@@ -154,5 +157,21 @@ impl Session {
             tracing::debug!(%ended, "the answer to a message that broke a rule was not taken");
         }
         error.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// What a silent connection takes beside the kernel's buffers.
+    #[test]
+    fn a_connection_that_says_nothing_is_small() {
+        let bytes = size(run);
+        assert!(bytes < 1024, "{bytes} bytes");
     }
 }
