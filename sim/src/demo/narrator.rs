@@ -26,6 +26,9 @@ const SPEAKER: usize = 14;
 /// Width of tables and headings where there is no terminal.
 const WIDTH: u16 = 110;
 
+/// What is narrower is no terminal that anybody looks at, in columns.
+const NARROWEST: u16 = 40;
+
 /// Writes to stdout.
 #[derive(Debug)]
 pub(super) struct Narrator {
@@ -94,7 +97,8 @@ impl Narrator {
             .load_style(presets::UTF8_FULL_CONDENSED)
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_header(header.to_vec());
-        if table.width().is_none() {
+        // A serial line says that it is a terminal without any columns.
+        if table.width().is_none_or(|width| width < NARROWEST) {
             table.set_width(WIDTH);
         }
         for row in rows {

@@ -244,7 +244,7 @@ impl Own {
         let (response, responder) = accepted.respond(&*self.key, peer, &entropy())?;
         wire.send(&response)?;
         let confirm = wire.receive()?;
-        Ok(replying(wire, responder.handle(&confirm))?)
+        replying(wire, responder.handle(&confirm))
     }
 }
 

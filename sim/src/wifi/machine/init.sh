@@ -16,7 +16,7 @@ $B mount -t tmpfs t /union/run
 $B mkdir -p /union/mnt/out
 $B mount -t 9p -o "$O" out /union/mnt/out || $B poweroff -f
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/run TMPDIR=/run
-$B stty -F /union/dev/ttyS0 -opost cols 110 rows 50
+$B stty -F /union/dev/ttyS0 -opost
 $B chroot /union /bin/sh /mnt/out/run > /union/dev/ttyS0 2> /union/mnt/out/errors < /union/dev/null
 echo $? > /union/mnt/out/code
 $B sync

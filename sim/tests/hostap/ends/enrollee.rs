@@ -3,11 +3,11 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use vouchsafe_dpp::authentication::{Authenticated, Role};
 use vouchsafe_dpp::configuration::{self, EnrolleeSide};
 use vouchsafe_dpp::object::{NetRole, RequestObject};
 use vouchsafe_dpp::{Curve, Status};
+use vouchsafe_net::Clock;
 
 use super::{Done, Outcome, Own, Stopped, Wire, random, replying};
 
@@ -92,7 +92,7 @@ fn enrol(wire: &mut Wire, authenticated: Authenticated) -> Result<Done, Stopped>
         let credential = &object.credential;
         done.methods.push(credential.akm().name().to_owned());
         if let Some(connector) = credential.connector() {
-            connector.verify(own, Timestamp::now())?;
+            connector.verify(own, Clock::system().now())?;
         }
         let passphrase = credential.password().and_then(|it| it.expose_text());
         done.passphrases.extend(passphrase.map(str::to_owned));
