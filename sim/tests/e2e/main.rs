@@ -9,6 +9,7 @@
 //! | [`outage`] | disk full, database gone: refused, and then completed |
 //! | [`race`] | two owners, one device: one wins, the other learns why |
 //! | [`load`] | thousands of idle and slow connections: others are still served |
+//! | [`admission`] | the credential opens the network, and nothing else does; trust that ends takes it off |
 //! | [`secrets`] | no secret in any output, log, store, journal, backup or answer |
 //!
 //! [`world`] starts the programs, [`relay`] is the wire between them, [`api`] asks a controller.
@@ -21,6 +22,7 @@
     missing_docs
 )]
 
+mod admission;
 mod api;
 mod judge;
 mod kill;
