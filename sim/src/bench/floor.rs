@@ -29,10 +29,10 @@ const ONBOARDING: [(Operation, u32, &str); 4] = [
     ),
     (
         Operation::Verify,
-        17,
+        16,
         "TLS (4), IDevID path (1), pledge request at registrar and MASA (2), IDevID path at the MASA \
          (1), registrar request and path (2), voucher and MASA path (2), server chain by the pin (1), \
-         certificate request (1), LDevID (1), server path again (1), IDevID path at enrolment (1)",
+         certificate request (1), LDevID (1), server path again (1)",
     ),
     (
         Operation::Agree,
