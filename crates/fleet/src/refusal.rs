@@ -119,6 +119,8 @@ text_enum! {
         NetworkAmbiguous = "network-ambiguous",
         /// Access points cannot be configured for a network of this kind.
         NetworkNotForRole = "network-not-for-role",
+        /// A shown connector proves too little for a passphrase or a certificate.
+        ConnectorNotEnough = "connector-not-enough",
         /// There is no network of this name.
         NetworkUnknown = "network-unknown",
         /// There is a network of this name already.
@@ -196,7 +198,8 @@ impl Refusal {
             | Self::RoleDiffers
             | Self::NoNetwork
             | Self::NetworkAmbiguous
-            | Self::NetworkNotForRole => RefusalKind::Forbidden,
+            | Self::NetworkNotForRole
+            | Self::ConnectorNotEnough => RefusalKind::Forbidden,
             Self::MasaRefused
             | Self::AuditLogUnacceptable
             | Self::NoncelessForbidden
@@ -424,6 +427,11 @@ impl Refusal {
             ),
             Self::NetworkNotForRole => (
                 "An access point can only be configured for a network with connectors.",
+                "unique credential per device",
+            ),
+            Self::ConnectorNotEnough => (
+                "A connector proves too little to be given a passphrase or a certificate; the \
+                 bootstrapping key does.",
                 "unique credential per device",
             ),
             Self::NetworkUnknown => ("There is no network of this name.", "owner policy"),

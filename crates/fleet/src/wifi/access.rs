@@ -18,6 +18,10 @@ text_enum! {
         ResponderOnly = "responder-only",
         /// Each proved the key that the other had from its label.
         Mutual = "mutual",
+        /// The device showed its connector. Connectors are seen in clear, and who has seen one can
+        /// choose a protocol key that cancels the connector's own out of the exchange: that is good
+        /// for another connector, which its owner alone can use, and for nothing secret.
+        Connector = "connector",
         /// Only this network proved a key: about the device nothing is known.
         NetworkOnly = "network-only",
     }

@@ -734,12 +734,15 @@ fn a_device_is_reconfigured_by_its_connector_for_the_network_a_person_names() {
     assert_eq!(permit.network().name, "other");
     let outcome = permit.issue(vec![connector(2)]);
     assert_eq!(actions(&outcome.commit), ["credential-renewed"]);
-    assert_eq!(outcome.commit.entries[0].data["assurance"], "mutual");
+    assert_eq!(outcome.commit.entries[0].data["assurance"], "connector");
     assert_eq!(outcome.commit.entries[0].evidence[0].kind, "net-access-key");
     world.commit(&outcome.commit).unwrap();
 
-    // The connector it had is good for nothing now; neither is a revoked one, or another's.
-    let superseded = world.wifi.access[&shown.id].clone();
+    // The connector that was shown stays good, since somebody else may have shown it. One that was
+    // replaced is good for nothing; neither is a revoked one, or another's.
+    let mut superseded = world.wifi.access[&shown.id].clone();
+    assert_eq!(superseded.status, CredentialStatus::Active);
+    superseded.status = CredentialStatus::Superseded;
     let by = |access| ConfigureFacts {
         proof: Proof::Connector(access),
         ..by_connector
@@ -754,6 +757,23 @@ fn a_device_is_reconfigured_by_its_connector_for_the_network_a_person_names() {
     let mut foreign = shown.clone();
     foreign.device = DeviceId([9; 16]);
     refused(&configure(&by(&foreign)), Refusal::CredentialOfAnother);
+
+    // §6.5: whoever has seen a connector can take part in its name, so nothing secret is given for it.
+    for (credential, fallback) in [
+        (NetworkCredential::Certificate, false),
+        (NetworkCredential::Sae, false),
+        (NetworkCredential::Psk, false),
+        (NetworkCredential::Connector, true),
+    ] {
+        let mut secret = network("other", credential);
+        secret.fallback = fallback;
+        let networks = [secret];
+        let facts = ConfigureFacts {
+            networks: &networks,
+            ..by_connector
+        };
+        refused(&configure(&facts), Refusal::ConnectorNotEnough);
+    }
 
     // Only what is in service is meant for anything.
     for (state, expected) in [
@@ -997,8 +1017,9 @@ fn nobody_is_configured_unless_everything_speaks_for_it() {
                             ) && owner == Some(OWNER)
                                 && key.conflict.is_none()
                                 && maker.is_none_or(|it| it.trust != ManufacturerTrust::Blocked);
-                            let proved = *assurance != Assurance::NetworkOnly
-                                && role == Some(DeviceRole::Station);
+                            let proved =
+                                matches!(assurance, Assurance::ResponderOnly | Assurance::Mutual)
+                                    && role == Some(DeviceRole::Station);
                             let allowed = matches!(verdict.answer, Answer::Allow { .. });
                             let accepted = matches!(outcome.decision, Decision::Accept(_));
                             assert_eq!(accepted, here && proved && allowed, "{facts:?}");

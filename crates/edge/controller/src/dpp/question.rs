@@ -127,7 +127,7 @@ impl Question<'_> {
         let said = said(self.request);
         let mutual = match self.shown {
             Shown::Bootstrapping { assurance, .. } => assurance == Assurance::Mutual,
-            Shown::Connector(_) => true,
+            Shown::Connector(_) => false,
         };
         let verdict = controller
             .dpp_verdict(

@@ -90,10 +90,14 @@ async fn a_device_is_moved_to_another_network_without_being_touched() {
     let holdings = world.holdings(id).await;
     let given = holdings.standing.unwrap().given.unwrap();
     assert_eq!(given.network, "annex");
-    assert_eq!(given.assurance, Assurance::Mutual);
+    assert_eq!(given.assurance, Assurance::Connector);
     let now = world.now();
     let current = holdings.access.iter().filter(|one| one.is_current(now));
-    assert_eq!(current.count(), 1);
+    assert_eq!(
+        current.count(),
+        2,
+        "the one that was shown, and the new one"
+    );
     let journal = world.journal(id).await;
     assert!(
         journal

@@ -43,8 +43,8 @@ pub enum Proof<'a> {
         /// What was proved, and to whom.
         assurance: Assurance,
     },
-    /// With the connector it has, and its `netAccessKey`. One that has run out is good for this:
-    /// getting a newer one is what the device is here for.
+    /// With the connector it has. One that has run out is good for this: getting a newer one is what
+    /// the device is here for. It is good for a connector and no more ([`Assurance::Connector`]).
     Connector(&'a AccessCredential),
 }
 
@@ -99,6 +99,7 @@ pub struct ConfigurePermit {
     given: Given,
     standing: Option<Standing>,
     superseded_access: Vec<CredentialId>,
+    shown: Option<CredentialId>,
     superseded: Vec<CredentialId>,
     key: Option<(Digest, u64)>,
     approval: Option<VoucherRecord>,
@@ -200,6 +201,10 @@ fn try_configure<'a>(
     if role == DeviceRole::AccessPoint && !network.gives_connector() {
         return Err(plain(Refusal::NetworkNotForRole));
     }
+    let secret = network.gives_passphrase() || network.gives_certificate();
+    if secret && matches!(facts.proof, Proof::Connector(_)) {
+        return Err(plain(Refusal::ConnectorNotEnough));
+    }
     let mut next = facts.device.clone();
     let mut actions = Vec::new();
     for event in steps(facts) {
@@ -209,7 +214,14 @@ fn try_configure<'a>(
     }
     next.version = facts.device.version.saturating_add(1);
     next.segment = segment;
-    let active = |access: &&AccessCredential| access.status == CredentialStatus::Active;
+    let shown = match facts.proof {
+        Proof::Connector(access) => Some(access.id.clone()),
+        Proof::Bootstrapping { .. } => None,
+    };
+    // A connector that was shown stays good: somebody else may have shown it, and its owner comes yet.
+    let replaced = |access: &&AccessCredential| {
+        access.status == CredentialStatus::Active && Some(&access.id) != shown.as_ref()
+    };
     let permit = ConfigurePermit {
         device: facts.device.clone(),
         next,
@@ -239,9 +251,10 @@ fn try_configure<'a>(
             .holdings
             .access
             .iter()
-            .filter(active)
+            .filter(replaced)
             .map(|access| access.id.clone())
             .collect(),
+        shown,
         superseded: facts
             .certificates
             .iter()
@@ -264,7 +277,7 @@ fn try_configure<'a>(
 fn check(facts: &ConfigureFacts<'_>) -> Result<DeviceRole, Refusal> {
     let allowed = match facts.proof {
         Proof::Bootstrapping { key, assurance } => {
-            if assurance == Assurance::NetworkOnly {
+            if !matches!(assurance, Assurance::ResponderOnly | Assurance::Mutual) {
                 return Err(Refusal::DeviceUnproved);
             }
             check_known(Some(key), facts.device, facts.manufacturer, facts.owner)?;
@@ -294,11 +307,11 @@ fn given_before<'a>(facts: &ConfigureFacts<'a>) -> Option<&'a Given> {
     holdings.standing.as_ref()?.given.as_ref()
 }
 
-/// Both sides prove their keys to each other when a connector is shown.
+/// What the proof is worth.
 const fn assurance(facts: &ConfigureFacts<'_>) -> Assurance {
     match facts.proof {
         Proof::Bootstrapping { assurance, .. } => assurance,
-        Proof::Connector(_) => Assurance::Mutual,
+        Proof::Connector(_) => Assurance::Connector,
     }
 }
 
@@ -569,7 +582,7 @@ impl ConfigurePermit {
                 .guards
                 .push(Guard::Wifi(wifi::Guard::KeyVersion { id, expected }));
         }
-        for id in &self.superseded_access {
+        for id in self.superseded_access.iter().chain(&self.shown) {
             commit
                 .guards
                 .push(Guard::Wifi(wifi::Guard::AccessActive { id: id.clone() }));
