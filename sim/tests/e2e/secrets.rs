@@ -223,6 +223,8 @@ fn collect_answers(api: &Api, name: &str, answers: &mut BTreeMap<String, Vec<u8>
             Some("devices") => devices.clone(),
             Some("credentials") => credentials.clone(),
             Some("manufacturers") => makers.clone(),
+            // There are none here; the tests of Wi-Fi Easy Connect look for their secrets.
+            Some("networks" | "bootstrapping-keys") => Vec::new(),
             _ => panic!("how is {} asked?", route.path),
         };
         for thing in things {
