@@ -140,6 +140,33 @@ async fn a_revoked_connector_is_no_way_to_another_one() {
     assert_eq!(world.last_reasons(id).await, ["credential-revoked"]);
 }
 
+/// §6.5: a connector is seen in clear, and who has seen it can take part in its name. No secret is
+/// given for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connector_is_no_way_to_a_passphrase_or_a_certificate() {
+    let world = World::new().await;
+    let kinds = [
+        ("sae", NetworkCredential::Sae),
+        ("office", NetworkCredential::Certificate),
+    ];
+    let (id, memory) = onboarded(&world).await;
+    let mut memory = Some(memory);
+    for (name, kind) in kinds {
+        world.network(name, kind, false).await;
+        world.assign(id, name).await;
+        let shown = memory.take().unwrap();
+        memory = Some(Memory {
+            credential: shown.credential.clone(),
+            connector: shown.connector.clone(),
+            key: shown.key.clone(),
+        });
+        let joined = shown.announce(&world).await.unwrap();
+        assert_eq!(joined.refused(&station()).await, Status::ConfigureFailure);
+        assert_eq!(world.last_reasons(id).await, ["connector-not-enough"]);
+        assert_eq!(world.holdings(id).await.access.len(), 1);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_in_quarantine_is_not_reconfigured() {
     let world = World::new().await;
