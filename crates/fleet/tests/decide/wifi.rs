@@ -758,6 +758,21 @@ fn a_device_is_reconfigured_by_its_connector_for_the_network_a_person_names() {
     foreign.device = DeviceId([9; 16]);
     refused(&configure(&by(&foreign)), Refusal::CredentialOfAnother);
 
+    // Two devices are claimed by the key that it came by, or the key is another's now.
+    let disputed = disputed();
+    let mut given_away = key.clone();
+    given_away.device = DeviceId([9; 16]);
+    for (label, expected) in [
+        (&disputed, Refusal::BootstrappingKeyConflict),
+        (&given_away, Refusal::KeyOfAnotherDevice),
+    ] {
+        let facts = ConfigureFacts {
+            label: Some(label),
+            ..by_connector
+        };
+        refused(&configure(&facts), expected);
+    }
+
     // §6.5: whoever has seen a connector can take part in its name, so nothing secret is given for it.
     for (credential, fallback) in [
         (NetworkCredential::Certificate, false),

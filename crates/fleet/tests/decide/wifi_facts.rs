@@ -110,6 +110,7 @@ pub(crate) fn configure_facts<'a>(
             key,
             assurance: Assurance::ResponderOnly,
         },
+        label: None,
         device,
         manufacturer: None,
         request_sha256: Digest::of(b"configuration request"),

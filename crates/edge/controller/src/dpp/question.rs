@@ -111,9 +111,19 @@ impl Question<'_> {
         let Some(device) = store.device(self.device).await? else {
             return Ok(Outcome::nobody(Refusal::UnknownDevice));
         };
-        let (key, access) = match self.shown {
-            Shown::Bootstrapping { key, .. } => (store.bootstrapping_key(key).await?, None),
-            Shown::Connector(key) => (None, store.connector_by_key(key).await?),
+        let holdings = store.holdings(device.id).await?;
+        let given = holdings.standing.as_ref().and_then(|it| it.given.as_ref());
+        let label = match self.shown {
+            Shown::Bootstrapping { key, .. } => Some(key),
+            Shown::Connector(_) => given.and_then(|given| given.key),
+        };
+        let key = match label {
+            Some(label) => store.bootstrapping_key(label).await?,
+            None => None,
+        };
+        let access = match self.shown {
+            Shown::Bootstrapping { .. } => None,
+            Shown::Connector(key) => store.connector_by_key(key).await?,
         };
         let proof = match (self.shown, &key, &access) {
             (Shown::Bootstrapping { assurance, .. }, Some(key), _) => {
@@ -145,7 +155,6 @@ impl Question<'_> {
         let manufacturer = manufacturers.manufacturer(device.manufacturer);
         let most = u32::try_from(MAX_NETWORKS).unwrap_or(u32::MAX);
         let networks = store.networks(None, most).await?;
-        let holdings = store.holdings(device.id).await?;
         let mut certificates = store.credentials(device.id).await?;
         certificates.retain(|credential| credential.status == CredentialStatus::Active);
         let approval = store.voucher(approval_id(device.id).0).await?;
@@ -153,6 +162,7 @@ impl Question<'_> {
             now: controller.clock.now(),
             owner: controller.owner,
             proof,
+            label: key.as_ref(),
             device: &device,
             manufacturer: manufacturer.map(|known| &known.record),
             request_sha256: self.request_sha256,

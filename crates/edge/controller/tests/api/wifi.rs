@@ -587,6 +587,7 @@ async fn fill(home: &Home, store: &Store) {
                 key: &one.key,
                 assurance: Assurance::Mutual,
             },
+            label: None,
             device: &device,
             manufacturer: None,
             request_sha256: Digest::of(b"request"),

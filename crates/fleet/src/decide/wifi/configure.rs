@@ -57,6 +57,9 @@ pub struct ConfigureFacts<'a> {
     pub owner: OwnerId,
     /// How the device proved who it is.
     pub proof: Proof<'a>,
+    /// The bootstrapping key by which a device that shows its connector was given it, if that key is
+    /// still known.
+    pub label: Option<&'a BootstrappingKey>,
     /// The device.
     pub device: &'a Device,
     /// Its manufacturer, when somebody named one that is known.
@@ -287,7 +290,7 @@ fn check(facts: &ConfigureFacts<'_>) -> Result<DeviceRole, Refusal> {
             if access.device != facts.device.id {
                 return Err(Refusal::CredentialOfAnother);
             }
-            check_known(None, facts.device, facts.manufacturer, facts.owner)?;
+            check_known(facts.label, facts.device, facts.manufacturer, facts.owner)?;
             match access.status {
                 CredentialStatus::Active => {}
                 CredentialStatus::Superseded => return Err(Refusal::CredentialSuperseded),
