@@ -80,8 +80,14 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 fn no_secret_of_a_whole_life_is_in_anything_that_was_written_printed_or_answered() {
     let place = Place::logging("trace");
     let maker = Manufacturer::start(&place, &[]);
-    let mut owner = Controller::start(&place, "owner", &[]);
-    let other = Controller::start(&place, "other", &[]);
+    // With Wi-Fi Easy Connect, so that there are its keys too.
+    let wifi = [
+        "dpp.enabled=true",
+        "dpp.listen=127.0.0.1:0",
+        "dpp.announce=false",
+    ];
+    let mut owner = Controller::start(&place, "owner", &wifi);
+    let other = Controller::start(&place, "other", &wifi);
     let devices = maker.provision_all(&["S-1", "S-2", "S-3"]);
     owner.buy(&maker, &["S-1", "S-2"]);
     let mut secrets = Vec::new();
