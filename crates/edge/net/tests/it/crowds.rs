@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use vouchsafe_net::{Cut, raise_open_files_limit};
 
-use crate::world::{World, eventually, asking, lines, soon};
+use crate::world::{World, asking, eventually, lines, soon};
 
 /// A client must be answered this soon, whatever the crowd.
 const PROMPT: Duration = Duration::from_secs(5);

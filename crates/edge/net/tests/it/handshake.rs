@@ -12,7 +12,7 @@ use vouchsafe_trust::{PublicKey, SignError, SignatureAlgorithm, Signer};
 use crate::certificates::{
     Authority, CLIENT_AUTH, CMC_RA, Content, Impostor, SERVER_AUTH, ed25519, p256, p384,
 };
-use crate::world::{World, eventually, asking, hex, lines, soon, text};
+use crate::world::{World, asking, eventually, hex, lines, soon, text};
 
 const BOTH: [TlsVersions; 2] = [TlsVersions::Tls12, TlsVersions::Tls13];
 

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use vouchsafe_net::{Cut, HandshakeFailure};
 
-use crate::world::{World, eventually, asking, soon, text};
+use crate::world::{World, asking, eventually, soon, text};
 
 const SHORT: Duration = Duration::from_millis(100);
 

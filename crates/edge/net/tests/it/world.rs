@@ -97,10 +97,7 @@ impl World {
         options: ConnectorOptions,
         path: &str,
     ) -> Result<Response<Bytes>, ClientError> {
-        self.connect(options)
-            .await?
-            .request(asking(path))
-            .await
+        self.connect(options).await?.request(asking(path)).await
     }
 
     /// TLS without a client certificate, and everything after it by hand.
