@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use vouchsafe_fleet::{Actor, ActorKind, Owner, OwnerId, Role, Token, TokenId, decide};
+use vouchsafe_keystore::random;
 use vouchsafe_keystore::{Algorithm, KeyStore, Sealer, StoreUri, write_file};
 use vouchsafe_net::{Clock, Identity};
 use vouchsafe_store::{CommitError, OpenError, ReadError, Store, StoreConfig};
@@ -29,7 +30,6 @@ use vouchsafe_trust::{
 
 use crate::config::{Config, ConfigError};
 use crate::dpp::Keys;
-use crate::random;
 
 /// How long the domain CA lives.
 const CA_LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 365 * 20);

@@ -3,11 +3,11 @@
 use jiff::SignedDuration;
 use vouchsafe_fleet::decide::IssuedCertificate;
 use vouchsafe_fleet::{CredentialId, Device};
+use vouchsafe_keystore::random;
 use vouchsafe_trust::{Name, Profile, PublicKey, SubjectAltName, oid};
 
 use crate::controller::{Controller, Fault};
 use crate::home::validity;
-use crate::random;
 
 /// The CA signs a certificate for a device's key. The caller holds a permit for both.
 ///

@@ -31,7 +31,6 @@ pub mod gate;
 mod home;
 mod issue;
 mod metrics;
-mod random;
 mod registrar;
 mod revocation;
 mod serve;

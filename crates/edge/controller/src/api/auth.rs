@@ -12,10 +12,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use vouchsafe_api::route::{Access, Route};
 use vouchsafe_api::{Code, Problem, Role, may};
 use vouchsafe_fleet::{Actor, ActorKind, Digest, Token};
+use vouchsafe_keystore::random;
 
 use super::problem::Failure;
 use crate::controller::Controller;
-use crate::random;
 
 /// How a token's text begins, so that people and secret scanners know it.
 const PREFIX: &str = "vs_";

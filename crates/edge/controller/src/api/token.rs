@@ -7,13 +7,13 @@ use jiff::SignedDuration;
 use vouchsafe_api::{CreateToken, CreatedToken, Page, PageQuery, Problem, Token};
 use vouchsafe_fleet::decide::{self, Decision, Outcome};
 use vouchsafe_fleet::{Commit, TokenId};
+use vouchsafe_keystore::random;
 
 use super::auth::{new_secret, role, stored_role};
 use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, Body, after, name};
 use super::{Caller, page};
 use crate::controller::Controller;
-use crate::random;
 
 /// Days for which a token may be made.
 const DAYS: std::ops::RangeInclusive<u32> = 1..=3650;

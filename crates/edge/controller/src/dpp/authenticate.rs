@@ -27,6 +27,7 @@ use vouchsafe_dpp::uri::BootstrappingUri;
 use vouchsafe_dpp::{Agreement, Error};
 use vouchsafe_fleet::Refusal;
 use vouchsafe_fleet::wifi::{Assurance, BootstrappingKey};
+use vouchsafe_keystore::random;
 
 use super::configure::Proved;
 use super::failure::Failure;
@@ -35,7 +36,6 @@ use super::question::Shown;
 use super::session::Session;
 use super::wire::Ended;
 use crate::controller::Fault;
-use crate::random;
 
 /// We configure, and nobody configures us.
 const ROLES: Roles = Roles::Only(Role::Configurator);

@@ -14,6 +14,7 @@ use vouchsafe_dpp::{BootstrappingPublicKey, Error, Misuse, Point};
 use vouchsafe_fleet::decide::wifi::{ConfigurePermit, IssuedAccess};
 use vouchsafe_fleet::wifi::{DeviceRole, Network, NetworkCredential, SealedPassphrase};
 use vouchsafe_fleet::{CredentialId, DeviceId, Digest, Reason};
+use vouchsafe_keystore::random;
 use vouchsafe_store::KeyFilter;
 use vouchsafe_trust::{Certificate, CertificateRequest, Verified};
 
@@ -21,7 +22,7 @@ use super::failure::Failure;
 use super::keys::SigningKey;
 use super::passphrase::Passphrase;
 use crate::controller::{Controller, Fault};
-use crate::{issue, random};
+use crate::issue;
 
 /// Bootstrapping keys of one device that are looked through for its address.
 const MAX_KEYS: u32 = 16;

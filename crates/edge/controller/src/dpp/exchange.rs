@@ -13,12 +13,12 @@ use vouchsafe_fleet::Digest;
 use vouchsafe_fleet::decide::Decision;
 use vouchsafe_fleet::decide::wifi::{self, ClaimUriFacts};
 use vouchsafe_fleet::wifi::{KeyFacts, KeySource};
+use vouchsafe_keystore::random;
 
 use super::codes::Grant;
 use super::failure::Failure;
 use super::session::Session;
 use crate::controller::{Controller, Fault};
-use crate::random;
 
 impl Session {
     /// Steps 1 to 3; what comes back is the device's next frame.

@@ -2,10 +2,10 @@
 
 use vouchsafe_fleet::CredentialId;
 use vouchsafe_keystore::Sealer;
+use vouchsafe_keystore::random;
 use vouchsafe_trust::Secret;
 
 use crate::controller::Fault;
-use crate::random;
 
 /// What a passphrase is written with: 32 characters without look-alikes, so that each holds five
 /// bits, and none that hostapd's files give a meaning to.

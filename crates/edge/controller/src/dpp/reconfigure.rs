@@ -15,6 +15,7 @@ use vouchsafe_dpp::object::NetRole;
 use vouchsafe_dpp::reconfiguration::{Configurator, ConfiguratorConnector};
 use vouchsafe_dpp::{BootstrappingPublicKey, Curve, Error, PrivateKey, Refusal};
 use vouchsafe_fleet::Digest;
+use vouchsafe_keystore::random;
 use vouchsafe_trust::Secret;
 
 use super::configure::Proved;
@@ -23,7 +24,6 @@ use super::failure::Failure;
 use super::keys::SEED;
 use super::question::Shown;
 use super::session::Session;
-use crate::random;
 
 impl Session {
     /// Steps 1 to 4.
