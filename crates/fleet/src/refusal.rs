@@ -103,6 +103,8 @@ text_enum! {
         PolicyUnreadable = "policy-unreadable",
         /// The token is revoked already.
         TokenRevoked = "token-revoked",
+        /// Nobody could administer this site any more.
+        LastAdministrator = "last-administrator",
         /// No device with this bootstrapping key is in the inventory.
         UnknownBootstrappingKey = "unknown-bootstrapping-key",
         /// The bootstrapping key was claimed for two devices, and nobody has settled whose it is.
@@ -213,6 +215,7 @@ impl Refusal {
             | Self::NotSold
             | Self::StatementOutOfTime
             | Self::TokenRevoked
+            | Self::LastAdministrator
             | Self::BootstrappingKeyConflict
             | Self::NetworkExists
             | Self::NetworkInUse
@@ -399,6 +402,10 @@ impl Refusal {
             ),
             Self::PolicyUnreadable => ("The policy cannot be read.", "owner policy"),
             Self::TokenRevoked => ("The token was revoked already.", "owner policy"),
+            Self::LastAdministrator => (
+                "It is the last administrator's token: make another one first.",
+                "owner policy",
+            ),
             Self::UnknownBootstrappingKey => (
                 "No device with this bootstrapping key is in the inventory.",
                 "Wi-Fi Easy Connect 3.0",

@@ -9,7 +9,7 @@ use crate::manufacturer::Manufacturer;
 use crate::owner::Owner;
 use crate::policy::Policy;
 use crate::refusal::Refusal;
-use crate::token::Token;
+use crate::token::{Role, Token};
 
 /// Makes a manufacturer known, or changes what is known and how far it is trusted. `wanted`'s
 /// version and times are set here.
@@ -120,17 +120,23 @@ pub fn create_token(now: Timestamp, actor: &Actor, token: Token) -> Outcome<Toke
     Outcome::accept(token, commit)
 }
 
-/// Revokes an API token.
-pub fn revoke_token(now: Timestamp, actor: &Actor, token: &Token) -> Outcome<Token> {
+/// Revokes an API token. `others` says whether another administrator's token counts at `now`: the last
+/// one stays, since nobody could make another through the API.
+pub fn revoke_token(now: Timestamp, actor: &Actor, token: &Token, others: bool) -> Outcome<Token> {
     let entry = Entry::new(Subject::Site, Action::TokenRevoked, actor.clone(), now)
         .with("token", token.id)
         .with("name", &token.name);
-    if token.revoked_at.is_some() {
+    let is_last = token.role == Role::Admin && token.is_valid(now) && !others;
+    let refusal = match token.revoked_at {
+        Some(_) => Some(Refusal::TokenRevoked),
+        None => is_last.then_some(Refusal::LastAdministrator),
+    };
+    if let Some(refusal) = refusal {
         let entry = Entry {
             action: Action::RequestRefused,
             ..entry
         };
-        return Outcome::refuse(Refusal::TokenRevoked, &[], entry);
+        return Outcome::refuse(refusal, &[], entry);
     }
     let token = Token {
         revoked_at: Some(now),

@@ -131,9 +131,22 @@ fn tokens_manufacturers_and_owners_are_journaled() {
     let made = create_token(at(0), &alice, token);
     assert_eq!(actions(&made.commit), ["token-created"]);
     assert!(!made.commit.entries[0].canonical_text().contains("secret"));
-    let gone = accepted(&revoke_token(at(1), &alice, &accepted(&made)));
+    let token = accepted(&made);
+    let gone = accepted(&revoke_token(at(1), &alice, &token, false));
     assert!(!gone.is_valid(at(1)));
-    refused(&revoke_token(at(2), &alice, &gone), Refusal::TokenRevoked);
+    let again = revoke_token(at(2), &alice, &gone, false);
+    refused(&again, Refusal::TokenRevoked);
+
+    // The last administrator's token stays; one that ran out is nobody's loss.
+    let root = Token {
+        role: Role::Admin,
+        expires_at: Some(at(9)),
+        ..token
+    };
+    let last = revoke_token(at(3), &alice, &root, false);
+    refused(&last, Refusal::LastAdministrator);
+    accepted(&revoke_token(at(3), &alice, &root, true));
+    accepted(&revoke_token(at(9), &alice, &root, false));
 
     let seen = maker(ManufacturerTrust::Seen);
     let outcome = put_manufacturer(

@@ -3,10 +3,10 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use vouchsafe_api::{CreateToken, CreatedToken, Page, PageQuery, Problem, Token};
 use vouchsafe_fleet::decide::{self, Decision, Outcome};
-use vouchsafe_fleet::{Commit, TokenId};
+use vouchsafe_fleet::{Commit, Role, TokenId};
 use vouchsafe_keystore::random;
 
 use super::auth::{new_secret, role, stored_role};
@@ -14,6 +14,9 @@ use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, Body, after, name};
 use super::{Caller, page};
 use crate::controller::Controller;
+
+/// Tokens read at once.
+const PAGE: u32 = 100;
 
 /// Days for which a token may be made.
 const DAYS: std::ops::RangeInclusive<u32> = 1..=3650;
@@ -84,11 +87,32 @@ pub(super) async fn revoke_token(
                 });
             }
             let now = controller.clock.now();
-            Ok(decide::revoke_token(now, &caller.actor(), &token))
+            let others = is_another_administrator(&controller, &token, now).await?;
+            Ok(decide::revoke_token(now, &caller.actor(), &token, others))
         })
         .await?;
     accepted(outcome.decision)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether somebody else than `token`'s bearer administers this site.
+async fn is_another_administrator(
+    controller: &Controller,
+    token: &vouchsafe_fleet::Token,
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    let mut after = None;
+    loop {
+        let page = controller.store.tokens(after, PAGE).await?;
+        after = page.last().map(|last| last.id);
+        let mut others = page.iter().filter(|other| other.id != token.id);
+        if others.any(|other| other.role == Role::Admin && other.is_valid(now)) {
+            return Ok(true);
+        }
+        if page.len() < PAGE as usize {
+            return Ok(false);
+        }
+    }
 }
 
 fn shown(token: vouchsafe_fleet::Token) -> Token {

@@ -117,6 +117,27 @@ async fn a_revoked_token_is_worth_nothing_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_last_administrator_cannot_shut_everybody_out() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let listed = admin.list_tokens(&PageQuery::default()).await.unwrap();
+    let root = &listed.items[0];
+    assert_eq!(
+        code(admin.revoke_token(&root.id).await),
+        Code::LifecycleRefused
+    );
+    let create = CreateToken {
+        name: "second".to_owned(),
+        role: Role::Admin,
+        expires_in_days: None,
+    };
+    let second = admin.create_token(&create).await.unwrap();
+    admin.revoke_token(&root.id).await.unwrap();
+    let second = world.client(Some(&second.secret));
+    assert_eq!(second.show_status().await.unwrap().role, Role::Admin);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_list_by_hand_is_taken_line_by_line() {
     let world = World::new().await;
     let installer = world.role(Role::Installer).await;
