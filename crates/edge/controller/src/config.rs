@@ -10,6 +10,9 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use vouchsafe_dpp::uri::Host;
 
+/// Longest URL that goes into certificates, in bytes.
+const MAX_URL: usize = 200;
+
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -184,6 +187,9 @@ pub struct LdevidConfig {
     pub organization: String,
     /// Put `serial@domain` into a subjectAltName, where a domain is given.
     pub domain: String,
+    /// Where others reach this site's `/pki`, for example `http://pki.example`: the certificates then
+    /// say where their revocation list and the OCSP responder are. Empty leaves both out.
+    pub pki_url: String,
 }
 
 impl Default for LdevidConfig {
@@ -192,6 +198,7 @@ impl Default for LdevidConfig {
             lifetime: Period::from_secs(365 * 86_400),
             organization: String::new(),
             domain: String::new(),
+            pki_url: String::new(),
         }
     }
 }
@@ -405,6 +412,15 @@ impl Config {
         if !(10..=3_650 * 86_400).contains(&lifetime) {
             return value("ldevid.lifetime", "must lie between 10s and 3650d");
         }
+        let url = self.ldevid.pki_url.as_str();
+        let rest = url.strip_prefix("http://").or(url.strip_prefix("https://"));
+        let is_fine = url.len() <= MAX_URL
+            && rest.is_some_and(|rest| {
+                !rest.is_empty() && rest.chars().all(|each| each.is_ascii_graphic())
+            });
+        if !url.is_empty() && !is_fine {
+            return value("ldevid.pki_url", "must be an http or https URL, or empty");
+        }
         if !(1..=256).contains(&self.masa.connections) {
             return value("masa.connections", "must lie between 1 and 256");
         }
@@ -493,6 +509,26 @@ mod tests {
             config.dpp.host = bad.to_owned();
             let error = config.check().unwrap_err().to_string();
             assert!(error.starts_with("dpp.host"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_address_for_revocation_is_a_url() {
+        let mut config = Config::default();
+        for good in ["", "http://pki.example", "https://[2001:db8::7]:9443/site"] {
+            config.ldevid.pki_url = good.to_owned();
+            config.check().unwrap();
+        }
+        for bad in [
+            "pki.example",
+            "ftp://pki",
+            "http://",
+            "http://two words",
+            "http://é",
+        ] {
+            config.ldevid.pki_url = bad.to_owned();
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.starts_with("ldevid.pki_url"), "{bad}: {error}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The certificates that this domain gives to devices, by whatever protocol they ask.
 
 use jiff::SignedDuration;
+use vouchsafe_api::route;
 use vouchsafe_fleet::decide::IssuedCertificate;
 use vouchsafe_fleet::{CredentialId, Device};
 use vouchsafe_keystore::random;
@@ -58,5 +59,11 @@ fn profile(controller: &Controller, device: &Device) -> Result<Profile, String> 
             device.serial, config.domain
         )));
     }
-    Ok(Profile::ldevid(subject, names))
+    let mut profile = Profile::ldevid(subject, names);
+    if !config.pki_url.is_empty() {
+        let under = |path: &str| format!("{}{path}", config.pki_url.trim_end_matches('/'));
+        profile.crl_urls = vec![under(route::SHOW_CRL.path)];
+        profile.ocsp_urls = vec![under(route::ASK_OCSP.path)];
+    }
+    Ok(profile)
 }

@@ -376,6 +376,20 @@ async fn a_birth_certificate_in_place_of_the_credential_is_refused_where_configu
     assert_eq!(answer.status(), 200, "{}", said(&answer));
 }
 
+/// Whoever checks a device's certificate elsewhere learns from it where to ask (RFC 5280 §4.2.1.13, RFC 6960 §3.1).
+#[tokio::test]
+async fn a_certificate_says_where_its_revocation_is_told() {
+    let configure = |config: &mut Config| config.ldevid.pki_url = "http://pki.example/".to_owned();
+    let world = World::with(configure).await;
+    let ldevid = world.onboarded(&world.maker.device(SERIAL)).await;
+    let certificate = &ldevid.chain[0];
+    assert_eq!(
+        certificate.crl_urls(),
+        ["http://pki.example/pki/domain.crl"]
+    );
+    assert_eq!(certificate.ocsp_urls(), ["http://pki.example/pki/ocsp"]);
+}
+
 /// A device that came in by the key on its label renews whatever is known of its maker, and only
 /// then.
 #[tokio::test]
