@@ -100,7 +100,7 @@ impl Error {
             Self::Malformed(reason) => reason.code(),
             Self::Unsupported(reason) => reason.code(),
             Self::Signature { source, .. } => envelope_code(source),
-            Self::Chain { source, .. } => path_code(source),
+            Self::Chain { source, .. } => source.code(),
             Self::Refused(reason) => reason.code(),
             Self::Signer(_) => "signer-failed",
             Self::Misuse(reason) => reason.code(),
@@ -161,63 +161,13 @@ fn envelope_code(error: &EnvelopeError) -> &'static str {
         EnvelopeError::NotTrusted(NotTrusted::SignerUnknown) => "signer-unknown",
         EnvelopeError::NotTrusted(NotTrusted::OtherSigner) => "other-signer",
         EnvelopeError::NotTrusted(_) => "signature-invalid",
-        EnvelopeError::Path(error) => path_code(error),
+        EnvelopeError::Path(error) => error.code(),
         EnvelopeError::Sign(_) | EnvelopeError::Misuse(_) => "signer-failed",
         _ => "envelope-refused",
     }
 }
 
-fn path_code(error: &PathError) -> &'static str {
-    match error {
-        PathError::UnknownIssuer { .. } => "unknown-issuer",
-        PathError::Expired { .. } => "certificate-expired",
-        PathError::NotYetValid { .. } => "certificate-not-yet-valid",
-        PathError::Revoked { .. } => "certificate-revoked",
-        PathError::RevocationUnknown { .. } => "revocation-unknown",
-        PathError::Signature { .. } => "certificate-signature-invalid",
-        PathError::Key { .. } => "certificate-key-refused",
-        PathError::ExtendedKeyUsage { .. } | PathError::KeyUsage { .. } => "certificate-usage",
-        PathError::UnknownCriticalExtension { .. } => "unknown-critical-extension",
-        _ => "certificate-path-refused",
-    }
-}
-
-/// One enum of reasons: each variant with its code, its section and its text.
-macro_rules! reasons {
-    ($(#[$meta:meta])* $name:ident { $($variant:ident: $code:literal, $section:literal, $text:literal;)* }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[non_exhaustive]
-        pub enum $name {
-            $(#[doc = concat!($text, " (", $section, ").")] $variant,)*
-        }
-
-        impl $name {
-            /// Every reason, for documentation and for tests that want each one covered.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The stable kebab-case name.
-            #[must_use]
-            pub fn code(self) -> &'static str {
-                match self { $(Self::$variant => $code),* }
-            }
-
-            /// The section that says so.
-            #[must_use]
-            pub fn section(self) -> &'static str {
-                match self { $(Self::$variant => $section),* }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(match self { $(Self::$variant => $text),* })
-            }
-        }
-    };
-}
-
-reasons! {
+vouchsafe_trust::reasons! {
     /// What is wrong with the form of the bytes.
     Malformed {
         TooLarge: "too-large", "RFC 8995 §5.2", "the body is larger than the limit";
@@ -244,7 +194,7 @@ reasons! {
     }
 }
 
-reasons! {
+vouchsafe_trust::reasons! {
     /// What is well formed and still not taken.
     Unsupported {
         MediaType: "media-type-unsupported", "RFC 8995 §5.3", "the media type is none that is offered";
@@ -256,7 +206,7 @@ reasons! {
     }
 }
 
-reasons! {
+vouchsafe_trust::reasons! {
     /// Which rule a genuine message breaks.
     Refusal {
         SignerNotTlsClient: "signer-not-tls-client", "RFC 8995 §5.3", "the request is not signed by the key of the TLS client";
@@ -316,7 +266,7 @@ reasons! {
     }
 }
 
-reasons! {
+vouchsafe_trust::reasons! {
     /// What our own side must not send.
     Misuse {
         EmptyChain: "empty-chain", "RFC 8995 §5", "a signer without certificate";

@@ -217,42 +217,7 @@ impl From<Misuse> for Error {
     }
 }
 
-/// One enum of reasons: each variant with its code, its section and its text.
-macro_rules! reasons {
-    ($(#[$meta:meta])* $name:ident { $($variant:ident: $code:literal, $section:literal, $text:literal;)* }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[non_exhaustive]
-        pub enum $name {
-            $(#[doc = concat!($text, " (", $section, ").")] $variant,)*
-        }
-
-        impl $name {
-            /// Every reason, for documentation and for tests that want each one covered.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The stable kebab-case name.
-            #[must_use]
-            pub fn code(self) -> &'static str {
-                match self { $(Self::$variant => $code),* }
-            }
-
-            /// The section that says so.
-            #[must_use]
-            pub fn section(self) -> &'static str {
-                match self { $(Self::$variant => $section),* }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(match self { $(Self::$variant => $text),* })
-            }
-        }
-    };
-}
-
-reasons! {
+vouchsafe_trust::reasons! {
     /// What is wrong with the form of the bytes.
     Malformed {
         TooLarge: "too-large", "Wi-Fi Easy Connect 3.0 §8.1", "the message is larger than the limit";
@@ -296,7 +261,7 @@ reasons! {
     }
 }
 
-reasons! {
+vouchsafe_trust::reasons! {
     /// What is well formed and still not taken.
     Unsupported {
         Curve: "curve-unavailable", "Wi-Fi Easy Connect 3.0 §3.2.2", "there is no sound implementation of this curve here";
@@ -310,7 +275,7 @@ reasons! {
     }
 }
 
-reasons! {
+vouchsafe_trust::reasons! {
     /// Which rule a well-formed message breaks.
     Refusal {
         PointOffCurve: "point-off-curve", "Wi-Fi Easy Connect 3.0 §3.2.3", "the point is not on the curve";
@@ -362,7 +327,7 @@ reasons! {
     }
 }
 
-reasons! {
+vouchsafe_trust::reasons! {
     /// What our own side must not do, or failed at.
     Misuse {
         Entropy: "entropy-short", "Wi-Fi Easy Connect 3.0 §3.2", "too few random octets for a key or nonce";

@@ -32,7 +32,7 @@ impl Error {
         match self {
             Self::Malformed(reason) => reason.code(),
             Self::Refused(reason) => reason.code(),
-            Self::Certificate(error) => path_code(error),
+            Self::Certificate(error) => error.code(),
             Self::Tls(reason) => reason.code(),
             Self::Misuse(reason) => reason.code(),
         }
@@ -75,57 +75,7 @@ impl From<Misuse> for Error {
     }
 }
 
-fn path_code(error: &PathError) -> &'static str {
-    match error {
-        PathError::UnknownIssuer { .. } => "unknown-issuer",
-        PathError::Expired { .. } => "certificate-expired",
-        PathError::NotYetValid { .. } => "certificate-not-yet-valid",
-        PathError::Revoked { .. } => "certificate-revoked",
-        PathError::RevocationUnknown { .. } => "revocation-unknown",
-        PathError::Signature { .. } => "certificate-signature-invalid",
-        PathError::Key { .. } => "certificate-key-refused",
-        PathError::ExtendedKeyUsage { .. } | PathError::KeyUsage { .. } => "certificate-usage",
-        PathError::UnknownCriticalExtension { .. } => "unknown-critical-extension",
-        _ => "certificate-path-refused",
-    }
-}
-
-/// One enum of reasons: each variant with its code, its section and its text.
-macro_rules! reasons {
-    ($(#[$meta:meta])* $name:ident { $($variant:ident: $code:literal, $section:literal, $text:literal;)* }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[non_exhaustive]
-        pub enum $name {
-            $(#[doc = concat!($text, " (", $section, ").")] $variant,)*
-        }
-
-        impl $name {
-            /// Every reason, for documentation and for tests that want each one covered.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The stable kebab-case name.
-            #[must_use]
-            pub fn code(self) -> &'static str {
-                match self { $(Self::$variant => $code),* }
-            }
-
-            /// The section that says so.
-            #[must_use]
-            pub fn section(self) -> &'static str {
-                match self { $(Self::$variant => $section),* }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(match self { $(Self::$variant => $text),* })
-            }
-        }
-    };
-}
-
-reasons! {
+vouchsafe_trust::reasons! {
     /// What is wrong with the form of the bytes.
     Malformed {
         PacketTooShort: "packet-too-short", "RFC 2865 §3", "the packet is shorter than its header or than its Length says";
@@ -143,7 +93,7 @@ reasons! {
     }
 }
 
-reasons! {
+vouchsafe_trust::reasons! {
     /// Which rule a well-formed message breaks.
     Refusal {
         UnknownClient: "unknown-client", "RFC 2865 §3", "the packet comes from nobody with whom a secret is shared";
@@ -185,7 +135,7 @@ reasons! {
     }
 }
 
-reasons! {
+vouchsafe_trust::reasons! {
     /// Why a TLS handshake ended, other than for the peer's certificate.
     TlsFailure {
         Version: "tls-version", "RFC 8996 §2", "no TLS version in common: 1.2 is the oldest that is spoken";
@@ -199,7 +149,7 @@ reasons! {
     }
 }
 
-reasons! {
+vouchsafe_trust::reasons! {
     /// What our own side must not send.
     Misuse {
         PacketFull: "packet-full", "RFC 2865 §3", "the attributes do not fit in 4096 octets";

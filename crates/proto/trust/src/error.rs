@@ -260,6 +260,25 @@ pub enum PathError {
     },
 }
 
+impl PathError {
+    /// Stable kebab-case name, as it stands in journals, answers and logs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownIssuer { .. } => "unknown-issuer",
+            Self::Expired { .. } => "certificate-expired",
+            Self::NotYetValid { .. } => "certificate-not-yet-valid",
+            Self::Revoked { .. } => "certificate-revoked",
+            Self::RevocationUnknown { .. } => "revocation-unknown",
+            Self::Signature { .. } => "certificate-signature-invalid",
+            Self::Key { .. } => "certificate-key-refused",
+            Self::ExtendedKeyUsage { .. } | Self::KeyUsage { .. } => "certificate-usage",
+            Self::UnknownCriticalExtension { .. } => "unknown-critical-extension",
+            _ => "certificate-path-refused",
+        }
+    }
+}
+
 /// Why revocation information was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -21,6 +21,7 @@ mod name;
 mod ocsp;
 mod path;
 mod profile;
+mod reason;
 mod request;
 mod revocation;
 mod secret;
