@@ -18,7 +18,7 @@ use vouchsafe_net::{BindError, ClientAuth, Clock, Limits, Origin, Server, Server
 use vouchsafe_store::{OpenError, Store, StoreConfig};
 
 use crate::controller::{Controller, Fault};
-use crate::discovery::{self, Announcement};
+use crate::discovery;
 use crate::dpp;
 use crate::gate::DesiredStateFile;
 use crate::home::{Home, HomeError};
@@ -106,7 +106,7 @@ pub async fn serve(
     controller.listens_at(registrar.clone());
     let announcement = registrar_config.announce.then(|| {
         let port = devices.local_addr();
-        Announcement::begin(
+        discovery::announce(
             discovery::REGISTRAR,
             port,
             &registrar_config.announce_on,
@@ -121,7 +121,7 @@ pub async fn serve(
             let config = &home.config.dpp;
             let pkhash = dpp::key_sha256(&controller.dpp);
             config.announce.then(|| {
-                Announcement::begin(
+                discovery::announce(
                     discovery::DPP,
                     address,
                     &config.announce_on,

@@ -7,6 +7,7 @@
 //!   ([`ReloadableIdentity`]), and drains when asked to stop.
 //! * [`Connector`], [`Connection`], [`Pool`]: the calling side, with anchors or provisional
 //!   (RFC 8995 §5.1).
+//! * [`Announcement`]: how a service is found by mDNS.
 //! * [`Clock`]: the one place that reads the wall clock.
 //!
 //! # Who checks what
@@ -25,6 +26,7 @@
 //! * A handshake whose key is in hardware runs where its waiting holds up nobody.
 
 mod activity;
+mod announce;
 mod body;
 mod client;
 mod clock;
@@ -43,6 +45,7 @@ mod stream;
 mod tls;
 mod verify;
 
+pub use announce::{AnnouncedService, Announcement};
 pub use client::{Connection, Connector, ConnectorOptions, ServerTrust};
 pub use clock::Clock;
 pub use config::ClientAuth;
