@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::error::GateError;
+use crate::join_proxy::JoinProxyConfig;
 
 /// Largest configuration that is read, in octets.
 const MAX_CONFIG: u64 = 1024 * 1024;
@@ -28,6 +29,9 @@ pub struct Config {
     /// Wired ports of this machine, where it has some.
     #[serde(default)]
     pub wired: Option<WiredConfig>,
+    /// The way of new devices to the registrar.
+    #[serde(default)]
+    pub join_proxy: Option<JoinProxyConfig>,
 }
 
 /// The gate's own certificate, which devices check before they show theirs.
@@ -158,22 +162,27 @@ impl Config {
         if self.radius.session_seconds == 0 {
             return Err("radius.session_seconds is at least 1".to_owned());
         }
+        if let Some(join_proxy) = &self.join_proxy {
+            join_proxy.check(false)?;
+        }
         let Some(wired) = &self.wired else {
             return Ok(());
         };
         let ports = wired.ports.iter().map(|port| &port.interface);
         for interface in wired.uplinks.iter().chain(ports).chain([&wired.table]) {
-            // These words go into the packet filter's own language.
-            let fine = |each: char| each.is_ascii_alphanumeric() || "-_.".contains(each);
-            if interface.is_empty()
-                || interface.len() > MAX_INTERFACE
-                || !interface.chars().all(fine)
-            {
+            if !is_interface(interface) {
                 return Err(format!("`{interface}` is no name of an interface or table"));
             }
         }
         Ok(())
     }
+}
+
+/// Whether a text can be the name of an interface, or of a table: these words go into the packet filter's
+/// own language.
+pub(crate) fn is_interface(name: &str) -> bool {
+    let fine = |each: char| each.is_ascii_alphanumeric() || "-_.".contains(each);
+    !name.is_empty() && name.len() <= MAX_INTERFACE && name.chars().all(fine)
 }
 
 /// The text of a file of at most `most` octets.

@@ -17,6 +17,36 @@ pub enum Event {
         /// Where accounting arrives.
         accounting: String,
     },
+    /// Devices can reach the registrar here.
+    JoinProxyReady {
+        /// Where they arrive.
+        join_proxy: String,
+        /// The interface, or `all`.
+        interface: String,
+    },
+    /// The join proxy leads to other registrars than before.
+    JoinProxyRegistrars {
+        /// Where, in the order in which they are tried; without one nothing is announced.
+        registrars: Vec<String>,
+    },
+    /// A circuit through the join proxy has ended.
+    Circuit {
+        /// The device's address.
+        from: String,
+        /// Octets both ways.
+        octets: u64,
+        /// How: `closed`, `broken`, `idle`, `too-long`, `too-many-octets`, `gave-way`, `no-registrar`.
+        ended: &'static str,
+    },
+    /// There was no room for circuits. Told once a second at most.
+    CircuitRefused {
+        /// The address that was refused last.
+        from: String,
+        /// Why: `too-many-from-address`, `too-many-circuits`.
+        reason: &'static str,
+        /// How many were refused since this was last told.
+        count: u64,
+    },
     /// Another desired state is in force.
     StateInForce {
         /// Its version.

@@ -20,6 +20,7 @@ use crate::config::{Config, read_text};
 use crate::disconnect;
 use crate::error::GateError;
 use crate::event::{Event, Events};
+use crate::join_proxy::JoinProxy;
 use crate::radius::{Desk, bind};
 use crate::random;
 use crate::source::Source;
@@ -100,6 +101,13 @@ pub async fn run(
             tasks.spawn(disconnect::run(desk.clone(), number, address));
         }
     }
+    let join_proxy = match config.join_proxy {
+        Some(config) => {
+            let (clock, events) = (desk.clock.clone(), desk.events.clone());
+            Some(JoinProxy::begin(config, None, clock, events)?)
+        }
+        None => None,
+    };
     let ready = Event::Ready {
         radius: access_at.to_string(),
         accounting: accounting_at.to_string(),
@@ -129,6 +137,9 @@ pub async fn run(
     }
     desk.stop.store(true, Ordering::Release);
     tasks.shutdown().await;
+    if let Some(join_proxy) = join_proxy {
+        join_proxy.end().await;
+    }
     for thread in threads {
         if thread.join().is_err() {
             tracing::error!("a server's thread ended badly");

@@ -4,6 +4,7 @@
 //! * [`admission`]: decisions and sessions, under one lock.
 //! * `radius`: access points ask here; `disconnect` ends sessions there.
 //! * `wired`: ports of this machine, through `hostapd` (who is authenticated) and `filter` (what passes).
+//! * `join_proxy`: the way of new devices to the registrar.
 //! * [`run`]: all of it, from a folder with a `gate.toml`.
 //!
 //! Known devices keep getting in while the controller is away: the gate decides by its copy of the desired
@@ -19,6 +20,7 @@ mod event;
 mod filter;
 mod gate;
 mod hostapd;
+mod join_proxy;
 mod radius;
 mod random;
 mod source;
@@ -28,3 +30,4 @@ pub use config::Config;
 pub use error::GateError;
 pub use event::{Event, Events, Recorded, mac_text};
 pub use gate::run;
+pub use join_proxy::JoinProxyConfig;

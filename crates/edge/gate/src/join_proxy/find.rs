@@ -1,0 +1,162 @@
+//! Which registrars there are: the configured one, that of the link, or those that announce themselves
+//! as `_brski-registrar._tcp` (RFC 8995 appendix B) where the configuration says that one may look.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{SocketAddr, SocketAddrV6};
+
+use mdns_sd::{IfKind, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::config::JoinProxyConfig;
+
+/// What registrars are announced as (RFC 8995 §8.7).
+const SERVICE: &str = "_brski-registrar._tcp.local.";
+
+/// Most registrars that are kept in mind; announcements are anybody's.
+const MAX_FOUND: usize = 8;
+
+/// Most addresses of one of them.
+const MAX_ADDRESSES: usize = 4;
+
+/// Where a registrar is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Target {
+    /// `HOST:PORT`, looked up at each connection.
+    Named(String),
+    /// An address.
+    At(SocketAddr),
+}
+
+impl Target {
+    pub(super) async fn connect(&self) -> std::io::Result<TcpStream> {
+        match self {
+            Self::Named(name) => TcpStream::connect(name).await,
+            Self::At(address) => TcpStream::connect(address).await,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => f.write_str(name),
+            Self::At(address) => address.fmt(f),
+        }
+    }
+}
+
+/// The registrars that are known now.
+pub(crate) struct Registrars {
+    known: watch::Sender<Vec<Target>>,
+    search: Option<(ServiceDaemon, JoinHandle<()>)>,
+}
+
+impl Registrars {
+    /// The configured one if there is one; else that of the link and those that are found.
+    pub(crate) fn begin(config: &JoinProxyConfig, link: Option<Target>) -> Self {
+        let given: Vec<_> = match &config.registrar {
+            Some(name) => vec![Target::Named(name.clone())],
+            None => link.into_iter().collect(),
+        };
+        let known = watch::Sender::new(given.clone());
+        let is_wanted = config.registrar.is_none() && !config.discover_on.is_empty();
+        let search = is_wanted
+            .then(|| browse(&config.discover_on))
+            .and_then(|it| {
+                it.inspect_err(
+                    |error| tracing::warn!(%error, "registrars are not looked for by mDNS"),
+                )
+                .ok()
+            });
+        let search = search.map(|(daemon, events)| {
+            let known = known.clone();
+            (daemon, tokio::spawn(follow(events, given, known)))
+        });
+        Self { known, search }
+    }
+
+    pub(crate) fn known(&self) -> watch::Receiver<Vec<Target>> {
+        self.known.subscribe()
+    }
+
+    /// Looks no longer.
+    pub(crate) async fn end(self) {
+        if let Some((daemon, task)) = self.search {
+            task.abort();
+            if let Ok(done) = daemon.shutdown() {
+                let _ = done.recv_async().await;
+            }
+        }
+    }
+}
+
+fn browse(
+    interfaces: &[String],
+) -> Result<(ServiceDaemon, mdns_sd::Receiver<ServiceEvent>), mdns_sd::Error> {
+    let daemon = ServiceDaemon::new()?;
+    if !interfaces.iter().any(|name| name == "all") {
+        daemon.disable_interface(IfKind::All)?;
+        for name in interfaces {
+            match name.as_str() {
+                "loopback" => {
+                    daemon.enable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])?;
+                }
+                name => daemon.enable_interface(name)?,
+            }
+        }
+    }
+    let events = daemon.browse(SERVICE)?;
+    Ok((daemon, events))
+}
+
+/// Keeps `known` in agreement with what is announced.
+async fn follow(
+    events: mdns_sd::Receiver<ServiceEvent>,
+    given: Vec<Target>,
+    known: watch::Sender<Vec<Target>>,
+) {
+    let mut found: BTreeMap<String, Vec<Target>> = BTreeMap::new();
+    while let Ok(event) = events.recv_async().await {
+        match event {
+            ServiceEvent::ServiceResolved(service) => {
+                let name = service.get_fullname().to_owned();
+                if found.len() < MAX_FOUND || found.contains_key(&name) {
+                    found.insert(name, targets(&service));
+                }
+            }
+            ServiceEvent::ServiceRemoved(_, name) => {
+                found.remove(&name);
+            }
+            _ => continue,
+        }
+        let all = given.iter().chain(found.values().flatten());
+        let all: Vec<_> = all.cloned().collect();
+        known.send_if_modified(|known| {
+            let is_new = *known != all;
+            *known = all;
+            is_new
+        });
+    }
+}
+
+fn targets(service: &ResolvedService) -> Vec<Target> {
+    let port = service.get_port();
+    let mut addresses: Vec<SocketAddr> = service
+        .get_addresses()
+        .iter()
+        .map(|address| match address {
+            ScopedIp::V6(scoped) => {
+                let scope = scoped.scope_id().index;
+                SocketAddrV6::new(*scoped.addr(), port, 0, scope).into()
+            }
+            address => SocketAddr::new(address.to_ip_addr(), port),
+        })
+        .filter(|it| port != 0 && !it.ip().is_unspecified() && !it.ip().is_multicast())
+        .collect();
+    addresses.sort();
+    let addresses = addresses.into_iter().take(MAX_ADDRESSES);
+    addresses.map(Target::At).collect()
+}
