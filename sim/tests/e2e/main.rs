@@ -10,6 +10,7 @@
 //! | [`race`] | two owners, one device: one wins, the other learns why |
 //! | [`load`] | thousands of idle and slow connections: others are still served |
 //! | [`admission`] | the credential opens the network, and nothing else does; trust that ends takes it off |
+//! | [`join_proxy`] | a device that reaches nothing but the join proxy onboards through it |
 //! | [`secrets`] | no secret in any output, log, store, journal, backup or answer |
 //!
 //! [`world`] starts the programs, [`relay`] is the wire between them, [`api`] asks a controller.
@@ -24,6 +25,7 @@
 
 mod admission;
 mod api;
+mod join_proxy;
 mod judge;
 mod kill;
 mod load;

@@ -81,7 +81,7 @@ async fn one_way(
             // The other way may still be open.
             return to.shutdown().await.map_err(|_| End::Broken);
         };
-        if activity.carried(length) > bounds.octets {
+        if activity.carried(length, Instant::now()) > bounds.octets {
             return Err(End::TooManyOctets);
         }
         to.write_all(octets).await.map_err(|_| End::Broken)?;

@@ -74,9 +74,9 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    fn new() -> Self {
+    fn new(begun: Instant) -> Self {
         Self {
-            begun: Instant::now(),
+            begun,
             octets: AtomicU64::new(0),
             last_millis: AtomicU64::new(0),
             give_way: Notify::new(),
@@ -84,8 +84,8 @@ impl Activity {
     }
 
     /// Counts octets; how many there were in all.
-    pub(super) fn carried(&self, octets: usize) -> u64 {
-        let millis = self.begun.elapsed().as_millis();
+    pub(super) fn carried(&self, octets: usize, now: Instant) -> u64 {
+        let millis = now.saturating_duration_since(self.begun).as_millis();
         let millis = u64::try_from(millis).unwrap_or(u64::MAX);
         self.last_millis.store(millis, Ordering::Relaxed);
         let octets = u64::try_from(octets).unwrap_or(u64::MAX);
@@ -130,7 +130,7 @@ impl Circuits {
     }
 
     /// Room for a circuit from an address.
-    pub(super) fn enter(&self, from: IpAddr) -> Result<Room, NoRoom> {
+    pub(super) fn enter(&self, from: IpAddr, now: Instant) -> Result<Room, NoRoom> {
         let from = from.to_canonical();
         let mut table = self.lock();
         let same = table.open.values().filter(|entry| entry.from == from);
@@ -138,14 +138,14 @@ impl Circuits {
             return Err(NoRoom::Address);
         }
         if table.open.len() >= self.bounds.circuits {
-            let number = table.stalled(Instant::now()).ok_or(NoRoom::All)?;
+            let number = table.stalled(now).ok_or(NoRoom::All)?;
             if let Some(entry) = table.open.remove(&number) {
                 entry.activity.give_way.notify_one();
             }
         }
         let number = table.next;
         table.next += 1;
-        let activity = Arc::new(Activity::new());
+        let activity = Arc::new(Activity::new(now));
         let entry = Entry {
             from,
             activity: activity.clone(),
@@ -195,32 +195,35 @@ mod tests {
         Ipv4Addr::new(10, 0, 0, last).into()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_address_has_no_more_than_its_share_and_gets_it_back() {
-        let circuits = Circuits::new(bounds());
-        let first = circuits.enter(from(1)).unwrap();
-        let _second = circuits.enter(from(1)).unwrap();
-        assert_eq!(circuits.enter(from(1)).unwrap_err(), NoRoom::Address);
+    #[test]
+    fn an_address_has_no_more_than_its_share_and_gets_it_back() {
+        let (circuits, now) = (Circuits::new(bounds()), Instant::now());
+        let first = circuits.enter(from(1), now).unwrap();
+        let _second = circuits.enter(from(1), now).unwrap();
+        assert_eq!(circuits.enter(from(1), now).unwrap_err(), NoRoom::Address);
         // The same address in IPv6's clothes.
         let mapped = Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped();
-        assert_eq!(circuits.enter(mapped.into()).unwrap_err(), NoRoom::Address);
+        assert_eq!(
+            circuits.enter(mapped.into(), now).unwrap_err(),
+            NoRoom::Address
+        );
         drop(first);
-        circuits.enter(from(1)).unwrap();
+        circuits.enter(from(1), now).unwrap();
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn when_all_are_in_use_only_a_silent_one_gives_way() {
-        let circuits = Circuits::new(bounds());
-        let rooms = [1, 2, 3].map(|last| circuits.enter(from(last)).unwrap());
-        assert_eq!(circuits.enter(from(4)).unwrap_err(), NoRoom::All);
-        tokio::time::advance(STALLED).await;
+        let (circuits, now) = (Circuits::new(bounds()), Instant::now());
+        let rooms = [1, 2, 3].map(|last| circuits.enter(from(last), now).unwrap());
+        assert_eq!(circuits.enter(from(4), now).unwrap_err(), NoRoom::All);
+        let now = now + STALLED;
         for busy in [&rooms[0], &rooms[2]] {
-            busy.activity.carried(1);
+            busy.activity.carried(1, now);
         }
-        let _new = circuits.enter(from(4)).unwrap();
+        let _new = circuits.enter(from(4), now).unwrap();
         // The one that gave way hears of it, and no other does.
         rooms[1].activity.give_way.notified().await;
-        assert_eq!(circuits.enter(from(5)).unwrap_err(), NoRoom::All);
+        assert_eq!(circuits.enter(from(5), now).unwrap_err(), NoRoom::All);
         // Its end gives no room a second time.
         drop(rooms);
         assert_eq!(circuits.lock().open.len(), 1);

@@ -79,7 +79,7 @@ pub(super) async fn serve(shared: Arc<Shared>, door: Door) {
                 continue;
             }
         };
-        match shared.circuits.enter(from.ip()) {
+        match shared.circuits.enter(from.ip(), Instant::now()) {
             Ok(room) => {
                 circuits.spawn(one(shared.clone(), near, from, room));
             }

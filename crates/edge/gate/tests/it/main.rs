@@ -9,6 +9,7 @@
     unreachable_pub
 )]
 
+mod join_proxy;
 mod radius;
 mod wired;
 mod world;
