@@ -4,6 +4,7 @@
 //!    replica, and each wakes this task. So no handler can forget to tell it.
 //! 2. It reads which passphrases are in force, and writes the files whose contents differ from what
 //!    it wrote last. The credential of a device that was revoked or quarantined is not among them.
+//!    The first time, files of ours that no network has any more are emptied.
 //! 3. Wakings in quick succession are taken together ([`PAUSE`]).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,8 @@ pub struct AccessFiles {
     lines: BTreeMap<CredentialId, Line>,
     /// What each file holds.
     written: BTreeMap<PathBuf, Digest>,
+    /// Whether files of an earlier run were looked for, and emptied.
+    looked: bool,
 }
 
 impl AccessFiles {
@@ -46,6 +49,7 @@ impl AccessFiles {
             folder,
             lines: BTreeMap::new(),
             written: BTreeMap::new(),
+            looked: false,
         }
     }
 
@@ -93,10 +97,24 @@ impl AccessFiles {
         }
         self.lines.retain(|id, _| in_force.contains(id));
         // A network that gives passphrases no longer has nobody in its files.
-        for file in self.written.keys() {
-            if !wanted.contains_key(file) {
-                wanted.insert(file.clone(), hostapd::contents(Kind::Psk, &[]));
-            }
+        let mut written: Vec<PathBuf> = self.written.keys().cloned().collect();
+        if !self.looked {
+            // Nor one that stopped while nobody was here to see it.
+            let folder = self.folder.clone();
+            let found = tokio::task::spawn_blocking(move || hostapd::ours(&folder));
+            let found = found
+                .await
+                .map_err(|error| Fault::Sign(error.to_string()))?
+                .map_err(|source| crate::home::HomeError::Read {
+                    path: self.folder.clone(),
+                    source,
+                })?;
+            written.extend(found);
+        }
+        for file in written {
+            wanted
+                .entry(file)
+                .or_insert_with(|| hostapd::contents(Kind::Psk, &[]));
         }
         for (file, contents) in wanted {
             let digest = Digest::of(contents.expose());
@@ -113,6 +131,7 @@ impl AccessFiles {
             tracing::info!(file = %file.display(), "passphrases written");
             self.written.insert(file, digest);
         }
+        self.looked = true;
         Ok(())
     }
 

@@ -13,11 +13,15 @@
 //! neither; the access point keeps it out once it has read the file again.
 
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use vouchsafe_trust::Secret;
 
 use super::passphrase::Passphrase;
+
+/// Begins every file of ours, and no other.
+const HEADER: &str = "# Written by vouchsafe; changes are lost.\n";
 
 /// The address that stands for any station in `wpa_psk_file`.
 const ANY_STATION: [u8; 6] = [0; 6];
@@ -49,9 +53,10 @@ impl Kind {
         }
     }
 
-    /// The file of a network.
+    /// The file of a network. Two networks never have one: a network's name is made of lower-case
+    /// letters, digits and hyphens, which stay.
     pub(super) fn file(self, folder: &Path, network: &str) -> PathBuf {
-        // A network's name may hold what a file's name must not.
+        // What a file's name must not hold stays out whatever the store has.
         let name: String = network
             .chars()
             .map(
@@ -68,7 +73,7 @@ impl Kind {
 /// The contents of a file, in the order given.
 pub(super) fn contents(kind: Kind, lines: &[&Line]) -> Secret {
     let mut text = String::with_capacity(lines.len() * 96 + 64);
-    text.push_str("# Written by vouchsafe; changes are lost.\n");
+    text.push_str(HEADER);
     for line in lines {
         let passphrase = line.passphrase.expose();
         // Writing to a string does not fail.
@@ -86,6 +91,38 @@ pub(super) fn contents(kind: Kind, lines: &[&Line]) -> Secret {
         };
     }
     Secret::new(text.into_bytes())
+}
+
+/// The files of ours in a folder. Blocks.
+///
+/// # Errors
+/// The folder cannot be read; one that is not there has none.
+pub(super) fn ours(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut ours = Vec::new();
+    for entry in entries {
+        let (path, kind) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))?;
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        let named = [Kind::Psk, Kind::Sae]
+            .iter()
+            .any(|kind| ending == Some(kind.ending()));
+        // A link leads to a file that may be anybody's.
+        if named && kind.is_file() && begins_as_ours(&path)? {
+            ours.push(path);
+        }
+    }
+    Ok(ours)
+}
+
+fn begins_as_ours(path: &Path) -> std::io::Result<bool> {
+    let mut beginning = Vec::with_capacity(HEADER.len());
+    std::fs::File::open(path)?
+        .take(HEADER.len() as u64)
+        .read_to_end(&mut beginning)?;
+    Ok(beginning == HEADER.as_bytes())
 }
 
 fn address(mac: [u8; 6]) -> String {
@@ -126,6 +163,36 @@ mod tests {
             format!("{second}|id=dev-2"),
         ];
         assert_eq!(sae.lines().skip(1).collect::<Vec<_>>(), wanted);
+    }
+
+    #[test]
+    fn only_files_that_begin_as_ours_are_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        let mine = format!("{HEADER}keyid=a 00:00:00:00:00:00 passphrase\n");
+        put("home.wpa_psk", &mine);
+        put("home.sae_password", HEADER);
+        put("home.txt", &mine);
+        put("theirs.wpa_psk", "00:00:00:00:00:00 theirs\n");
+        put("empty.wpa_psk", "");
+        std::fs::create_dir(dir.path().join("folder.wpa_psk")).unwrap();
+        let link = dir.path().join("link.wpa_psk");
+        std::os::unix::fs::symlink(dir.path().join("home.wpa_psk"), link).unwrap();
+        let mut found = ours(dir.path()).unwrap();
+        found.sort();
+        let names = ["home.sae_password", "home.wpa_psk"];
+        assert_eq!(found, names.map(|name| dir.path().join(name)));
+        assert!(ours(&dir.path().join("absent")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn no_two_networks_have_one_file() {
+        let names = ["home", "home-2", "home2", "2"];
+        let files: std::collections::BTreeSet<_> = names
+            .iter()
+            .flat_map(|name| [Kind::Psk, Kind::Sae].map(|kind| kind.file(Path::new("/"), name)))
+            .collect();
+        assert_eq!(files.len(), 2 * names.len());
     }
 
     #[test]
