@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 
 use crate::route::{self, Route, SCIM_JSON, TEXT_CSV};
 use crate::{
-    AddCode, AddManufacturer, AddOwner, AddedCode, Announcement, Approve, BootstrappingKey,
-    CallDevice, CheckPolicy, Checkpoint, Claim, ClaimByUri, ClaimedByUri, CreateToken,
-    CreatedToken, Credential, CredentialFilter, Device, DeviceFilter, DppController, DryRun,
+    AddCode, AddManufacturer, AddOwner, Announcement, Approve, BootstrappingKey, CallDevice,
+    CheckPolicy, Checkpoint, Claim, ClaimByUri, ClaimedByUri, CreateToken, CreatedToken,
+    Credential, CredentialFilter, Device, DeviceCode, DeviceFilter, DppController, DryRun,
     DryRunPolicy, ImportDevices, ImportKeys, ImportManifest, ImportResult, JournalPage,
     JournalQuery, KeyFilter, Manufacturer, Network, Owner, Page, PageQuery, Policy, PolicyCheck,
     Problem, PutNetwork, PutPolicy, Reasoned, Reconfigure, Release, Released, Revoke, ScimDevice,
@@ -435,8 +435,20 @@ impl<T: Transport> Client<T> {
     }
 
     /// Says a code that a device without a label has been told.
-    pub async fn add_code(&self, code: &AddCode) -> Answer<AddedCode, T> {
+    pub async fn add_code(&self, code: &AddCode) -> Answer<DeviceCode, T> {
         self.call(Call::new(route::ADD_CODE).json(code)).await
+    }
+
+    /// Lists the codes that are good now.
+    pub async fn list_codes(&self) -> Answer<Page<DeviceCode>, T> {
+        self.call(Call::new(route::LIST_CODES)).await
+    }
+
+    /// Takes a code back.
+    pub async fn remove_code(&self, id: &str) -> Answer<(), T> {
+        self.exchange(Call::new(route::REMOVE_CODE).id(id))
+            .await
+            .map(|_| ())
     }
 
     /// Puts another key in force that signs connectors.

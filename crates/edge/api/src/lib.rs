@@ -57,8 +57,8 @@ pub use site::{AddOwner, Owner, Site, StateCount, Status};
 pub use token::{CreateToken, CreatedToken, Token};
 pub use version::{IfMatch, Version};
 pub use wifi::{
-    AccessCredential, AddCode, AddedCode, Announcement, BootstrappingKey, CallDevice, ClaimByUri,
-    ClaimedByUri, DeviceKey, DeviceRole, DeviceWifi, DppController, GivenNetwork, ImportKeys,
-    KeyConflict, KeyFilter, KeySource, Network, NetworkCredential, PutNetwork, Reconfigure,
-    RefusedAttempt, ScimDevice, ScimDpp, ScimMeta, SettleKey,
+    AccessCredential, AddCode, Announcement, BootstrappingKey, CallDevice, ClaimByUri,
+    ClaimedByUri, DeviceCode, DeviceKey, DeviceRole, DeviceWifi, DppController, GivenNetwork,
+    ImportKeys, KeyConflict, KeyFilter, KeySource, Network, NetworkCredential, PutNetwork,
+    Reconfigure, RefusedAttempt, ScimDevice, ScimDpp, ScimMeta, SettleKey,
 };

@@ -327,7 +327,12 @@ routes! {
         .replies("DppController");
     /// Says a code that a device without a label has been told.
     ADD_CODE = "add_code", post("/api/v1/dpp/codes", "wifi", BRINGS_DEVICES)
-        .reads(&[json("AddCode")]).status(201).replies("AddedCode");
+        .reads(&[json("AddCode")]).status(201).replies("DeviceCode");
+    /// Lists the codes that are good now, without the codes.
+    LIST_CODES = "list_codes", get("/api/v1/dpp/codes", "wifi", BRINGS_DEVICES)
+        .replies("Page_DeviceCode");
+    /// Takes a code back.
+    REMOVE_CODE = "remove_code", delete("/api/v1/dpp/codes/{id}", "wifi", BRINGS_DEVICES);
     /// Puts another key in force that signs connectors; the one before stays for an overlap.
     REPLACE_SIGNING_KEY = "replace_signing_key", post("/api/v1/dpp/controller/signing-key", "wifi", ADMIN_ONLY)
         .reads(&[json("Reasoned")]).replies("DppController");

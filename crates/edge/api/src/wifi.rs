@@ -238,11 +238,28 @@ pub struct AddCode {
     pub reason: String,
 }
 
-/// A code that is good now.
+/// A code that is good now. The code itself is never shown again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct AddedCode {
+pub struct DeviceCode {
+    /// Names it as long as it is good.
+    pub id: u64,
+    /// By which the device names the code; absent: it names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<String>,
+    /// As what the device may be configured.
+    pub role: DeviceRole,
+    /// The network it is meant for (name).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// What stands for its serial number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Who said it.
+    pub said_by: String,
     /// Until then.
     pub expires_at: Timestamp,
+    /// Wrong guesses that are left.
+    pub guesses_left: u32,
 }
 
 /// Calls a device that listens on TCP.

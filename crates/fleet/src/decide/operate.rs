@@ -187,7 +187,7 @@ fn operate(
     Outcome::accept(next, commit)
 }
 
-fn revoke_into(
+pub(super) fn revoke_into(
     commit: &mut Commit,
     facts: &OperateFacts<'_>,
     credential: &Credential,
@@ -218,7 +218,7 @@ fn revoke_into(
     }
 }
 
-fn revoke_access_into(
+pub(super) fn revoke_access_into(
     commit: &mut Commit,
     facts: &OperateFacts<'_>,
     access: &AccessCredential,

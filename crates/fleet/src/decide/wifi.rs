@@ -33,7 +33,9 @@ pub use configure::{
     ConfigureFacts, ConfigurePermit, Configured, ConfiguredFacts, IssuedAccess, Proof, ReportStage,
     approval_id, configure, configured,
 };
-pub use knock::{AnnouncementFacts, FailedFacts, Known, announcement, attempt_failed};
+pub use knock::{
+    AnnouncementFacts, FailedFacts, GuessFacts, Known, announcement, attempt_failed, code_guessed,
+};
 pub use network::{
     AssignFacts, NetworkFacts, assign_network, change_network, put_network, remove_network,
     replace_signing_key,
@@ -83,6 +85,12 @@ fn check_known(
         return Err(Refusal::OtherOwner);
     }
     Ok(())
+}
+
+/// Whether a person was asked while the device was this owner's. What was said before the device
+/// was released and claimed again is over.
+fn asked_since(record: &VoucherRecord, owned_since: Option<Timestamp>) -> bool {
+    owned_since.is_some_and(|since| since <= record.requested_at)
 }
 
 /// Whether a person said no to this device lately.

@@ -15,6 +15,7 @@ mod masa;
 mod operate;
 mod registrar;
 mod wifi;
+mod wifi_again;
 mod wifi_claim;
 mod wifi_facts;
 mod wifi_world;

@@ -294,10 +294,14 @@ fn a_device_is_configured_with_credentials_of_its_own() {
     assert_eq!(said, [("device", "said-name"), ("device", "said-mudurl")]);
 
     // Step 5: the device says that it took it.
+    let then = accepted(&outcome);
+    let access: Vec<CredentialId> = then.access.iter().map(|it| it.id.clone()).collect();
     let report = ConfiguredFacts {
         now: at(5),
         device: &after,
         holdings: &holdings,
+        given: &then.given,
+        access: &access,
         stage: ReportStage::Configuration,
         success: true,
         said: "ok",
@@ -329,7 +333,16 @@ fn a_device_is_configured_with_credentials_of_its_own() {
     let outcome = configured(&no);
     assert_eq!(actions(&outcome.commit), ["enrolment-failed"]);
     assert_eq!(outcome.commit.entries[0].reasons[0].text, "no-ap");
-    assert!(outcome.commit.changes.is_empty());
+    // Policy may make of it what it wants; nothing else changes.
+    match &outcome.commit.changes[..] {
+        [Change::PutClaim(claim)] => {
+            assert_eq!(
+                (claim.kind.as_str(), &claim.value),
+                ("said-connection", &"no-ap".into())
+            );
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -481,7 +494,7 @@ fn a_person_decides_late_and_once() {
         .networks
         .insert("home".to_owned(), networks[0].clone());
     world.wifi.keys.insert(key.id, key.clone());
-    let (id, _) = approval_id(here.id);
+    let (id, _) = approval_id(here.id, key.id);
     let facts = configure_facts(&key, &here, &networks, &verdict);
     let outcome = configure(&facts);
     assert!(matches!(outcome.decision, Decision::Wait { .. }));

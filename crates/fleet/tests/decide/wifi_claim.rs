@@ -123,7 +123,11 @@ fn a_label_adds_a_key_to_a_device_that_is_here() {
         ..claim_facts(&alice)
     };
     let outcome = claim_uri(&facts);
-    assert_eq!(accepted(&outcome).device, here);
+    let touched = accepted(&outcome).device;
+    assert_eq!(
+        (touched.state, touched.version),
+        (here.state, here.version + 1)
+    );
     assert_eq!(actions(&outcome.commit), ["bootstrapping-key-added"]);
     let mut foreign = here.clone();
     foreign.owner = Some(OTHER);
@@ -217,6 +221,9 @@ fn one_key_for_two_devices_is_a_conflict_that_people_see_and_settle() {
             actor: &alice,
             key,
             device,
+            present: &one,
+            holdings: Holdings::NONE,
+            certificates: &[],
             reasons: &[],
         })
     };

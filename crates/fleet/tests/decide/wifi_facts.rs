@@ -77,6 +77,7 @@ pub(crate) fn known<'a>(key: &'a BootstrappingKey, device: &'a Device) -> Known<
         device,
         manufacturer: None,
         approval: None,
+        owned_since: Some(at(0)),
     }
 }
 
@@ -120,6 +121,7 @@ pub(crate) fn configure_facts<'a>(
         holdings: Holdings::NONE,
         certificates: &[],
         approval: None,
+        owned_since: Some(at(0)),
         verdict,
     }
 }

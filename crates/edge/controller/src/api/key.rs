@@ -14,7 +14,7 @@ use vouchsafe_fleet::decide::wifi::{
     self, ClaimUriFacts, ClaimedKey, RemoveKeyFacts, SettleKeyFacts,
 };
 use vouchsafe_fleet::wifi::{self as stored, KeyFacts};
-use vouchsafe_fleet::{DeviceId, Digest, ManufacturerId, Reason};
+use vouchsafe_fleet::{CredentialStatus, DeviceId, Digest, ManufacturerId, Reason};
 
 use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, Body, after, optional_reason, reason};
@@ -251,11 +251,18 @@ pub(super) async fn settle_bootstrapping_key(
             let key = find(&controller, &id).await?;
             if_match.check(version(&key))?;
             let device = device::find(&controller, &settle.device).await?;
+            let present = device::find(&controller, &key.device.to_string()).await?;
+            let holdings = controller.store.holdings(present.id).await?;
+            let mut certificates = controller.store.credentials(present.id).await?;
+            certificates.retain(|credential| credential.status == CredentialStatus::Active);
             Ok(wifi::settle_key(&SettleKeyFacts {
                 now: controller.clock.now(),
                 actor: &actor,
                 key: &key,
                 device: &device,
+                present: &present,
+                holdings: &holdings,
+                certificates: &certificates,
                 reasons: &said,
             }))
         })

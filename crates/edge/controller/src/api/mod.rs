@@ -84,6 +84,8 @@ pub(crate) fn routes(controller: &Controller) -> Router<Controller> {
         LIST_ANNOUNCEMENTS => key::list_announcements;
         SHOW_DPP_CONTROLLER => wifi::show_dpp_controller;
         ADD_CODE => wifi::add_code;
+        LIST_CODES => wifi::list_codes;
+        REMOVE_CODE => wifi::remove_code;
         REPLACE_SIGNING_KEY => wifi::replace_signing_key;
         SHOW_SITE => site::show_site;
         LIST_OWNERS => site::list_owners;

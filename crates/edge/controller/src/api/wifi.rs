@@ -6,8 +6,8 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use vouchsafe_api::{
-    AccessCredential, AddCode, AddedCode, CredentialState, DeviceKey, DeviceWifi, DppController,
-    GivenNetwork, IfMatch, Problem, Reasoned, Reconfigure, RefusedAttempt,
+    AccessCredential, AddCode, CredentialState, DeviceCode, DeviceKey, DeviceWifi, DppController,
+    GivenNetwork, IfMatch, Page, Problem, Reasoned, Reconfigure, RefusedAttempt,
 };
 use vouchsafe_dpp::pkex::PkexCode;
 use vouchsafe_fleet::decide::wifi::{AssignFacts, assign_network};
@@ -82,7 +82,7 @@ pub(super) async fn add_code(
     State(controller): State<Controller>,
     Extension(caller): Extension<Caller>,
     Body(code): Body<AddCode>,
-) -> Result<(StatusCode, Json<AddedCode>), Failure> {
+) -> Result<(StatusCode, Json<DeviceCode>), Failure> {
     let said = reason(&code.reason)?;
     if code.code.len() < dpp::SHORTEST {
         let shortest = dpp::SHORTEST;
@@ -101,13 +101,47 @@ pub(super) async fn add_code(
     };
     let now = controller.clock.now();
     match controller.codes.add(read, grant, now) {
-        Some(expires_at) => Ok((StatusCode::CREATED, Json(AddedCode { expires_at }))),
+        Some(good) => Ok((StatusCode::CREATED, Json(shown_code(good)))),
         None => Err(Problem::new(
             vouchsafe_api::Code::Conflict,
             "a code of this name is good already, or too many are",
         )
         .next_step("wait ten minutes, or take another `identifier`")
         .into()),
+    }
+}
+
+pub(super) async fn list_codes(
+    State(controller): State<Controller>,
+) -> Result<Json<Page<DeviceCode>>, Failure> {
+    let good = controller.codes.list(controller.clock.now());
+    Ok(Json(Page {
+        items: good.into_iter().map(shown_code).collect(),
+        next: None,
+    }))
+}
+
+pub(super) async fn remove_code(
+    State(controller): State<Controller>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Failure> {
+    let now = controller.clock.now();
+    match id.parse() {
+        Ok(parsed) if controller.codes.remove(parsed, now) => Ok(StatusCode::NO_CONTENT),
+        _ => Err(Problem::not_found("code", &id).into()),
+    }
+}
+
+fn shown_code(good: dpp::Good) -> DeviceCode {
+    DeviceCode {
+        id: good.id,
+        guesses_left: good.left().into(),
+        identifier: good.identifier,
+        role: shown_role(good.role),
+        network: good.network,
+        label: good.label,
+        said_by: good.said_by,
+        expires_at: good.until,
     }
 }
 

@@ -60,16 +60,68 @@ pub struct Grant {
     pub reasons: Vec<Reason>,
 }
 
+/// A code that is good now, without the code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Good {
+    /// Names it among those that are good.
+    pub id: u64,
+    /// By which a device finds it, where it has one.
+    pub identifier: Option<String>,
+    /// As what its device comes in.
+    pub role: DeviceRole,
+    /// For which network, by name.
+    pub network: Option<String>,
+    /// What stands for its device's serial number.
+    pub label: Option<String>,
+    /// Who said it.
+    pub said_by: String,
+    /// Until when it is good.
+    pub until: Timestamp,
+    /// Wrong guesses so far.
+    pub guessed: u8,
+}
+
+/// A device that did not show that it knows the code.
+#[derive(Debug)]
+pub(super) struct Missed {
+    /// The rule that it broke.
+    pub(super) error: Error,
+    /// The code as it is now; none when it was used up meanwhile.
+    pub(super) code: Option<Good>,
+}
+
 /// An exchange under way.
 pub(super) struct Exchange {
     id: u64,
     responder: Responder,
 }
 
+impl Known {
+    fn shown(&self) -> Good {
+        Good {
+            id: self.id,
+            identifier: self.code.identifier().map(str::to_owned),
+            role: self.grant.role,
+            network: self.grant.network.clone(),
+            label: self.grant.label.clone(),
+            said_by: self.grant.actor.name.clone(),
+            until: self.until,
+            guessed: self.tries.failed(),
+        }
+    }
+}
+
+impl Good {
+    /// Wrong guesses that are left.
+    pub fn left(&self) -> u8 {
+        Tries::LIMIT.saturating_sub(self.guessed)
+    }
+}
+
 impl Codes {
-    /// Step 1: until when the code is good; none when there are too many, or one of the same
+    /// Step 1: the code as it is good from now on; none when there are too many, or one of the same
     /// identifier.
-    pub fn add(&self, code: PkexCode, grant: Grant, now: Timestamp) -> Option<Timestamp> {
+    pub fn add(&self, code: PkexCode, grant: Grant, now: Timestamp) -> Option<Good> {
         let mut table = self.table(now);
         let taken = |known: &Known| known.code.identifier() == code.identifier();
         if table.known.len() >= MOST || table.known.iter().any(taken) {
@@ -78,14 +130,16 @@ impl Codes {
         let until = now.saturating_add(LIFETIME).ok()?;
         let id = table.next;
         table.next += 1;
-        table.known.push(Known {
+        let known = Known {
             id,
             code,
             tries: Tries::default(),
             until,
             grant,
-        });
-        Some(until)
+        };
+        let shown = known.shown();
+        table.known.push(known);
+        Some(shown)
     }
 
     /// Step 2, first half: the Exchange Response.
@@ -126,21 +180,40 @@ impl Codes {
         exchange: Exchange,
         frame: &[u8],
         now: Timestamp,
-    ) -> Result<(Vec<u8>, BootstrappingPublicKey, Grant), Error> {
+    ) -> Result<(Vec<u8>, BootstrappingPublicKey, Grant), Missed> {
         let mut table = self.table(now);
-        let place = table
-            .known
-            .iter()
-            .position(|known| known.id == exchange.id)
-            .ok_or(Refusal::PkexIdentifier)?;
+        let place = table.known.iter().position(|known| known.id == exchange.id);
+        let Some(place) = place else {
+            return Err(Missed {
+                error: Refusal::PkexIdentifier.into(),
+                code: None,
+            });
+        };
         let mut known = table.known.swap_remove(place);
         match exchange.responder.handle(frame, &mut known.tries) {
             Ok((response, key)) => Ok((response, key, known.grant)),
             Err(error) => {
+                let code = Some(known.shown());
                 table.known.push(known);
-                Err(error)
+                Err(Missed { error, code })
             }
         }
+    }
+
+    /// The codes that are good, in the order in which they were said.
+    pub fn list(&self, now: Timestamp) -> Vec<Good> {
+        let table = self.table(now);
+        let mut good: Vec<Good> = table.known.iter().map(Known::shown).collect();
+        good.sort_by_key(|good| good.id);
+        good
+    }
+
+    /// Takes a code back; whether there was one.
+    pub fn remove(&self, id: u64, now: Timestamp) -> bool {
+        let mut table = self.table(now);
+        let before = table.known.len();
+        table.known.retain(|known| known.id != id);
+        table.known.len() < before
     }
 
     /// Without those whose time is over, or that were guessed at too often.

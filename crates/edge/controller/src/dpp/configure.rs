@@ -25,7 +25,7 @@ use vouchsafe_fleet::{DeviceId, Digest, Evidence};
 
 use super::credential::Asked;
 use super::failure::{Failure, reason};
-use super::question::{Granted, Question, Report, Shown, note};
+use super::question::{Granted, Question, Report, Reportable, Shown, note};
 use super::session::Session;
 
 /// How long a device that waits for a person is told to stay away at most: relays and devices give
@@ -74,8 +74,13 @@ impl Session {
         loop {
             // 2 to 4
             let (settled, comeback) = self.settle(proved, &mut requested, &frame).await?;
+            let mut reportable = None;
             let (answer, refused) = match settled {
-                Settled::Answer(granted) => (answer(*granted), None),
+                Settled::Answer(granted) => {
+                    let (answer, on) = answer(*granted);
+                    reportable = on;
+                    (answer, None)
+                }
                 Settled::Refused(failure, Status::CertificateRequestBad) => {
                     (Answer::CertificateRequestBad, Some(failure))
                 }
@@ -86,7 +91,7 @@ impl Session {
                 return Err(failure);
             }
             // 3 or 5
-            match self.follow(proved.device, answered).await? {
+            match self.follow(proved.device, reportable, answered).await? {
                 Some((again, request)) => (requested, frame) = (again, request),
                 None => return Ok(()),
             }
@@ -191,6 +196,7 @@ impl Session {
     async fn follow(
         &mut self,
         device: DeviceId,
+        reportable: Option<Box<Reportable>>,
         mut answered: Box<Answered>,
     ) -> Result<Option<(Box<Requested>, Vec<u8>)>, Failure> {
         while answered.expects_more() || !answered.is_fetched() {
@@ -212,10 +218,14 @@ impl Session {
                     return Ok(Some((Box::new(requested), frame)));
                 }
                 Ok(Reaction::Result { status, next }) => {
+                    let Some(on) = reportable else {
+                        let error = Error::from(Refusal::Unexpected);
+                        return Err(self.broken(device, &frame, error).await);
+                    };
                     let stage = ReportStage::Configuration;
-                    self.report(device, stage, status, &frame).await?;
+                    self.report(&on, stage, status, &frame).await?;
                     if let Some(next) = next {
-                        self.hear_of_joining(device, Box::new(next)).await?;
+                        self.hear_of_joining(device, &on, Box::new(next)).await?;
                     }
                     return Ok(None);
                 }
@@ -229,6 +239,7 @@ impl Session {
     async fn hear_of_joining(
         &mut self,
         device: DeviceId,
+        on: &Reportable,
         next: Box<AwaitingConnectionStatus>,
     ) -> Result<(), Failure> {
         self.wire
@@ -239,7 +250,7 @@ impl Session {
         match next.handle(&frame) {
             Ok(status) => {
                 let stage = ReportStage::Connection;
-                self.report(device, stage, status.result, &frame).await
+                self.report(on, stage, status.result, &frame).await
             }
             Err(error) => Err(self.broken(device, &frame, error).await),
         }
@@ -247,13 +258,13 @@ impl Session {
 
     async fn report(
         &self,
-        device: DeviceId,
+        on: &Reportable,
         stage: ReportStage,
         status: Status,
         message: &[u8],
     ) -> Result<(), Failure> {
         let report = Report {
-            device,
+            on,
             stage,
             success: status == Status::Ok,
             said: status.code(),
@@ -274,14 +285,19 @@ impl Session {
     }
 }
 
-fn answer(granted: Granted) -> Answer {
+/// The answer, and what the device may report on then.
+fn answer(granted: Granted) -> (Answer, Option<Box<Reportable>>) {
     match granted {
-        Granted::Configured(made) => Answer::Objects {
-            objects: made.objects,
-            send_connection_status: true,
-        },
+        Granted::Configured(made, reportable) => {
+            let answer = Answer::Objects {
+                objects: made.objects,
+                send_connection_status: true,
+            };
+            (answer, Some(reportable))
+        }
         Granted::CertificateRequestNeeded => {
-            Answer::CertificateRequestNeeded(CSR_ATTRIBUTES.to_vec())
+            let answer = Answer::CertificateRequestNeeded(CSR_ATTRIBUTES.to_vec());
+            (answer, None)
         }
     }
 }

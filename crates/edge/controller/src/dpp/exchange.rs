@@ -5,18 +5,18 @@
 //! 2. It is claimed in the name of the person who said the code; that is committed.
 //! 3. Commit-Reveal Response: our own key. The device then calls us on the same connection.
 
-use vouchsafe_dpp::BootstrappingPublicKey;
 use vouchsafe_dpp::authentication::Entropy;
 use vouchsafe_dpp::pkex::ExchangeRequest;
 use vouchsafe_dpp::uri::BootstrappingUri;
-use vouchsafe_fleet::Digest;
+use vouchsafe_dpp::{BootstrappingPublicKey, Error};
 use vouchsafe_fleet::decide::Decision;
-use vouchsafe_fleet::decide::wifi::{self, ClaimUriFacts};
+use vouchsafe_fleet::decide::wifi::{self, ClaimUriFacts, GuessFacts};
 use vouchsafe_fleet::wifi::{KeyFacts, KeySource};
+use vouchsafe_fleet::{Digest, Evidence};
 use vouchsafe_keystore::random;
 
-use super::codes::Grant;
-use super::failure::Failure;
+use super::codes::{Good, Grant, Missed};
+use super::failure::{Failure, reason};
 use super::session::Session;
 use crate::controller::{Controller, Fault};
 
@@ -38,13 +38,32 @@ impl Session {
         let now = controller.clock.now();
         let (reveal, key, grant) = match controller.codes.reveal(exchange, &commit, now) {
             Ok(revealed) => revealed,
-            Err(error) => return Err(self.decline(error).await),
+            Err(Missed { error, code }) => {
+                if let Some(code) = code {
+                    Box::pin(self.note_guess(&code, &commit, &error)).await?;
+                }
+                return Err(self.decline(error).await);
+            }
         };
         // 2
         Box::pin(claim(&controller, &key, &grant)).await?;
         // 3
         self.wire.send(&reveal).await?;
         Ok(self.wire.receive().await?)
+    }
+
+    /// Writes down that somebody did not know the code.
+    async fn note_guess(&self, code: &Good, frame: &[u8], error: &Error) -> Result<(), Fault> {
+        let commit = wifi::code_guessed(GuessFacts {
+            now: self.controller.clock.now(),
+            said_by: &code.said_by,
+            label: code.label.as_deref(),
+            via: &self.via,
+            left: code.left().into(),
+            reason: reason(error),
+            evidence: Evidence::new("dpp-message", Digest::of(frame)),
+        });
+        self.controller.commit(commit).await.map_err(Fault::Commit)
     }
 }
 

@@ -7,6 +7,7 @@ use vouchsafe_fleet::policy::{Method, Onboarding, RequestKind, Verdict};
 use vouchsafe_fleet::wifi::{Announcement, BootstrappingKey, HashForm, MAX_ANNOUNCEMENTS};
 use vouchsafe_fleet::{Device, Digest, Evidence, Reason, Refusal};
 
+use super::question::owned_since;
 use crate::controller::{Controller, Fault};
 
 /// Who shows a hash, and from where.
@@ -112,7 +113,9 @@ impl Knock {
         let verdict = controller
             .dpp_verdict(RequestKind::Configure, device, onboarding)
             .await?;
-        let approval = controller.store.voucher(approval_id(device.id).0).await?;
+        let (wish, _) = approval_id(device.id, key.id);
+        let approval = controller.store.voucher(wish).await?;
+        let owned_since = owned_since(controller, device.id, approval.is_some()).await?;
         let manufacturer = controller.manufacturers.current();
         let manufacturer = manufacturer.manufacturer(device.manufacturer);
         Ok(wifi::announcement(&AnnouncementFacts {
@@ -121,6 +124,7 @@ impl Knock {
                 device,
                 manufacturer: manufacturer.map(|known| &known.record),
                 approval: approval.as_ref(),
+                owned_since,
             }),
             verdict: &verdict,
             ..facts

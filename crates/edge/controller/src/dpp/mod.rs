@@ -38,7 +38,7 @@ mod session;
 mod wire;
 
 pub use access_files::AccessFiles;
-pub use codes::{Codes, Grant, SHORTEST};
+pub use codes::{Codes, Good, Grant, SHORTEST};
 pub use dial::{CallError, call};
 pub(crate) use identity::{key_sha256, shown};
 pub use keys::{Keys, Ring, SigningKey};

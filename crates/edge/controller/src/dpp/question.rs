@@ -1,15 +1,17 @@
 //! A configuration request of a device that proved who it is: facts, decision, and what is made of
 //! it (steps 3 and 4 of [`decide::wifi`](vouchsafe_fleet::decide::wifi)).
 
+use jiff::Timestamp;
 use vouchsafe_dpp::object::{NetRole, RequestObject};
 use vouchsafe_fleet::decide::wifi::{
     self, ConfigureFacts, ConfigurePermit, ConfiguredFacts, Proof, ReportStage, approval_id,
 };
 use vouchsafe_fleet::decide::{self, Decision, Outcome, Strangers};
 use vouchsafe_fleet::policy::{Method, Onboarding, RequestKind};
-use vouchsafe_fleet::wifi::{Assurance, DeviceRole, MAX_NETWORKS};
+use vouchsafe_fleet::wifi::{Assurance, DeviceRole, Given, MAX_NETWORKS};
 use vouchsafe_fleet::{
-    Actor, ActorKind, CredentialStatus, Device, DeviceId, Digest, Evidence, Reason, Refusal,
+    Actor, ActorKind, CredentialId, CredentialStatus, Device, DeviceId, Digest, Evidence, Reason,
+    Refusal,
 };
 
 use super::credential::{self, Asked, Made};
@@ -43,11 +45,19 @@ pub(super) struct Question<'a> {
     pub(super) asked: &'a Asked,
 }
 
+/// What a device may report on later. Kept while it is waited for, so it is no more than that needs.
+#[derive(Debug, Clone)]
+pub(super) struct Reportable {
+    device: DeviceId,
+    given: Given,
+    access: Vec<CredentialId>,
+}
+
 /// What may leave.
 #[derive(Debug)]
 pub(super) enum Granted {
     /// It is stored.
-    Configured(Made),
+    Configured(Made, Box<Reportable>),
     /// The network has certificates, and the device has not asked for one. Nothing is stored.
     CertificateRequestNeeded,
 }
@@ -157,7 +167,8 @@ impl Question<'_> {
         let networks = store.networks(None, most).await?;
         let mut certificates = store.credentials(device.id).await?;
         certificates.retain(|credential| credential.status == CredentialStatus::Active);
-        let approval = store.voucher(approval_id(device.id).0).await?;
+        let approval = store.voucher(approval_id(device.id, proof.key()).0).await?;
+        let owned_since = owned_since(controller, device.id, approval.is_some()).await?;
         Ok(wifi::configure(&ConfigureFacts {
             now: controller.clock.now(),
             owner: controller.owner,
@@ -172,6 +183,7 @@ impl Question<'_> {
             holdings: &holdings,
             certificates: &certificates,
             approval: approval.as_ref(),
+            owned_since,
             verdict: &verdict,
         }))
     }
@@ -181,6 +193,22 @@ impl Question<'_> {
         let evidence = Evidence::new("configuration-request", self.request_sha256);
         note(self.controller, self.device, reason, evidence).await
     }
+}
+
+/// Since when a device is this owner's. Asked only where there is an approval: most have none.
+///
+/// # Errors
+/// [`Fault::Read`].
+pub(super) async fn owned_since(
+    controller: &Controller,
+    device: DeviceId,
+    approval: bool,
+) -> Result<Option<Timestamp>, Fault> {
+    if !approval {
+        return Ok(None);
+    }
+    let ownership = controller.store.current_ownership(device).await?;
+    Ok(ownership.map(|ownership| ownership.since))
 }
 
 /// Writes down that a device that proved who it is was told no.
@@ -210,7 +238,8 @@ pub(super) async fn note(
 /// A report of a device on what it was given.
 #[derive(Debug)]
 pub(super) struct Report<'a> {
-    pub(super) device: DeviceId,
+    /// What it was given.
+    pub(super) on: &'a Reportable,
     pub(super) stage: ReportStage,
     pub(super) success: bool,
     /// What it says, such as the name of a status.
@@ -225,17 +254,19 @@ impl Report<'_> {
     /// # Errors
     /// [`Fault`].
     pub(super) async fn settle(&self, controller: &Controller) -> Result<(), Fault> {
+        let store = &controller.store;
         controller
             .settle(async || {
-                let Some(device): Option<Device> = controller.store.device(self.device).await?
-                else {
+                let Some(device): Option<Device> = store.device(self.on.device).await? else {
                     return Ok::<_, Fault>(Outcome::nobody(Refusal::UnknownDevice));
                 };
-                let holdings = controller.store.holdings(device.id).await?;
+                let holdings = store.holdings(device.id).await?;
                 Ok(wifi::configured(&ConfiguredFacts {
                     now: controller.clock.now(),
                     device: &device,
                     holdings: &holdings,
+                    given: &self.on.given,
+                    access: &self.on.access,
                     stage: self.stage,
                     success: self.success,
                     said: self.said,
@@ -250,7 +281,14 @@ impl Report<'_> {
 fn grant(permit: ConfigurePermit, made: Made) -> Outcome<Granted> {
     let Outcome { decision, commit } = permit.issue(made.issued.clone());
     let decision = match decision {
-        Decision::Accept(_) => Decision::Accept(Granted::Configured(made)),
+        Decision::Accept(configured) => {
+            let reportable = Reportable {
+                device: configured.device.id,
+                given: configured.given,
+                access: configured.access.into_iter().map(|it| it.id).collect(),
+            };
+            Decision::Accept(Granted::Configured(made, Box::new(reportable)))
+        }
         Decision::Wait {
             retry_after,
             reasons,

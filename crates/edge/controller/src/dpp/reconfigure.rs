@@ -14,16 +14,17 @@ use vouchsafe_dpp::connector::{CSignPublicKey, Connector, ConnectorContent, Veri
 use vouchsafe_dpp::object::NetRole;
 use vouchsafe_dpp::reconfiguration::{Configurator, ConfiguratorConnector};
 use vouchsafe_dpp::{BootstrappingPublicKey, Curve, Error, PrivateKey, Refusal};
-use vouchsafe_fleet::Digest;
+use vouchsafe_fleet::{DeviceId, Digest, Evidence, ManufacturerId, Reason, decide};
 use vouchsafe_keystore::random;
 use vouchsafe_trust::Secret;
 
 use super::configure::Proved;
 use super::credential::address;
-use super::failure::Failure;
+use super::failure::{Failure, reason};
 use super::keys::SEED;
 use super::question::Shown;
 use super::session::Session;
+use crate::controller::Fault;
 
 impl Session {
     /// Steps 1 to 4.
@@ -53,11 +54,17 @@ impl Session {
         self.wire.send(&request).await?;
         // 3
         let response = self.wire.receive().await?;
-        let met = Box::new(waiting.handle(&response)?);
+        let met = match waiting.handle(&response) {
+            Ok(met) => Box::new(met),
+            Err(error) => {
+                Box::pin(self.note_stranger(&response, reason(&error))).await?;
+                return Err(error.into());
+            }
+        };
         let shown = shown(&met.device);
-        let store = &self.controller.store;
-        let Some(access) = store.connector_by_key(shown).await? else {
+        let Some(access) = self.controller.store.connector_by_key(shown).await? else {
             let reason = vouchsafe_fleet::Refusal::CredentialUnknown.reason();
+            Box::pin(self.note_stranger(&response, reason.clone())).await?;
             return Err(Failure::Refused(vec![reason]));
         };
         let mac = address(&self.controller, access.device).await?;
@@ -70,6 +77,20 @@ impl Session {
             mac,
         };
         Ok((Box::new(met.authenticated), proved))
+    }
+
+    /// Writes down that whoever announced itself showed no connector of ours, as of any stranger:
+    /// once a day for each reason and each way it comes by, and within the bound of all.
+    async fn note_stranger(&self, response: &[u8], reason: Reason) -> Result<(), Fault> {
+        let controller = &self.controller;
+        let now = controller.clock.now();
+        let name = format!("{} {}", reason.code, self.via);
+        let stranger = DeviceId::new(ManufacturerId::NONE, &name);
+        let strangers = controller.strangers(stranger, now).await?;
+        let evidence = vec![Evidence::new("dpp-message", Digest::of(response))];
+        let commit =
+            decide::refused_stranger(now, stranger, &self.via, strangers, reason, evidence);
+        controller.commit(commit).await.map_err(Fault::Commit)
     }
 
     /// A connector that makes us a configurator, for a key that lives as long as this exchange.

@@ -597,6 +597,7 @@ async fn fill(home: &Home, store: &Store) {
             holdings: Holdings::NONE,
             certificates: &[],
             approval: None,
+            owned_since: None,
             verdict,
         });
         match outcome.decision {
@@ -620,6 +621,7 @@ async fn fill(home: &Home, store: &Store) {
                 device: &one.device,
                 manufacturer: None,
                 approval: None,
+                owned_since: None,
             }),
             verdict: &deny,
             seen: None,

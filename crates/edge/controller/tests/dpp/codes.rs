@@ -137,6 +137,14 @@ async fn wrong_guesses_use_up_a_code() {
     }
     let (_, late) = begin(&world, &Enrollee::new(Curve::P256), CODE).await;
     assert!(late.is_none());
+    // Each is in the journal, with how many are left.
+    let journal = world.site_journal().await;
+    let guesses: Vec<&str> = journal
+        .iter()
+        .filter(|entry| entry.reasons.iter().any(|it| it.code == "pkex-code-wrong"))
+        .map(|entry| entry.data["guesses-left"].as_str())
+        .collect();
+    assert_eq!(guesses, ["4", "3", "2", "1", "0"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,6 +161,16 @@ async fn codes_end_and_have_names_of_their_own() {
     };
     let codes = &world.controller.codes;
     assert!(codes.add(code(), grant.clone(), world.now()).is_none());
+    let listed = codes.list(world.now());
+    let [said] = &listed[..] else {
+        panic!("{listed:?}");
+    };
+    assert_eq!(said.identifier.as_deref(), Some("bench"));
+    assert_eq!((said.label.as_deref(), said.left()), (Some("bench 7"), 5));
+    assert!(!format!("{:?}", codes).contains(CODE));
+    // One that was taken back is said anew.
+    assert!(codes.remove(said.id, world.now()) && !codes.remove(said.id, world.now()));
+    assert!(codes.add(code(), grant.clone(), world.now()).is_some());
     let later = world.now() + SignedDuration::from_mins(11);
     assert!(codes.add(code(), grant, later).is_some());
 }

@@ -192,6 +192,18 @@ async fn a_connector_without_its_key_is_refused() {
     let world = World::new().await;
     let (id, mut memory) = onboarded(&world).await;
     memory.key = PrivateKey::from_seed(Curve::P256, &[99; 96]).unwrap();
+    let again = Memory {
+        credential: memory.credential.clone(),
+        connector: memory.connector.clone(),
+        key: memory.key.clone(),
+    };
     assert!(memory.announce(&world).await.is_none());
     assert_eq!(world.device(id).await.state, State::Onboarded);
+    // The site's journal has it, and once however often it is tried.
+    assert!(again.announce(&world).await.is_none());
+    let journal = world.site_journal().await;
+    let refused = journal
+        .iter()
+        .filter(|entry| entry.action == Action::RequestRefused);
+    assert_eq!(refused.count(), 1);
 }

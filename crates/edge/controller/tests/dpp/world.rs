@@ -25,7 +25,7 @@ use vouchsafe_fleet::wifi::{
 };
 use vouchsafe_fleet::{
     Actor, ActorKind, Device, DeviceId, Digest, Entry, ManufacturerId, Outcome, RevocationReason,
-    Subject, VoucherStatus,
+    Subject, VoucherRecord, VoucherStatus,
 };
 use vouchsafe_net::Clock;
 use vouchsafe_store::{KeyFilter, Store, StoreConfig};
@@ -271,24 +271,28 @@ impl World {
 
     /// Whether a person is asked about a device.
     pub async fn waits(&self, id: DeviceId) -> bool {
-        let record = self
-            .controller
-            .store
-            .voucher(approval_id(id).0)
-            .await
-            .unwrap();
+        let record = self.wish(id).await;
         record.is_some_and(|record| record.status == VoucherStatus::AwaitingApproval)
+    }
+
+    /// What a person was asked about a device with one label.
+    async fn wish(&self, id: DeviceId) -> Option<VoucherRecord> {
+        let store = &self.controller.store;
+        let filter = KeyFilter {
+            device: Some(id),
+            conflicts: false,
+        };
+        let keys = store.bootstrapping_keys(&filter, None, 2).await.unwrap();
+        let [key] = &keys[..] else {
+            panic!("{} labels", keys.len());
+        };
+        store.voucher(approval_id(id, key.id).0).await.unwrap()
     }
 
     /// A person says yes.
     pub async fn approve(&self, id: DeviceId) {
         let device = self.device(id).await;
-        let record = self
-            .controller
-            .store
-            .voucher(approval_id(id).0)
-            .await
-            .unwrap();
+        let record = self.wish(id).await;
         self.commit(approve(&ApprovalFacts {
             now: self.now(),
             actor: &admin(),

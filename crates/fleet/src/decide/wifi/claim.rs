@@ -8,15 +8,19 @@ use jiff::Timestamp;
 use super::evidence_of;
 use super::network::{in_service, meant_for};
 use crate::commit::{Change, Commit, Guard};
+use crate::credential::{Credential, RevocationReason};
 use crate::decide::intake::claim_as;
-use crate::decide::{ClaimFacts, Decision, Outcome, device_entry, put_device, touched};
+use crate::decide::operate::{revoke_access_into, revoke_into};
+use crate::decide::{
+    ClaimFacts, Decision, OperateFacts, Outcome, device_entry, put_device, touched,
+};
 use crate::device::Device;
 use crate::ids::{DeviceId, Digest, ManufacturerId, OwnerId};
 use crate::journal::{Action, Actor, Entry, Evidence, Reason, Subject};
 use crate::refusal::Refusal;
 use crate::wifi::{
-    self, BootstrappingKey, DeviceRole, KeyConflict, KeyFacts, KeySource, MAX_URI, Network,
-    Standing,
+    self, BootstrappingKey, DeviceRole, Holdings, KeyConflict, KeyFacts, KeySource, MAX_URI,
+    Network, Standing,
 };
 
 /// Longest MUD URL in characters (RFC 8520 §10 allows 255 on the wire).
@@ -120,8 +124,9 @@ fn try_claim(facts: &ClaimUriFacts<'_>, id: DeviceId) -> Result<Outcome<ClaimedK
     if facts.known.is_some_and(|known| known.device != id) {
         return Err(Refusal::BootstrappingKeyConflict);
     }
-    let (device, mut commit) = match facts.existing {
-        Some(device) if in_service(device.state) => {
+    let here = facts.existing.filter(|device| in_service(device.state));
+    let (mut device, mut commit) = match facts.existing {
+        Some(device) if here.is_some() => {
             if device.owner != Some(facts.owner) {
                 return Err(Refusal::OtherOwner);
             }
@@ -175,6 +180,11 @@ fn try_claim(facts: &ClaimUriFacts<'_>, id: DeviceId) -> Result<Outcome<ClaimedK
         entry.reasons.extend_from_slice(facts.reasons);
     }
     let changed = !commit.is_empty();
+    if let Some(here) = here.filter(|_| changed) {
+        // It may be getting something right now, which a standing as it was before would erase.
+        device = touched(here, facts.now);
+        put_device(&mut commit, here, device.clone());
+    }
     Ok(Outcome::accept(
         ClaimedKey {
             device,
@@ -429,11 +439,18 @@ pub struct SettleKeyFacts<'a> {
     pub key: &'a BootstrappingKey,
     /// Whose it is said to be: its present device, or the one of the contradiction.
     pub device: &'a Device,
+    /// The device that has it now.
+    pub present: &'a Device,
+    /// What that device holds by Wi-Fi Easy Connect.
+    pub holdings: &'a Holdings,
+    /// That device's certificates that are active.
+    pub certificates: &'a [Credential],
     /// Why.
     pub reasons: &'a [Reason],
 }
 
-/// Settles whose a bootstrapping key is.
+/// Settles whose a bootstrapping key is. A device that loses it loses what it was given by it as
+/// well: whoever has the key has that, and is another device.
 pub fn settle_key(facts: &SettleKeyFacts<'_>) -> Outcome<BootstrappingKey> {
     let key = facts.key;
     let other = key.conflict.as_ref().map(|conflict| conflict.device);
@@ -470,10 +487,10 @@ pub fn settle_key(facts: &SettleKeyFacts<'_>) -> Outcome<BootstrappingKey> {
     if facts.device.id != key.device {
         // The device that loses the key hears of it in its own journal.
         entries.push(
-            Entry::new(
-                Subject::Device(key.device),
+            device_entry(
+                facts.present,
                 Action::BootstrappingKeyRemoved,
-                facts.actor.clone(),
+                facts.actor,
                 facts.now,
             )
             .on(evidence_of(key))
@@ -484,5 +501,50 @@ pub fn settle_key(facts: &SettleKeyFacts<'_>) -> Outcome<BootstrappingKey> {
         entry.reasons = facts.reasons.to_vec();
         commit.entries.push(entry);
     }
+    if facts.device.id != key.device {
+        lose(&mut commit, facts);
+    }
     Outcome::accept(settled, commit)
+}
+
+/// Ends what the present device was given by the key.
+fn lose(commit: &mut Commit, facts: &SettleKeyFacts<'_>) {
+    let present = facts.present;
+    put_device(commit, present, touched(present, facts.now));
+    let standing = facts.holdings.standing.as_ref();
+    let Some((standing, given)) = standing
+        .and_then(|standing| Some((standing, standing.given.as_ref()?)))
+        .filter(|(_, given)| given.key == Some(facts.key.id))
+    else {
+        return;
+    };
+    let evidence = [evidence_of(facts.key)];
+    let operate = OperateFacts {
+        now: facts.now,
+        actor: facts.actor,
+        device: present,
+        credentials: facts.certificates,
+        wifi: facts.holdings,
+        ownership: None,
+        reasons: facts.reasons,
+        evidence: &evidence,
+    };
+    let reason = RevocationReason::PrivilegeWithdrawn;
+    for access in &facts.holdings.access {
+        revoke_access_into(commit, &operate, access, reason);
+    }
+    // One that was renewed since is another certificate, and as little this device's.
+    if given.certificate.is_some() {
+        for certificate in facts.certificates {
+            revoke_into(commit, &operate, certificate, reason);
+        }
+    }
+    let standing = Standing {
+        given: None,
+        updated_at: facts.now,
+        ..standing.clone()
+    };
+    commit
+        .changes
+        .push(Change::Wifi(wifi::Change::PutStanding(Box::new(standing))));
 }

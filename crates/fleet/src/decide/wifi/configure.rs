@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{check_known, denied_lately, evidence_of};
+use super::{asked_since, check_known, denied_lately, evidence_of};
 use crate::claim::{Claim, ClaimSubject};
 use crate::commit::{Change, Commit, Guard};
 use crate::credential::{Credential, CredentialStatus};
@@ -79,15 +79,36 @@ pub struct ConfigureFacts<'a> {
     pub certificates: &'a [Credential],
     /// The record of what a person said, under the name that [`approval_id`] computes.
     pub approval: Option<&'a VoucherRecord>,
+    /// Since when the device is this owner's; needed where there is an approval. What a person
+    /// was asked before that was about another time.
+    pub owned_since: Option<Timestamp>,
     /// What policy says.
     pub verdict: &'a Verdict,
 }
 
+impl Proof<'_> {
+    /// The hash of the key that the device proved.
+    #[must_use]
+    pub const fn key(&self) -> Digest {
+        match self {
+            Self::Bootstrapping { key, .. } => key.id,
+            Self::Connector(access) => match access.kind {
+                AccessKind::Connector {
+                    net_access_key_sha256,
+                    ..
+                } => net_access_key_sha256,
+                AccessKind::Passphrase { .. } => Digest::ZERO,
+            },
+        }
+    }
+}
+
 /// The name of the record of what a person said about this device's wish to be configured, and
-/// what stands in it for the digest of a request: each try of the device is the same wish.
+/// what stands in it for the digest of a request: each try of the device with this key is the
+/// same wish. A yes to one key is none to another ([`Proof::key`]).
 #[must_use]
-pub fn approval_id(device: DeviceId) -> (VoucherId, Digest) {
-    let request = Digest::of_parts(&[b"vouchsafe configuration request\0", &device.0]);
+pub fn approval_id(device: DeviceId, key: Digest) -> (VoucherId, Digest) {
+    let request = Digest::of_parts(&[b"vouchsafe configuration request\0", &device.0, &key.0]);
     (VoucherId::new(device, request), request)
 }
 
@@ -180,14 +201,17 @@ fn try_configure<'a>(
 ) -> Result<Outcome<ConfigurePermit>, Refused<'a>> {
     let plain = |refusal| (refusal, [].as_slice());
     let role = check(facts).map_err(plain)?;
-    let approved = facts.approval.filter(|record| {
+    let said = facts
+        .approval
+        .filter(|record| asked_since(record, facts.owned_since));
+    let approved = said.filter(|record| {
         record.status == VoucherStatus::Approved
             && within(record.updated_at, facts.now, PENDING_WINDOW)
     });
     // What policy denies stays denied even when a person said yes to an earlier state of things.
     let segment = match &facts.verdict.answer {
         Answer::Deny => return Err((Refusal::PolicyDenied, &facts.verdict.reasons)),
-        Answer::Wait { .. } if denied_lately(facts.approval, facts.now) => {
+        Answer::Wait { .. } if denied_lately(said, facts.now) => {
             return Err(plain(Refusal::ApprovalDenied));
         }
         Answer::Wait { retry_after } if approved.is_none() => {
@@ -321,16 +345,7 @@ const fn assurance(facts: &ConfigureFacts<'_>) -> Assurance {
 fn evidence(facts: &ConfigureFacts<'_>) -> Vec<Evidence> {
     let proof = match facts.proof {
         Proof::Bootstrapping { key, .. } => evidence_of(key),
-        Proof::Connector(access) => Evidence::new(
-            "net-access-key",
-            match access.kind {
-                AccessKind::Connector {
-                    net_access_key_sha256,
-                    ..
-                } => net_access_key_sha256,
-                AccessKind::Passphrase { .. } => Digest::ZERO,
-            },
-        ),
+        Proof::Connector(_) => Evidence::new("net-access-key", facts.proof.key()),
     };
     vec![
         proof,
@@ -414,6 +429,7 @@ fn wait(
     let mut commit = Commit::default();
     let asked_already = facts.approval.is_some_and(|record| {
         record.status == VoucherStatus::AwaitingApproval
+            && asked_since(record, facts.owned_since)
             && within(record.requested_at, facts.now, PENDING_WINDOW)
     });
     // A device that asks again writes nothing.
@@ -436,7 +452,7 @@ fn wait(
 }
 
 fn ask_a_person(facts: &ConfigureFacts<'_>, commit: &mut Commit) {
-    let (id, request_sha256) = approval_id(facts.device.id);
+    let (id, request_sha256) = approval_id(facts.device.id, facts.proof.key());
     let version = match facts.approval {
         Some(record) => {
             commit.guards.push(Guard::VoucherVersion {
@@ -714,6 +730,10 @@ pub struct ConfiguredFacts<'a> {
     pub device: &'a Device,
     /// What it holds.
     pub holdings: &'a Holdings,
+    /// What it was given in the exchange that it reports on.
+    pub given: &'a Given,
+    /// The access credentials that belong to that.
+    pub access: &'a [CredentialId],
     /// What it reports about.
     pub stage: ReportStage,
     /// Whether that worked.
@@ -734,18 +754,23 @@ pub fn configured(facts: &ConfiguredFacts<'_>) -> Outcome<()> {
         Action::EnrolmentFailed
     };
     let said: String = facts.said.chars().take(512).collect();
+    if facts.stage == ReportStage::Connection {
+        commit
+            .changes
+            .push(Change::PutClaim(Box::new(connection(facts, &said))));
+    }
     let mut entry = device_entry(facts.device, action, &actor, facts.now)
         .on(Evidence::new(facts.stage.message(), facts.message_sha256))
         .with("method", "dpp");
+    entry = entry.with("network", &facts.given.network);
     let standing = facts.holdings.standing.as_ref();
-    let given = standing.and_then(|standing| standing.given.as_ref());
-    if let Some(given) = given {
-        entry = entry.with("network", &given.network);
-    }
+    // Another exchange may have given it something newer meanwhile.
+    let current = standing.and_then(|standing| {
+        let given = standing.given.as_ref()?;
+        (given.at == facts.given.at && given.confirmed_at.is_none()).then_some((standing, given))
+    });
     if facts.success {
-        if let (Some(standing), Some(given)) = (standing, given)
-            && given.confirmed_at.is_none()
-        {
+        if let Some((standing, given)) = current {
             put_device(&mut commit, facts.device, touched(facts.device, facts.now));
             confirm(&mut commit, facts, standing, given);
         }
@@ -756,11 +781,27 @@ pub fn configured(facts: &ConfiguredFacts<'_>) -> Outcome<()> {
     Outcome::accept((), commit)
 }
 
+/// How joining went, as policy gets to see it: the device's own word.
+fn connection(facts: &ConfiguredFacts<'_>, said: &str) -> Claim {
+    Claim {
+        issuer: "device".to_owned(),
+        subject: ClaimSubject::Device {
+            id: facts.device.id,
+        },
+        kind: "said-connection".to_owned(),
+        value: said.to_owned().into(),
+        issued_at: facts.now,
+        expires_at: None,
+        evidence: Some(facts.message_sha256),
+        signature: None,
+    }
+}
+
 fn confirm(commit: &mut Commit, facts: &ConfiguredFacts<'_>, standing: &Standing, given: &Given) {
-    let unconfirmed = facts.holdings.access.iter().filter(|access| {
-        access.status == CredentialStatus::Active && access.confirmed_at.is_none()
-    });
-    for access in unconfirmed {
+    let mine = |access: &&AccessCredential| {
+        access.status == CredentialStatus::Active && facts.access.contains(&access.id)
+    };
+    for access in facts.holdings.access.iter().filter(mine) {
         commit
             .changes
             .push(Change::Wifi(wifi::Change::ConfirmAccess {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{check_known, denied_lately};
+use super::{asked_since, check_known, denied_lately};
 use crate::commit::{Change, Commit};
 use crate::decide::{Decision, Outcome, device_entry};
 use crate::device::Device;
@@ -52,6 +52,8 @@ pub struct Known<'a> {
     /// The record of what a person said about this device, under the name that
     /// [`approval_id`](super::approval_id) computes.
     pub approval: Option<&'a VoucherRecord>,
+    /// Since when the device is this owner's; needed where there is an approval.
+    pub owned_since: Option<Timestamp>,
 }
 
 /// Step 1: whether it is worth while to authenticate with whoever showed this hash.
@@ -97,9 +99,10 @@ fn judge<'a>(facts: &AnnouncementFacts<'a>) -> Result<(), (Refusal, &'a [Reason]
     if facts.verdict.answer == Answer::Deny {
         return Err((Refusal::PolicyDenied, &facts.verdict.reasons));
     }
-    if denied_lately(known.approval, facts.now)
-        && matches!(facts.verdict.answer, Answer::Wait { .. })
-    {
+    let said = known
+        .approval
+        .filter(|record| asked_since(record, known.owned_since));
+    if denied_lately(said, facts.now) && matches!(facts.verdict.answer, Answer::Wait { .. }) {
         return Err(plain(Refusal::ApprovalDenied));
     }
     Ok(())
@@ -142,6 +145,45 @@ pub fn attempt_failed(facts: FailedFacts<'_>) -> Commit {
         remembered: facts.remembered,
     };
     note.write(vec![facts.reason], facts.evidence)
+}
+
+/// Somebody who was asked for a code that a person had said, and did not know it.
+#[derive(Debug, Clone)]
+pub struct GuessFacts<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// Who said the code, by name.
+    pub said_by: &'a str,
+    /// What stands for the serial number of the device that it was said to, if anything.
+    pub label: Option<&'a str>,
+    /// The relay or device the guess came from, as the network names it.
+    pub via: &'a str,
+    /// Wrong guesses that are left before the code is none any more.
+    pub left: u32,
+    /// The rule: its code, sentence and section.
+    pub reason: Reason,
+    /// The message it rests on.
+    pub evidence: Evidence,
+}
+
+/// A wrong guess at a code. Each is journaled: a person said the code, and it allows a few.
+#[must_use]
+pub fn code_guessed(facts: GuessFacts<'_>) -> Commit {
+    let via: String = facts.via.chars().take(128).collect();
+    let actor = Actor::new(ActorKind::Device, via.clone());
+    let mut entry = Entry::new(Subject::Site, Action::RequestRefused, actor, facts.now)
+        .because(facts.reason)
+        .on(facts.evidence)
+        .with("via", via)
+        .with("code-said-by", facts.said_by)
+        .with("guesses-left", facts.left);
+    if let Some(label) = facts.label {
+        entry = entry.with("label", label.chars().take(64).collect::<String>());
+    }
+    Commit {
+        entries: vec![entry],
+        ..Commit::default()
+    }
 }
 
 /// Something to be written down about somebody who proved nothing.
