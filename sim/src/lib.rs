@@ -10,9 +10,11 @@
 //! | [`bench`] | how fast it is, beside what the cryptography alone costs |
 //! | [`bound`] | runs a program that ends with its parent |
 //! | [`wifi`] | hostap as a peer, over TCP and on simulated radios |
+//! | [`wired`] | network namespaces, and who talks over them |
 
 pub mod attack;
 pub mod bench;
 pub mod bound;
 pub mod demo;
 pub mod wifi;
+pub mod wired;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use vouchsafe_sim::attack::{self, Attack};
+use vouchsafe_sim::wired::{space, talk};
 use vouchsafe_sim::{bench, bound, demo};
 
 #[derive(Debug, Parser)]
@@ -29,6 +30,15 @@ enum Task {
     },
     /// Measure, each table beside its floor.
     Bench(bench::Options),
+    /// Talk over a network, to see who reaches whom.
+    #[command(hide = true)]
+    Talk {
+        #[command(subcommand)]
+        talk: talk::Talk,
+    },
+    /// Hold the network namespace that this runs in until standard input ends.
+    #[command(hide = true)]
+    Hold,
     /// Run a program that ends when this process's parent does.
     #[command(hide = true)]
     Bound {
@@ -49,6 +59,8 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Attack { attack } => attack::run(&attack),
         Task::Bench(options) => bench::run(&options),
+        Task::Talk { talk } => talk::run(&talk),
+        Task::Hold => space::hold().map(|()| ExitCode::SUCCESS),
         Task::Bound { parent, command } => Err(bound::run(parent, &command)),
     };
     match result {

@@ -22,6 +22,7 @@ mod program;
 mod sentence;
 mod stage;
 mod wifi;
+mod wired;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +42,9 @@ pub struct Options {
     /// Tell another story: Wi-Fi Easy Connect on simulated radios. It ends by itself.
     #[arg(long)]
     wifi: bool,
+    /// Tell another story: network admission at wired ports. Needs root.
+    #[arg(long, conflicts_with = "wifi")]
+    wired: bool,
     /// Where `vouchsafe` and `vouchsafe-agent` are; beside this program without it.
     #[arg(long)]
     bin_dir: Option<PathBuf>,
@@ -63,6 +67,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         let mut stop = Stop::new()?;
         if options.wifi {
             return wifi::run(options, stop).await;
+        }
+        if options.wired {
+            return wired::run(options, stop).await;
         }
         let narrator = Narrator::new();
         let stage = Stage::set(options.bin_dir.as_deref())?;

@@ -131,6 +131,13 @@ impl Program {
         Ok((self.ended(END).await?, said))
     }
 
+    /// Takes its life without warning, as a power cut would.
+    pub(super) async fn kill(mut self) -> anyhow::Result<()> {
+        self.signal(Signal::KILL);
+        self.ended(END).await?;
+        Ok(())
+    }
+
     /// Tells it to end; it must do so with exit code 0.
     pub(super) async fn end_gracefully(self) -> anyhow::Result<()> {
         let name = self.name.clone();

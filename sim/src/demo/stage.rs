@@ -15,6 +15,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::narrator::Narrator;
+use crate::wired::space::Space;
 
 /// How long a command may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,6 +29,8 @@ pub(super) struct Stage {
     folder: TempDir,
     bin: PathBuf,
     simulator: PathBuf,
+    /// Words before each program that put it where the story's people are.
+    home: Vec<OsString>,
 }
 
 /// How a command ended.
@@ -41,6 +44,11 @@ pub(super) struct Ended {
 impl Stage {
     /// A new folder; the programs must be there.
     pub(super) fn set(bin: Option<&Path>) -> anyhow::Result<Self> {
+        Self::set_with(bin, &[])
+    }
+
+    /// The same, for a story that needs more programs.
+    pub(super) fn set_with(bin: Option<&Path>, more: &[&str]) -> anyhow::Result<Self> {
         let simulator = std::env::current_exe().context("finding this program")?;
         let beside = simulator
             .parent()
@@ -49,7 +57,7 @@ impl Stage {
             Some(bin) => fs::canonicalize(bin).with_context(|| format!("{}", bin.display()))?,
             None => beside.to_owned(),
         };
-        for program in ["vouchsafe", "vouchsafe-agent"] {
+        for program in ["vouchsafe", "vouchsafe-agent"].iter().chain(more) {
             if !bin.join(program).is_file() {
                 bail!(
                     "{} is not in {}: `cargo xtask demo` builds it",
@@ -65,11 +73,17 @@ impl Stage {
             folder,
             bin,
             simulator,
+            home: Vec::new(),
         };
         for name in ["home", "config", "logs", "tmp", "devices"] {
             fs::create_dir(stage.path(name))?;
         }
         Ok(stage)
+    }
+
+    /// From here on programs run in this network, unless they are put somewhere else.
+    pub(super) fn move_to(&mut self, home: &Space) {
+        self.home = home.words();
     }
 
     /// A path in the folder.
@@ -95,10 +109,30 @@ impl Stage {
     /// A program that ends with this one, in an environment that knows only the folder. It is in
     /// a process group of its own, so that Ctrl-C reaches us alone and we end it in order.
     pub(super) fn prepare(&self, program: &Path) -> Command {
+        self.prepare_at(&self.home, program)
+    }
+
+    /// The same, in this network.
+    pub(super) fn prepare_in(&self, space: &Space, program: &Path) -> Command {
+        self.prepare_at(&space.words(), program)
+    }
+
+    /// Words before a program of somebody else, so that it ends with this one, in this network.
+    pub(super) fn words_in(&self, space: &Space) -> Vec<OsString> {
+        let bound = [
+            self.simulator.clone().into(),
+            "bound".into(),
+            std::process::id().to_string().into(),
+        ];
+        bound.into_iter().chain(space.words()).collect()
+    }
+
+    fn prepare_at(&self, place: &[OsString], program: &Path) -> Command {
         let mut command = Command::new(&self.simulator);
         command
             .arg("bound")
             .arg(std::process::id().to_string())
+            .args(place)
             .arg(program);
         command
             .env_clear()
@@ -128,15 +162,14 @@ impl Stage {
         arguments: &[impl AsRef<OsStr>],
     ) -> anyhow::Result<Ended> {
         let mut command = self.prepare(program);
-        command
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let name = program
-            .file_name()
-            .unwrap_or_default()
-            .display()
-            .to_string();
+        command.args(arguments);
+        let name = program.file_name().unwrap_or_default().display();
+        self.finish(&name.to_string(), command).await
+    }
+
+    /// Runs a prepared program to its end and keeps what it said.
+    pub(super) async fn finish(&self, name: &str, mut command: Command) -> anyhow::Result<Ended> {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = timeout(PATIENCE, command.output())
             .await
             .with_context(|| format!("{name} did not end within {} s", PATIENCE.as_secs()))?

@@ -6,6 +6,7 @@
 //!    the second, because the program forgets listeners that do not keep up.
 //! 3. When dropped it is told to end, by its own process id, and killed if it does not.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
@@ -63,6 +64,8 @@ pub struct Setup<'a> {
     pub driver: &'a str,
     /// Lines of the configuration file besides interface, driver and control socket.
     pub settings: &'a [String],
+    /// Words before the program that put it somewhere else, such as into a network namespace.
+    pub within: &'a [OsString],
     /// Whether the log holds every key, nonce and message.
     pub verbose: bool,
 }
@@ -76,7 +79,23 @@ impl<'a> Setup<'a> {
             interface: "lo",
             driver: "none",
             settings: &[],
+            within: &[],
             verbose: false,
+        }
+    }
+
+    /// A program on a wired port, put there by the words `within`.
+    #[must_use]
+    pub fn wired(
+        kind: Kind,
+        interface: &'a str,
+        settings: &'a [String],
+        within: &'a [OsString],
+    ) -> Self {
+        Self {
+            driver: "wired",
+            within,
+            ..Self::on(kind, interface, settings)
         }
     }
 
@@ -88,6 +107,7 @@ impl<'a> Setup<'a> {
             interface,
             driver: "nl80211",
             settings,
+            within: &[],
             verbose: false,
         }
     }
@@ -136,7 +156,14 @@ impl Hostap {
         fs::write(&configuration, configuration_text(&setup, &control))?;
         let log = folder.join("log");
         // 1
-        let mut command = Command::new(program);
+        let mut command = match setup.within.split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         if setup.verbose {
             command.args(["-dd", "-K", "-t"]);
         }

@@ -1,0 +1,288 @@
+//! The chapters.
+//!
+//! 1. Factory, controller and gate start; the ports are closed.
+//! 2. The devices onboard. One that nobody bought is refused.
+//! 3. They come back with their LDevIDs by 802.1X and talk to the service. A copied MAC address at
+//!    another port gets nothing.
+//! 4. One is quarantined and restored; one is revoked, and its live connection dies.
+//! 5. The controller is killed, and a known device still gets in. It returns, and everything agrees.
+//! 6. What the journal says, and that it was not altered.
+
+use std::cell::Cell;
+
+use anyhow::{Context as _, bail, ensure};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::device::{Device, PATIENCE};
+use super::net::{Net, SERVICE};
+use super::site::{Gateway, OWNER, Site, is};
+use crate::demo::finale;
+use crate::demo::narrator::{Narrator, Tone};
+use crate::demo::program::Program;
+use crate::demo::sentence::text;
+use crate::demo::stage::Stage;
+
+/// Is quarantined and restored; its MAC address is copied.
+const QUARANTINED: &str = "LW-0001";
+/// Is revoked.
+const REVOKED: &str = "LW-0002";
+/// Comes back while there is no controller.
+const RETURNS: &str = "LW-0003";
+/// Was never sold.
+const UNSOLD: &str = "LW-0004";
+/// Has nothing but a MAC address that it saw.
+const COPIER: &str = "a copier";
+
+/// What the journal of the revoked device cannot lack.
+const MUST_HAVE: [&str; 2] = ["credential-issued", "credential-revoked"];
+
+/// Tells them; `over` says from when on everything has happened.
+pub(super) async fn tell(
+    stage: &Stage,
+    narrator: &Narrator,
+    net: &Net,
+    once: bool,
+    over: &Cell<bool>,
+) -> anyhow::Result<()> {
+    let [first, second, third, fourth, fifth] = &net.ports[..] else {
+        bail!("five ports are needed");
+    };
+    narrator.title("Vouchsafe: a certificate opens the port, and nothing else does");
+    narrator.note("every actor is a process of its own, in network namespaces of its own");
+    narrator.chapter(1, "Factory, controller, gate");
+    let made = [QUARANTINED, REVOKED, RETURNS, UNSOLD];
+    let sold = [QUARANTINED, REVOKED, RETURNS];
+    let site = Site::set_up(stage, narrator, net, &made, &sold).await?;
+    let masa = site.masa().await?;
+    let controller = site.controller().await?;
+    site.import(3).await?;
+    let services = site.services().await?;
+    let mut gateway = Gateway::start(&site).await?;
+    let mut devices = [
+        Device::new(&site, QUARANTINED, first),
+        Device::new(&site, REVOKED, second),
+        Device::new(&site, RETURNS, third),
+        Device::new(&site, UNSOLD, fourth),
+    ];
+    let copier = Device::new(&site, COPIER, fifth);
+
+    narrator.chapter(2, "The way in");
+    way_in(&mut gateway, &mut devices).await?;
+    narrator.chapter(3, "802.1X with the LDevID");
+    let [quarantined, revoked, returns, _] = &mut devices;
+    admitted(&mut gateway, &mut [quarantined, revoked, returns]).await?;
+    copied(&copier, quarantined).await?;
+    narrator.chapter(4, "Trust ends");
+    quarantine(&site, &mut gateway, quarantined).await?;
+    let steps = revoke(&site, &mut gateway, revoked).await?;
+    narrator.chapter(5, "The controller is gone");
+    let controller = without_controller(&site, &mut gateway, returns, controller).await?;
+    narrator.chapter(6, "What remains");
+    narrator.table(&["revocation, step by step", "ms", "who says so"], &steps);
+    remains(&site, narrator).await?;
+    over.set(true);
+    narrator.note("every expected outcome happened");
+    if !once {
+        next_steps(stage, narrator, net);
+        std::future::pending::<()>().await;
+    }
+    narrator.note("ending every program and removing folder and namespaces");
+    for device in &mut devices {
+        device.pull_out();
+    }
+    gateway.end().await?;
+    controller.end_gracefully().await?;
+    masa.end_gracefully().await?;
+    drop(services);
+    Ok(())
+}
+
+/// Chapter 2.
+async fn way_in(gateway: &mut Gateway<'_>, devices: &mut [Device<'_>; 4]) -> anyhow::Result<()> {
+    let [first, ..] = &*devices;
+    first.reaches_not(SERVICE, "the service").await?;
+    for device in devices {
+        let onboarded = device.onboard().await?;
+        ensure!(
+            onboarded == (device.name != UNSOLD),
+            "{} onboarded: {onboarded}",
+            device.name
+        );
+        if onboarded {
+            gateway.know(&device.id, device.name);
+            device.reaches_not(SERVICE, "the service").await?;
+        }
+    }
+    Ok(())
+}
+
+/// Chapter 3: a certificate opens a port.
+async fn admitted(
+    gateway: &mut Gateway<'_>,
+    devices: &mut [&mut Device<'_>],
+) -> anyhow::Result<()> {
+    for device in devices {
+        device.plug_in()?;
+        let id = device.id.clone();
+        let accepted = |line: &Value| is(line, "accepted") && text(line, "device") == id;
+        gateway.event("acceptance", accepted).await?;
+        device.reaches_soon(SERVICE, "the service").await?;
+    }
+    Ok(())
+}
+
+/// Chapter 3: a MAC address alone does not.
+async fn copied(copier: &Device<'_>, of: &Device<'_>) -> anyhow::Result<()> {
+    let copy = format!(
+        "link set eth0 down\nlink set eth0 address {}\nlink set eth0 up\n",
+        of.port.mac
+    );
+    copier.port.space.ip(&copy)?;
+    let said = format!(
+        "has the MAC address of {}, at {}",
+        of.name, copier.port.name
+    );
+    copier.say(Tone::Hostile, &said);
+    copier.reaches_not(SERVICE, "the service").await?;
+    copier.port.space.ip("link set eth0 down\n")?;
+    of.reaches_soon(SERVICE, "the service").await
+}
+
+/// Chapter 4: less is trusted, for a while.
+async fn quarantine(
+    site: &Site<'_>,
+    gateway: &mut Gateway<'_>,
+    device: &Device<'_>,
+) -> anyhow::Result<()> {
+    let name = device.name;
+    let why = ["--reason", "its firmware is old"];
+    site.command(&[&["device", "quarantine", name], &why[..]].concat())
+        .await?;
+    let id = &device.id;
+    let cut = |line: &Value| is(line, "cut-off") && text(line, "device") == id;
+    gateway.event("the cut", cut).await?;
+    device.reaches_not(SERVICE, "the service").await?;
+    let why = ["--reason", "it was updated"];
+    site.command(&[&["device", "restore", name], &why[..]].concat())
+        .await?;
+    gateway
+        .event("the next version", |line| is(line, "state-in-force"))
+        .await?;
+    device.ask_again()?;
+    let accepted = |line: &Value| is(line, "accepted") && text(line, "device") == id;
+    gateway.event("acceptance", accepted).await?;
+    device.reaches_soon(SERVICE, "the service").await
+}
+
+/// Chapter 4: nothing is trusted any more. Gives the steps and when each was over.
+async fn revoke(
+    site: &Site<'_>,
+    gateway: &mut Gateway<'_>,
+    device: &Device<'_>,
+) -> anyhow::Result<Vec<Vec<String>>> {
+    let name = device.name;
+    let mut flow = device.flow(SERVICE).await?;
+    let why = ["--reason", "it was stolen"];
+    site.command(&[&["device", "revoke", name], &why[..]].concat())
+        .await?;
+    let id = &device.id;
+    let cut = |line: &Value| is(line, "cut-off") && text(line, "device") == id;
+    let cut = gateway.event("the cut", cut).await?;
+    let silent = |line: &Value| is(line, "silent");
+    let silent = flow.wait_for("silence", PATIENCE, silent).await?;
+    device.say(Tone::Refused, "gets nothing more over its live connection");
+    device.reaches_not(SERVICE, "the service").await?;
+    device.ask_again()?;
+    let refused = |line: &Value| is(line, "refused");
+    gateway.event("refusal", refused).await?;
+
+    let journal = site.look_up(&["device", "journal", name]).await?;
+    let decided = entry(&journal, "credential-revoked").context("no entry of the revocation")?;
+    let decided = time(decided, "at")?;
+    let row = |what: &str, at: Timestamp, who: &str| {
+        let milliseconds = at.duration_since(decided).as_millis();
+        vec![what.to_owned(), milliseconds.to_string(), who.to_owned()]
+    };
+    Ok(vec![
+        row("decided and journaled", decided, OWNER),
+        row(
+            "last answer over the live connection",
+            time(&silent, "last_at")?,
+            name,
+        ),
+        row(
+            "packets dropped, session ended, confirmed",
+            time(&cut, "at")?,
+            "the gate",
+        ),
+    ])
+}
+
+/// Chapter 5.
+async fn without_controller(
+    site: &Site<'_>,
+    gateway: &mut Gateway<'_>,
+    device: &mut Device<'_>,
+    controller: Program,
+) -> anyhow::Result<Program> {
+    controller.kill().await?;
+    site.narrator.said(OWNER, Tone::Hostile, "is killed");
+    device.pull_out();
+    device.say(Tone::Plain, "is switched off and on again");
+    device.plug_in()?;
+    let id = device.id.clone();
+    let accepted = |line: &Value| is(line, "accepted") && text(line, "device") == id;
+    gateway.event("acceptance", accepted).await?;
+    device.hears("CTRL-EVENT-EAP-SUCCESS").await?;
+    device.reaches_soon(SERVICE, "the service").await?;
+    let controller = site.controller().await?;
+    gateway
+        .event("the next version", |line| is(line, "state-in-force"))
+        .await?;
+    Ok(controller)
+}
+
+/// Chapter 6.
+async fn remains(site: &Site<'_>, narrator: &Narrator) -> anyhow::Result<()> {
+    let journal = site.command(&["device", "journal", REVOKED]).await?;
+    finale::show_journal(narrator, &journal)?;
+    for action in MUST_HAVE {
+        let found = entry(&journal, action);
+        ensure!(found.is_some(), "the journal has no entry `{action}`");
+    }
+    let verified = site.command(&["journal", "verify"]).await?;
+    finale::confirm(narrator, OWNER, &verified)
+}
+
+/// The last entry of this action.
+fn entry<'a>(journal: &'a Value, action: &str) -> Option<&'a Value> {
+    let entries = journal.get("entries")?.as_array()?;
+    entries
+        .iter()
+        .rev()
+        .find(|entry| text(entry, "action") == action)
+}
+
+fn time(line: &Value, field: &str) -> anyhow::Result<Timestamp> {
+    let at = text(line, field);
+    at.parse().with_context(|| format!("no time: {at:?}"))
+}
+
+/// What people can do now.
+fn next_steps(stage: &Stage, narrator: &Narrator, net: &Net) {
+    let program = stage.program("vouchsafe");
+    narrator.line(&format!(
+        "\nEverything stays up until Ctrl-C.\n\nNext, in another terminal, as root:\n\n  \
+         export VOUCHSAFE_DIR={}\n  \
+         alias office='nsenter --net={}'\n  \
+         office {program} device list\n  \
+         office {program} device journal {REVOKED}\n  \
+         office {program} device quarantine {RETURNS} --reason 'trying it out'\n  \
+         nsenter --net={} nft list table bridge vouchsafe\n",
+        stage.path("house").display(),
+        net.office.file(),
+        net.gateway.file(),
+        program = program.display(),
+    ));
+}
