@@ -21,6 +21,10 @@ pub const MAX_SESSIONS: usize = 200_000;
 /// How long after its time a session may be without a new proof: the access point needs a moment.
 const GRACE: SignedDuration = SignedDuration::from_secs(60);
 
+/// How far in the future a desired state may have been issued: two machines have two clocks. One from
+/// further on would count for as much longer, whatever happened meanwhile.
+const CLOCK_ALLOWANCE: SignedDuration = SignedDuration::from_mins(5);
+
 /// Where a device is: one station at one place. The same MAC address elsewhere is another place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
@@ -77,6 +81,8 @@ pub enum Denial {
     NoState,
     /// The controller was not heard of for too long.
     StaleState,
+    /// The controller's clock, or the gate's, is wrong: the state is from the future.
+    FutureState,
     /// The credential is not among those that may.
     NotAdmitted,
     /// The decision has run out.
@@ -91,6 +97,7 @@ impl Denial {
         match self {
             Self::NoState => "no-desired-state",
             Self::StaleState => "desired-state-stale",
+            Self::FutureState => "desired-state-future",
             Self::NotAdmitted => "not-admitted",
             Self::Expired => "decision-expired",
             Self::Full => "no-room",
@@ -303,9 +310,12 @@ impl Admission {
 
     fn judge(&self, inner: &Inner, credential: &str, now: Timestamp) -> Result<Entry, Denial> {
         let desired = inner.desired.as_ref().ok_or(Denial::NoState)?;
-        let age = now.duration_since(desired.issued_at).as_secs();
-        if age > i64::from(self.0.rules.longest_age) {
+        let age = now.duration_since(desired.issued_at);
+        if age > SignedDuration::from_secs(self.0.rules.longest_age.into()) {
             return Err(Denial::StaleState);
+        }
+        if age < -CLOCK_ALLOWANCE {
+            return Err(Denial::FutureState);
         }
         let entry = desired.admitted(credential).ok_or(Denial::NotAdmitted)?;
         if entry.expires_at <= now {

@@ -143,6 +143,20 @@ fn a_state_that_is_too_old_lets_nobody_in() {
     assert_eq!(gate.until_refused(), "desired-state-stale");
 }
 
+/// A state from the future would stay fresh for as much longer.
+#[test]
+fn a_state_from_the_future_lets_nobody_in() {
+    let mut site = site("");
+    let device = site.device("1");
+    let mut document = site.document(vec![device.admitted()], &[]);
+    document.issued_at = now() + SignedDuration::from_hours(24);
+    site.publish_document(&document);
+    let gate = site.start();
+    let answer = come_in(&site, &gate, &device, "ap-1", MAC);
+    assert_eq!(answer.code, Code::AccessReject);
+    assert_eq!(gate.until_refused(), "desired-state-future");
+}
+
 /// RFC 2865 §3: from an address without a secret, and under another secret, nothing comes back.
 #[test]
 fn an_unknown_client_and_a_wrong_secret_get_no_answer() {
