@@ -147,13 +147,13 @@ pub(crate) struct ClaimArgs {
     /// The manufacturer's id
     #[arg(long, value_name = "ID", requires = "serial", required_unless_present_any = ["dpp_uri", "qr"])]
     manufacturer: Option<String>,
-    /// The serial number
-    #[arg(long, requires = "manufacturer")]
+    /// The serial number; with a label and no manufacturer, whatever the device shall be called
+    #[arg(long)]
     serial: Option<String>,
     /// The bootstrapping URI on the device's label, DPP:…; - for standard input
     #[arg(long, value_name = "URI", conflicts_with = "qr")]
     dpp_uri: Option<String>,
-    /// A picture of the label (PNG)
+    /// A picture of the label (PNG or JPEG)
     #[arg(long, value_name = "FILE")]
     qr: Option<PathBuf>,
     /// With a label: as what the device may be configured

@@ -1,5 +1,6 @@
-//! Wi-Fi Easy Connect: labels, the controller, devices that showed themselves, and a probe.
+//! Wi-Fi Easy Connect: labels, the controller, codes, devices that showed themselves, and a probe.
 
+mod code;
 mod probe;
 pub(crate) mod qr;
 mod show;
@@ -8,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::json;
-use vouchsafe_api::{BootstrappingKey, DppController, KeyFilter, SettleKey};
+use vouchsafe_api::{BootstrappingKey, CallDevice, DppController, KeyFilter, Reasoned, SettleKey};
 
 use crate::failure::{Exit, Failure};
 use crate::input::{self, PageArgs};
@@ -17,6 +18,18 @@ use crate::remote::Api;
 
 /// The port to which hostapd relays; it cannot be told another one.
 const RELAY_PORT: u16 = 8908;
+
+const CALL_EXAMPLES: &str = "\
+Examples:
+  vouchsafe dpp key list --device 1f0c…
+  vouchsafe dpp call 5be3… --host 192.0.2.40";
+
+const ROTATE_EXAMPLES: &str = "\
+Examples:
+  vouchsafe dpp rotate --reason 'yearly change'
+
+Devices keep the connectors they have: they count until the overlap is over, and a device that shows
+one gets another by the new key.";
 
 /// Commands on Wi-Fi Easy Connect (DPP).
 #[derive(Debug, Subcommand)]
@@ -32,6 +45,25 @@ pub(crate) enum DppCommand {
     /// Bootstrapping keys of devices
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Codes for devices without a label (PKEX)
+    #[command(subcommand)]
+    Code(code::CodeCommand),
+    /// Call a device that listens, and configure it
+    #[command(after_help = CALL_EXAMPLES)]
+    Call {
+        /// The hash of its bootstrapping key, 64 hexadecimal digits
+        key: String,
+        /// Where it listens: HOST or HOST:PORT; by default what its label says (H:)
+        #[arg(long, value_name = "HOST")]
+        host: Option<String>,
+    },
+    /// Put another key in force that signs connectors; the one before stays for an overlap
+    #[command(after_help = ROTATE_EXAMPLES)]
+    Rotate {
+        /// Why; goes into the journal
+        #[arg(long)]
+        reason: String,
+    },
     /// Devices that showed themselves and whose keys nobody knows
     Announcements(PageArgs),
     /// Be a device towards any controller over TCP, and print what it does
@@ -44,7 +76,7 @@ pub(crate) enum DppCommand {
 pub(crate) struct Text {
     /// The text of the label; - for standard input
     uri: Option<String>,
-    /// A picture of the label (PNG)
+    /// A picture of the label (PNG or JPEG)
     #[arg(long, value_name = "FILE")]
     qr: Option<PathBuf>,
 }
@@ -107,6 +139,16 @@ pub(crate) async fn run(
         DppCommand::Show(text) => return show::run(&text.read()?, printer),
         DppCommand::Probe(probe) => return probe::run(*probe, printer).await,
         DppCommand::Key(command) => return keys(command, &api()?, printer).await,
+        DppCommand::Code(command) => return code::run(command, &api()?, printer).await,
+        DppCommand::Call { key, host } => {
+            let key = api()?.call_device(&key, &CallDevice { host }).await?;
+            printer.show(&key, key_text)?;
+            printer.note("the device is configured: `vouchsafe device show` tells with what");
+        }
+        DppCommand::Rotate { reason } => {
+            let shown = api()?.replace_signing_key(&Reasoned { reason }).await?;
+            controller(&shown, None, printer)?;
+        }
         DppCommand::Controller { address } => {
             let shown = api()?.show_dpp_controller().await?;
             controller(&shown, address, printer)?;

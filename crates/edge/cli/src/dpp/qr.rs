@@ -1,4 +1,4 @@
-//! Pictures of labels: the text of a QR code in a PNG.
+//! Pictures of labels: the text of a QR code in a PNG or a JPEG.
 //!
 //! The picture may be a drawing or a photograph. It comes from people's phones and may be anything,
 //! so its size is bounded before its pixels are held.
@@ -9,6 +9,10 @@ use std::path::Path;
 
 use png::{ColorType, Decoder, Limits, Transformations};
 use rqrr::PreparedImage;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::failure::{Exit, Failure};
 use crate::input;
@@ -16,6 +20,12 @@ use crate::output::printable;
 
 /// Most pixels of a picture: what a phone's camera makes.
 const MAX_PIXELS: usize = 24_000_000;
+
+/// Longest side of a JPEG in pixels.
+const MAX_SIDE: usize = 16_384;
+
+/// How every JPEG begins: the start of the image, and of a marker after it (ITU-T T.81 §B.2.1).
+const JPEG: &[u8] = &[0xff, 0xd8, 0xff];
 
 /// Memory that the PNG decoder may take, in bytes.
 const MAX_DECODER_BYTES: usize = 16 << 20;
@@ -60,9 +70,12 @@ pub(crate) fn uri_in(file: &Path) -> Result<String, Failure> {
     }
 }
 
-/// The texts of all QR codes in a PNG, each once.
-fn texts_in(png: &[u8]) -> Result<BTreeSet<String>, String> {
-    let picture = Grey::read(png)?;
+/// The texts of all QR codes in a picture, each once.
+fn texts_in(file: &[u8]) -> Result<BTreeSet<String>, String> {
+    let picture = match file.starts_with(JPEG) {
+        true => Grey::read_jpeg(file)?,
+        false => Grey::read_png(file)?,
+    };
     let mut texts = BTreeSet::new();
     // A code that is too large or too noisy as it is may be read from a smaller picture.
     for scale in [1, 2, 4, 8] {
@@ -86,8 +99,38 @@ fn texts_in(png: &[u8]) -> Result<BTreeSet<String>, String> {
 }
 
 impl Grey {
-    fn read(png: &[u8]) -> Result<Self, String> {
-        let unreadable = |error: png::DecodingError| format!("is no PNG that can be read: {error}");
+    fn read_jpeg(jpeg: &[u8]) -> Result<Self, String> {
+        let unreadable =
+            |error: &dyn std::fmt::Debug| format!("is no JPEG that can be read: {error:?}");
+        let options = DecoderOptions::default()
+            .set_max_width(MAX_SIDE)
+            .set_max_height(MAX_SIDE)
+            .jpeg_set_out_colorspace(ColorSpace::Luma);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(jpeg), options);
+        decoder
+            .decode_headers()
+            .map_err(|error| unreadable(&error))?;
+        let info = decoder.info().ok_or_else(|| unreadable(&"no size"))?;
+        let (width, height) = (usize::from(info.width), usize::from(info.height));
+        let pixels = width.saturating_mul(height);
+        if pixels > MAX_PIXELS {
+            return Err(format!("has more than {MAX_PIXELS} pixels"));
+        }
+        let decoded = decoder.decode().map_err(|error| unreadable(&error))?;
+        if decoded.len() != pixels {
+            return Err(unreadable(&"other colours than it says"));
+        }
+        Ok(Self {
+            width,
+            height,
+            pixels: decoded,
+        })
+    }
+
+    fn read_png(png: &[u8]) -> Result<Self, String> {
+        let unreadable = |error: png::DecodingError| {
+            format!("is neither a JPEG nor a PNG that can be read: {error}")
+        };
         let limits = Limits {
             bytes: MAX_DECODER_BYTES,
         };
@@ -206,11 +249,36 @@ mod tests {
         file
     }
 
-    fn uri(png: &[u8]) -> Result<String, Failure> {
+    fn uri(picture: &[u8]) -> Result<String, Failure> {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("label.png");
-        std::fs::write(&file, png).unwrap();
+        let file = dir.path().join("label");
+        std::fs::write(&file, picture).unwrap();
         uri_in(&file)
+    }
+
+    /// Labels of one device, turned and in colour, as a camera writes them.
+    const JPEGS: [&[u8]; 2] = [
+        include_bytes!("../../tests/pictures/baseline.jpg"),
+        include_bytes!("../../tests/pictures/progressive.jpg"),
+    ];
+
+    #[test]
+    fn a_jpeg_is_read_or_refused() {
+        for jpeg in JPEGS {
+            let read = uri(jpeg).unwrap();
+            assert!(
+                read.starts_with("DPP:C:81/6;") && read.ends_with(";;"),
+                "{read}"
+            );
+            for length in [3, 20, jpeg.len() / 8, jpeg.len() / 4] {
+                assert!(uri(&jpeg[..length]).is_err(), "{length} bytes");
+            }
+        }
+        // One that says it is huge is refused before anything is held for it.
+        let mut bomb = JPEGS[0].to_vec();
+        let frame = bomb.windows(2).position(|it| it == [0xff, 0xc0]).unwrap();
+        bomb[frame + 5..frame + 9].copy_from_slice(&[0x3f, 0xff, 0x3f, 0xff]);
+        assert_eq!(uri(&bomb).unwrap_err().to_json()["error"]["code"], "file");
     }
 
     #[test]

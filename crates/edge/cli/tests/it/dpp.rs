@@ -117,6 +117,80 @@ fn a_factory_label_is_photographed_and_claims_the_device() {
     assert_eq!(server.stop(), 0);
 }
 
+/// What a person calls a device stands for the serial number that nobody vouches for.
+#[test]
+fn a_label_may_come_with_a_name_and_no_manufacturer() {
+    let world = World::new();
+    let server = running(&world);
+    let claim = format!("device claim --dpp-uri {URI} --serial bench-7 --dir c");
+    let claimed = world.json(&claim);
+    assert_eq!(claimed["device"]["serial"], "bench-7");
+    // Without a label it takes both.
+    assert_eq!(world.run("device claim --serial bench-8 --dir c").code, 2);
+    // It says no address at which it listens.
+    let key = claimed["key"]["id"].as_str().unwrap();
+    world.refused(&format!("dpp call {key} --dir c"), 2);
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = nobody.local_addr().unwrap();
+    drop(nobody);
+    world.refused(&format!("dpp call {key} --host {host} --dir c"), 6);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn codes_are_said_listed_and_taken_back_and_never_shown() {
+    const CODE: &str = "seven-silver-spoons";
+    let world = World::new();
+    let server = running(&world);
+    world.json("network add plant --ssid Plant --dir c");
+    world.write("code.txt", format!("{CODE}\n"));
+    let add = "dpp code add --file code.txt --identifier bench --label bench-7 --network plant \
+         --reason unlabelled --dir c";
+    let added = world.json(add);
+    assert_eq!(
+        (&added["identifier"], &added["guesses_left"]),
+        (&"bench".into(), &5.into())
+    );
+    world.refused(add, 6);
+    let ran = world.run("dpp code list --dir c");
+    assert!(
+        ran.out.contains("bench-7") && !ran.out.contains(CODE),
+        "{}",
+        ran.out
+    );
+    let id = &added["id"];
+    world.json(&format!("dpp code remove {id} --dir c"));
+    assert_eq!(
+        world.refused(&format!("dpp code remove {id} --dir c"), 5),
+        "not-found"
+    );
+    let listed = world.json("dpp code list --dir c");
+    assert!(listed["items"].as_array().unwrap().is_empty());
+    world.write("short.txt", "short\n".to_owned());
+    world.refused(
+        "dpp code add --file short.txt --reason unlabelled --dir c",
+        2,
+    );
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn another_key_signs_connectors_and_the_one_before_stays() {
+    let world = World::new();
+    let server = running(&world);
+    let before = world.json("dpp controller --dir c");
+    let after = world.json("dpp rotate --reason yearly --dir c");
+    let kids = |shown: &Value| shown["signing_keys"].as_array().unwrap().clone();
+    assert_eq!(kids(&after).len(), 2);
+    assert_eq!(kids(&after)[1], kids(&before)[0]);
+    assert_eq!(
+        after["key_sha256"], before["key_sha256"],
+        "labels and access points stay"
+    );
+    assert_eq!(world.run("dpp rotate --dir c").code, 2);
+    assert_eq!(server.stop(), 0);
+}
+
 #[test]
 fn labels_are_imported_by_the_list() {
     let world = World::new();
