@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::error::GateError;
 use crate::join_proxy::JoinProxyConfig;
+use crate::link::LinkConfig;
 
 /// Largest configuration that is read, in octets.
 const MAX_CONFIG: u64 = 1024 * 1024;
@@ -19,9 +20,14 @@ const MAX_INTERFACE: usize = 15;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Who the gate is.
-    pub identity: IdentityConfig,
+    /// The gate's controller. With it, identity, anchor and desired state come from there.
+    #[serde(default)]
+    pub link: Option<LinkConfig>,
+    /// Who the gate is, where it has no link.
+    #[serde(default)]
+    pub identity: Option<IdentityConfig>,
     /// Whom it lets in.
+    #[serde(default)]
     pub state: StateConfig,
     /// The RADIUS server.
     #[serde(default)]
@@ -49,15 +55,26 @@ pub struct IdentityConfig {
 
 /// Where the desired state comes from.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct StateConfig {
-    /// The domain CA, PEM. What the state says of certificates counts only under it.
-    pub anchor: PathBuf,
-    /// The file in which the controller puts the desired state; a newer one takes effect at once.
-    pub file: PathBuf,
+    /// The domain CA, PEM, where the gate has no link. What the state says of certificates counts only
+    /// under it.
+    pub anchor: Option<PathBuf>,
+    /// The file in which a controller of this machine puts the desired state, where the gate has no link; a
+    /// newer one takes effect at once.
+    pub file: Option<PathBuf>,
     /// After how many seconds without news from the controller nobody new comes in.
-    #[serde(default = "default_state_seconds")]
     pub longest_age: u32,
+}
+
+impl Default for StateConfig {
+    fn default() -> Self {
+        Self {
+            anchor: None,
+            file: None,
+            longest_age: 7 * 24 * 3600,
+        }
+    }
 }
 
 /// The RADIUS server.
@@ -144,13 +161,10 @@ impl Config {
     }
 
     fn resolve(&mut self, dir: &Path) {
-        let paths = [
-            &mut self.identity.chain,
-            &mut self.state.anchor,
-            &mut self.state.file,
-        ];
+        let chain = self.identity.iter_mut().map(|it| &mut it.chain);
+        let state = self.state.anchor.iter_mut().chain(&mut self.state.file);
         let secrets = self.radius.clients.iter_mut().map(|it| &mut it.secret_file);
-        for path in paths.into_iter().chain(secrets) {
+        for path in chain.chain(state).chain(secrets) {
             *path = dir.join(&*path);
         }
         for port in self.wired.iter_mut().flat_map(|wired| &mut wired.ports) {
@@ -162,8 +176,9 @@ impl Config {
         if self.radius.session_seconds == 0 {
             return Err("radius.session_seconds is at least 1".to_owned());
         }
+        self.check_source()?;
         if let Some(join_proxy) = &self.join_proxy {
-            join_proxy.check(false)?;
+            join_proxy.check(self.link.is_some())?;
         }
         let Some(wired) = &self.wired else {
             return Ok(());
@@ -175,6 +190,30 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+impl Config {
+    /// Identity, anchor and state come from the link or from files, not from both.
+    fn check_source(&self) -> Result<(), String> {
+        let files = [
+            ("[identity]", self.identity.is_some()),
+            ("state.anchor", self.state.anchor.is_some()),
+            ("state.file", self.state.file.is_some()),
+        ];
+        match &self.link {
+            Some(link) => {
+                link.origin()?;
+                match files.into_iter().find(|(_, is_there)| *is_there) {
+                    Some((key, _)) => Err(format!("{key} has no meaning beside [link]")),
+                    None => Ok(()),
+                }
+            }
+            None => match files.into_iter().find(|(_, is_there)| !is_there) {
+                Some((key, _)) => Err(format!("{key} is missing, and there is no [link]")),
+                None => Ok(()),
+            },
+        }
     }
 }
 
@@ -203,8 +242,4 @@ fn default_label() -> String {
 
 fn default_table() -> String {
     "vouchsafe".to_owned()
-}
-
-fn default_state_seconds() -> u32 {
-    7 * 24 * 3600
 }

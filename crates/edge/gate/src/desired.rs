@@ -83,6 +83,20 @@ impl Desired {
         let malformed = |problem: &dyn ToString| DesiredError::Malformed(problem.to_string());
         let document: DesiredState =
             serde_json::from_str(text).map_err(|error| malformed(&error))?;
+        Self::of(document, anchor, known, now)
+    }
+
+    /// As [`Desired::read`], of a document that was parsed before.
+    ///
+    /// # Errors
+    /// [`DesiredError`]. What was in force stays so.
+    pub fn of(
+        document: DesiredState,
+        anchor: &Certificate,
+        known: Option<u64>,
+        now: Timestamp,
+    ) -> Result<Self, DesiredError> {
+        let malformed = |problem: &dyn ToString| DesiredError::Malformed(problem.to_string());
         if let Some(known) = known
             && document.version < known
         {

@@ -23,6 +23,15 @@ pub enum GateError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The gate is to have a link, and has no certificate for it.
+    #[error(
+        "this gate has not enrolled: `vouchsafe gates add` at the controller gives a token, and \
+         `vouchsafe-gate enrol {}` takes it", dir.display()
+    )]
+    NotEnrolled {
+        /// The gate's folder.
+        dir: PathBuf,
+    },
     /// A socket cannot be opened.
     #[error("{address}: {source}")]
     Socket {

@@ -5,6 +5,7 @@
 //! * `radius`: access points ask here; `disconnect` ends sessions there.
 //! * `wired`: ports of this machine, through `hostapd` (who is authenticated) and `filter` (what passes).
 //! * `join_proxy`: the way of new devices to the registrar.
+//! * `link`: how the gate enrols, what its controller wants, and what it reports.
 //! * [`run`]: all of it, from a folder with a `gate.toml`.
 //!
 //! Known devices keep getting in while the controller is away: the gate decides by its copy of the desired
@@ -21,6 +22,7 @@ mod filter;
 mod gate;
 mod hostapd;
 mod join_proxy;
+mod link;
 mod radius;
 mod random;
 mod source;
@@ -31,3 +33,6 @@ pub use error::GateError;
 pub use event::{Event, Events, Recorded, mac_text};
 pub use gate::run;
 pub use join_proxy::JoinProxyConfig;
+pub use link::{
+    DomainAnchor, Enrolled, Enrolment, LinkConfig, LinkError, LinkStatus, Trouble, enrol,
+};

@@ -1,4 +1,4 @@
-//! What the gate decides by: its own certificate, and the desired state from its file.
+//! What the gate decides by: its own certificate, and the desired state from its file or its link.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,6 @@ use std::time::SystemTime;
 
 use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
-use vouchsafe_keystore::{KeyStore, StoreUri};
 use vouchsafe_net::Identity;
 use vouchsafe_radius::{Acceptor, Trust};
 use vouchsafe_trust::{Anchors, Certificate, Revocation};
@@ -16,6 +15,7 @@ use crate::config::{Config, read_text};
 use crate::desired::Desired;
 use crate::error::GateError;
 use crate::event::Event;
+use crate::link::LinkFolder;
 use crate::radius::Desk;
 
 /// Largest desired state that is read, in octets.
@@ -45,10 +45,12 @@ impl Source {
     /// Reads certificate and anchor. Until there is a desired state, nobody is believed; `known` is the
     /// version that an earlier run had.
     pub(crate) fn open(dir: &Path, config: Config, known: Option<u64>) -> Result<Self, GateError> {
-        let path = &config.state.anchor;
-        let text = read_text(path, MAX_CHAIN_FILE)?;
-        let anchor =
-            Certificate::from_pem(&text).map_err(|error| GateError::content(path, error))?;
+        if config.link.is_some() && !LinkFolder::of(dir).is_enrolled() {
+            return Err(GateError::NotEnrolled {
+                dir: dir.to_owned(),
+            });
+        }
+        let anchor = read_anchor(dir, &config)?;
         let nobody = Trust {
             anchors: Anchors::one(anchor.clone()),
             revocation: Revocation::Checked {
@@ -58,7 +60,7 @@ impl Source {
         };
         Ok(Self {
             dir: dir.to_owned(),
-            chain_seen: stamp(&config.identity.chain),
+            chain_seen: stamp(&chain_file(dir, &config)),
             key: read_identity(dir, &config)?.certified_key(),
             provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
             trust: nobody,
@@ -80,13 +82,37 @@ impl Source {
         let certificate = self.look_at_certificate();
         let state = self.look_at_state(desk);
         if certificate || state {
-            let mut next = desk.acceptor.lock().unwrap_or_else(PoisonError::into_inner);
-            *next = Some(self.acceptor());
+            self.replace_acceptor(desk);
         }
     }
 
+    /// Takes what the link brought.
+    pub(crate) fn take(&mut self, desired: Arc<Desired>, desk: &Desk) {
+        self.put_in_force(desired, desk);
+        self.replace_acceptor(desk);
+    }
+
+    fn replace_acceptor(&self, desk: &Desk) {
+        let mut next = desk.acceptor.lock().unwrap_or_else(PoisonError::into_inner);
+        *next = Some(self.acceptor());
+    }
+
+    fn put_in_force(&mut self, desired: Arc<Desired>, desk: &Desk) {
+        let now = desk.clock.now();
+        self.known = Some(desired.version);
+        self.trust = desired.trust();
+        let (version, admitted) = (desired.version, desired.len());
+        let ending = desk.admission.apply(desired, now);
+        let event = Event::StateInForce {
+            version,
+            admitted,
+            ending,
+        };
+        desk.events.tell(now, event);
+    }
+
     fn look_at_certificate(&mut self) -> bool {
-        let stamp = stamp(&self.config.identity.chain);
+        let stamp = stamp(&chain_file(&self.dir, &self.config));
         if stamp.is_none() || stamp == self.chain_seen {
             return false;
         }
@@ -105,13 +131,16 @@ impl Source {
     }
 
     fn look_at_state(&mut self, desk: &Desk) -> bool {
-        let stamp = stamp(&self.config.state.file);
+        let Some(file) = self.config.state.file.clone() else {
+            return false;
+        };
+        let stamp = stamp(&file);
         if stamp.is_none() || stamp == self.state_seen {
             return false;
         }
         self.state_seen = stamp;
         let now = desk.clock.now();
-        let text = match read_text(&self.config.state.file, MAX_STATE) {
+        let text = match read_text(&file, MAX_STATE) {
             Ok(text) => text,
             Err(error) => {
                 tracing::error!(%error, "the desired state cannot be read");
@@ -120,16 +149,7 @@ impl Source {
         };
         match Desired::read(&text, &self.anchor, self.known, now) {
             Ok(desired) => {
-                self.known = Some(desired.version);
-                self.trust = desired.trust();
-                let (version, admitted) = (desired.version, desired.len());
-                let ending = desk.admission.apply(Arc::new(desired), now);
-                let event = Event::StateInForce {
-                    version,
-                    admitted,
-                    ending,
-                };
-                desk.events.tell(now, event);
+                self.put_in_force(Arc::new(desired), desk);
                 true
             }
             Err(error) => {
@@ -144,22 +164,35 @@ impl Source {
     }
 }
 
+fn chain_file(dir: &Path, config: &Config) -> PathBuf {
+    match &config.identity {
+        Some(identity) => identity.chain.clone(),
+        None => LinkFolder::of(dir).file("identity.json"),
+    }
+}
+
+fn read_anchor(dir: &Path, config: &Config) -> Result<Certificate, GateError> {
+    let Some(path) = &config.state.anchor else {
+        return LinkFolder::of(dir).anchor();
+    };
+    let text = read_text(path, MAX_CHAIN_FILE)?;
+    Certificate::from_pem(&text).map_err(|error| GateError::content(path, error))
+}
+
 fn stamp(path: &Path) -> Stamp {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
 fn read_identity(dir: &Path, config: &Config) -> Result<Identity, GateError> {
-    let path = &config.identity.chain;
+    let folder = LinkFolder::of(dir);
+    let Some(identity) = &config.identity else {
+        return folder.identity();
+    };
+    let path = &identity.chain;
     let text = read_text(path, MAX_CHAIN_FILE)?;
     let chain =
         Certificate::many_from_pem(&text).map_err(|error| GateError::content(path, error))?;
-    let mut uri: StoreUri = config
-        .identity
-        .keys
-        .parse()
-        .map_err(|error| GateError::content(dir.join("gate.toml"), error))?;
-    uri.resolve_from(dir);
-    let signer = KeyStore::open_uri(&uri)?.load(&config.identity.label)?;
+    let signer = folder.key_store(&identity.keys)?.load(&identity.label)?;
     Ok(Identity::new(chain, signer)?)
 }

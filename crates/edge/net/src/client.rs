@@ -48,6 +48,9 @@ pub enum ServerTrust {
     /// Like `Anchors`, but a registration authority (extKeyUsage `id-kp-cmcRA`) is accepted under
     /// any name, because a device finds it by discovery (RFC 7030 §3.6.1).
     RegistrationAuthority(Anchors),
+    /// Only a registration authority of these anchors, under any name: where others of the same domain
+    /// are servers too, a name is not enough.
+    Registrar(Anchors),
 }
 
 /// How to connect.
@@ -122,7 +125,10 @@ impl Connector {
             ServerTrust::Provisional => ProvisionalServer::new(&provider),
             ServerTrust::Anchors(anchors) => KnownServer::new(anchors.clone(), &provider),
             ServerTrust::RegistrationAuthority(anchors) => {
-                RegistrationAuthority::new(anchors.clone(), &provider)
+                RegistrationAuthority::new(anchors.clone(), true, &provider)
+            }
+            ServerTrust::Registrar(anchors) => {
+                RegistrationAuthority::new(anchors.clone(), false, &provider)
             }
         };
         let sessions = if options.resumption {

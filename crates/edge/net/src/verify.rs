@@ -241,18 +241,20 @@ impl ServerCertVerifier for KnownServer {
 }
 
 /// A server that our anchors vouch for as registration authority, under whatever name it was
-/// found; or one that they vouch for under the name that was called.
+/// found; or, where names are allowed, one that they vouch for under the name that was called.
 #[derive(Debug)]
 pub(crate) struct RegistrationAuthority {
     known: Arc<KnownServer>,
+    or_by_name: bool,
     signatures: HandshakeSignatures,
 }
 
 impl RegistrationAuthority {
-    pub(crate) fn new(anchors: Anchors, provider: &CryptoProvider) -> Arc<Self> {
+    pub(crate) fn new(anchors: Anchors, or_by_name: bool, provider: &CryptoProvider) -> Arc<Self> {
         let known = KnownServer::new(anchors, provider);
         Arc::new(Self {
             known,
+            or_by_name,
             signatures: signatures(provider),
         })
     }
@@ -271,7 +273,10 @@ impl ServerCertVerifier for RegistrationAuthority {
         let chain = readable(leaf, others)?;
         match strict(&chain, &self.known.anchors, now, Usage::Registrar) {
             Ok(()) => Ok(ServerCertVerified::assertion()),
-            Err(_) => self.known.verify_server_cert(leaf, others, name, ocsp, now),
+            Err(_) if self.or_by_name => {
+                self.known.verify_server_cert(leaf, others, name, ocsp, now)
+            }
+            Err(error) => Err(error),
         }
     }
 
