@@ -11,12 +11,13 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use vouchsafe_trust::{Signer, SoftwareSigner};
+use vouchsafe_trust::{Secret, Signer, SoftwareSigner};
 
+use crate::agreement::SoftwareAgreement;
 use crate::key_folder::KeyFolder;
 use crate::{
-    Algorithm, Error, MAX_SEALED_BYTES, Permissions, Sealer, SealingKeyProblem, files,
-    generate_pkcs8, sealing_key,
+    Algorithm, Error, KeyAgreement, MAX_SEALED_BYTES, Permissions, Sealer, SealingKeyProblem,
+    files, generate_pkcs8, sealing_key,
 };
 
 #[derive(Debug)]
@@ -67,12 +68,28 @@ impl FileStore {
     }
 
     pub(crate) fn load(&self, label: &str) -> Result<Arc<dyn Signer>, Error> {
+        signer(label, self.unseal(label)?.expose())
+    }
+
+    pub(crate) fn create_agreement(
+        &self,
+        label: &str,
+        algorithm: Algorithm,
+    ) -> Result<Arc<dyn KeyAgreement>, Error> {
+        self.create(label, algorithm)?;
+        self.load_agreement(label)
+    }
+
+    pub(crate) fn load_agreement(&self, label: &str) -> Result<Arc<dyn KeyAgreement>, Error> {
+        let key = SoftwareAgreement::from_pkcs8_der(label, self.unseal(label)?.expose())?;
+        Ok(Arc::new(key))
+    }
+
+    fn unseal(&self, label: &str) -> Result<Secret, Error> {
         let sealed = self.folder.read(label, MAX_SEALED_BYTES)?;
-        let pkcs8_der = self
-            .sealer
+        self.sealer
             .try_unseal(&sealed_label(label), &sealed)
-            .map_err(|problem| self.folder.problem(label, problem))?;
-        signer(label, pkcs8_der.expose())
+            .map_err(|problem| self.folder.problem(label, problem))
     }
 
     pub(crate) fn delete(&self, label: &str) -> Result<(), Error> {

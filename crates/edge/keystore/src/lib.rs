@@ -10,6 +10,9 @@
 //!
 //! Unknown parameters are refused; a PIN is only ever read from a file.
 //!
+//! A key signs ([`KeyStore::create`]) or agrees on secrets ([`KeyStore::create_agreement`]), on P-256
+//! or P-384. In hardware it does one of the two and never the other.
+//!
 //! # Where the sealing key lives
 //!
 //! Sealed files are only worth something while the sealing key is not copied along with them, so
@@ -35,6 +38,7 @@
 //! | --- | --- |
 //! | `tpm` | TPM 2.0 through the system's tpm2-tss library |
 
+mod agreement;
 mod algorithm;
 mod bundle;
 mod ecdsa;
@@ -53,6 +57,7 @@ mod task;
 mod tpm;
 mod uri;
 
+pub use agreement::KeyAgreement;
 pub use algorithm::{Algorithm, UnknownAlgorithm, generate_key, generate_pkcs8};
 pub use bundle::{BundleWriter, SealedBundle, Tail};
 pub use error::{Error, HardwareProblem, SealedProblem, SealingKeyProblem, UriProblem};

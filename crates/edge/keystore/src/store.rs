@@ -9,7 +9,7 @@ use crate::file_store::FileStore;
 use crate::pkcs11::TokenStore;
 #[cfg(feature = "tpm")]
 use crate::tpm::TpmStore;
-use crate::{Algorithm, Error, StoreUri, label};
+use crate::{Algorithm, Error, KeyAgreement, StoreUri, agreement, label};
 
 /// A set of private keys, each under a label of 1 to 100 characters (`A-Z a-z 0-9 . _ -`).
 ///
@@ -119,6 +119,45 @@ impl KeyStore {
             Place::Pkcs11(store) => store.load(label),
             #[cfg(feature = "tpm")]
             Place::Tpm(store) => store.load(label),
+        }
+    }
+
+    /// Makes a new key that agrees on secrets, on the curve of `algorithm`. When this returns, the key is
+    /// durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyStore::create`].
+    pub fn create_agreement(
+        &self,
+        label: &str,
+        algorithm: Algorithm,
+    ) -> Result<Arc<dyn KeyAgreement>, Error> {
+        label::check(label)?;
+        if agreement::curve(algorithm).is_none() {
+            let store = self.kind();
+            return Err(Error::AlgorithmUnsupported { algorithm, store });
+        }
+        match &self.place {
+            Place::File(store) => store.create_agreement(label, algorithm),
+            Place::Pkcs11(store) => store.create_agreement(label, algorithm),
+            #[cfg(feature = "tpm")]
+            Place::Tpm(store) => store.create_agreement(label, algorithm),
+        }
+    }
+
+    /// An existing key that agrees on secrets.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], and those of the place, also for a key that only signs.
+    pub fn load_agreement(&self, label: &str) -> Result<Arc<dyn KeyAgreement>, Error> {
+        label::check(label)?;
+        match &self.place {
+            Place::File(store) => store.load_agreement(label),
+            Place::Pkcs11(store) => store.load_agreement(label),
+            #[cfg(feature = "tpm")]
+            Place::Tpm(store) => store.load_agreement(label),
         }
     }
 

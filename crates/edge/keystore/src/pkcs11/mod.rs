@@ -13,13 +13,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::{digest, rand};
 use cryptoki::mechanism::Mechanism;
+use cryptoki::mechanism::elliptic_curve::{EcKdf, Ecdh1DeriveParams};
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
-use vouchsafe_trust::{PublicKey, SignError, SignatureAlgorithm, Signer};
+use vouchsafe_trust::{PublicKey, Secret, SignError, SignatureAlgorithm, Signer};
 
 pub use self::module::find_module;
 use self::sessions::{Attempt, Generation, Token};
-use crate::{Algorithm, Error, HardwareProblem, Permissions, StoreKind, ecdsa, label};
+use crate::{
+    Algorithm, Error, HardwareProblem, KeyAgreement, Permissions, StoreKind, agreement, ecdsa,
+    label,
+};
 
 const ID_BYTES: usize = 20;
 /// Named curves as `CKA_EC_PARAMS` holds them: DER object identifiers (RFC 5480 §2.1.1.1).
@@ -52,6 +56,20 @@ impl TokenStore {
         label: &str,
         algorithm: Algorithm,
     ) -> Result<Arc<dyn Signer>, Error> {
+        self.make(label, algorithm, Use::Sign)?;
+        self.load(label)
+    }
+
+    pub(crate) fn create_agreement(
+        &self,
+        label: &str,
+        algorithm: Algorithm,
+    ) -> Result<Arc<dyn KeyAgreement>, Error> {
+        self.make(label, algorithm, Use::Agree)?;
+        self.load_agreement(label)
+    }
+
+    fn make(&self, label: &str, algorithm: Algorithm, purpose: Use) -> Result<(), Error> {
         let parameters = match algorithm {
             Algorithm::EcdsaP256 => P256_PARAMETERS.to_vec(),
             Algorithm::EcdsaP384 => P384_PARAMETERS.to_vec(),
@@ -70,9 +88,10 @@ impl TokenStore {
             Attribute::Id(id),
         ];
         let mut public = shared.to_vec();
+        let signs = purpose == Use::Sign;
         public.extend([
             Attribute::Private(false),
-            Attribute::Verify(true),
+            Attribute::Verify(signs),
             Attribute::EcParams(parameters),
         ]);
         let mut private = shared.to_vec();
@@ -80,7 +99,8 @@ impl TokenStore {
             Attribute::Private(true),
             Attribute::Sensitive(true),
             Attribute::Extractable(false),
-            Attribute::Sign(true),
+            Attribute::Sign(signs),
+            Attribute::Derive(!signs),
         ]);
         let made = self.token.run("make key", |session, _| {
             if !private_keys(session, label)?.is_empty() {
@@ -103,11 +123,33 @@ impl TokenStore {
             Some(false) => Err(self.failed(HardwareProblem::Extractable {
                 label: label.into(),
             })),
-            Some(true) => self.load(label),
+            Some(true) => Ok(()),
         }
     }
 
     pub(crate) fn load(&self, label: &str) -> Result<Arc<dyn Signer>, Error> {
+        let (key, _) = self.find(label)?;
+        let message = b"vouchsafe key self-test";
+        let signature = key.try_sign(message)?;
+        key.public_key
+            .verify(Signer::algorithm(&key), message, &signature)
+            .map_err(|_| {
+                self.failed(HardwareProblem::SelfTest {
+                    label: label.into(),
+                })
+            })?;
+        Ok(Arc::new(key))
+    }
+
+    pub(crate) fn load_agreement(&self, label: &str) -> Result<Arc<dyn KeyAgreement>, Error> {
+        let (key, point) = self.find(label)?;
+        let key = TokenAgreement { key, point };
+        agreement::check(&key, &self.place(), label)?;
+        Ok(Arc::new(key))
+    }
+
+    /// The key of this label, and its public point.
+    fn find(&self, label: &str) -> Result<(TokenKey, Vec<u8>), Error> {
         let found = self
             .token
             .run("find key", |session, _| describe(session, label))?;
@@ -125,13 +167,13 @@ impl TokenStore {
             }
             Found::One(described) => described,
         };
-        let (algorithm, public_key) = described.public_key().ok_or_else(|| {
+        let (algorithm, point, public_key) = described.public_key().ok_or_else(|| {
             self.failed(HardwareProblem::Refused {
                 doing: "read public key",
                 reason: format!("{label:?} has no public half on P-256 or P-384"),
             })
         })?;
-        let signer = TokenSigner {
+        let key = TokenKey {
             token: self.token.clone(),
             label: label.to_owned(),
             id: described.id,
@@ -139,17 +181,7 @@ impl TokenStore {
             public_key,
             handle: Mutex::new(None),
         };
-        let message = b"vouchsafe key self-test";
-        let signature = signer.try_sign(message)?;
-        signer
-            .public_key
-            .verify(signer.algorithm(), message, &signature)
-            .map_err(|_| {
-                self.failed(HardwareProblem::SelfTest {
-                    label: label.into(),
-                })
-            })?;
-        Ok(Arc::new(signer))
+        Ok((key, point))
     }
 
     pub(crate) fn delete(&self, label: &str) -> Result<(), Error> {
@@ -206,7 +238,7 @@ impl TokenStore {
 }
 
 #[derive(Debug)]
-struct TokenSigner {
+struct TokenKey {
     token: Arc<Token>,
     label: String,
     id: Vec<u8>,
@@ -216,7 +248,7 @@ struct TokenSigner {
     handle: Mutex<Option<(Generation, ObjectHandle)>>,
 }
 
-impl TokenSigner {
+impl TokenKey {
     fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         let hash = match self.algorithm {
             Algorithm::EcdsaP384 => digest::digest(&digest::SHA384, message),
@@ -270,7 +302,7 @@ impl TokenSigner {
     }
 }
 
-impl Signer for TokenSigner {
+impl Signer for TokenKey {
     fn algorithm(&self) -> SignatureAlgorithm {
         self.algorithm.signature_algorithm()
     }
@@ -297,6 +329,72 @@ impl Signer for TokenSigner {
     }
 }
 
+/// A key of the token that agrees on secrets.
+#[derive(Debug)]
+struct TokenAgreement {
+    key: TokenKey,
+    point: Vec<u8>,
+}
+
+impl KeyAgreement for TokenAgreement {
+    fn algorithm(&self) -> Algorithm {
+        self.key.algorithm
+    }
+
+    fn public_point(&self) -> &[u8] {
+        &self.point
+    }
+
+    fn agree_x(&self, peer: &[u8]) -> Result<Secret, Error> {
+        let length = ecdsa::coordinate_bytes(self.key.algorithm).unwrap_or_default();
+        // PKCS#11 §2.3.17: what comes out is an object of its own. It is for this session alone, is
+        // read at once, and destroyed.
+        let template = [
+            Attribute::Class(ObjectClass::SECRET_KEY),
+            Attribute::KeyType(KeyType::GENERIC_SECRET),
+            Attribute::Token(false),
+            Attribute::Sensitive(false),
+            Attribute::Extractable(true),
+            Attribute::ValueLen((length as u64).into()),
+        ];
+        let parameters = Ecdh1DeriveParams::new(EcKdf::null(), peer);
+        let mechanism = Mechanism::Ecdh1Derive(parameters);
+        let derived = self.key.token.run("agree", |session, generation| {
+            let Some(handle) = self.key.handle(session, generation)? else {
+                return Ok(None);
+            };
+            let derived = session.derive_key(&mechanism, handle, &template)?;
+            let read = session.get_attributes(derived, &[AttributeType::Value]);
+            session.destroy_object(derived)?;
+            Ok(Some(read?))
+        })?;
+        let derived = derived.ok_or_else(|| Error::NotFound {
+            label: self.key.label.clone(),
+            place: self.key.token.what(),
+        })?;
+        let secret = derived.into_iter().find_map(|attribute| match attribute {
+            Attribute::Value(value) => Some(Secret::new(value)),
+            _ => None,
+        });
+        secret
+            .filter(|secret| secret.len() == length)
+            .ok_or_else(|| {
+                let problem = HardwareProblem::Refused {
+                    doing: "agree",
+                    reason: "no secret of the key's length came out".to_owned(),
+                };
+                Error::hardware(self.key.token.what(), problem)
+            })
+    }
+}
+
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Sign,
+    Agree,
+}
+
 enum Found {
     Nothing,
     Several,
@@ -310,7 +408,7 @@ struct Described {
 }
 
 impl Described {
-    fn public_key(&self) -> Option<(Algorithm, PublicKey)> {
+    fn public_key(&self) -> Option<(Algorithm, Vec<u8>, PublicKey)> {
         let algorithm = match self.parameters.as_slice() {
             parameters if parameters == P256_PARAMETERS => Algorithm::EcdsaP256,
             parameters if parameters == P384_PARAMETERS => Algorithm::EcdsaP384,
@@ -326,7 +424,11 @@ impl Described {
             }
             bare => bare,
         };
-        Some((algorithm, ecdsa::public_key(algorithm, point)?))
+        Some((
+            algorithm,
+            point.to_vec(),
+            ecdsa::public_key(algorithm, point)?,
+        ))
     }
 }
 

@@ -13,14 +13,15 @@ use tss_esapi::interface_types::algorithm::{HashingAlgorithm, PublicAlgorithm};
 use tss_esapi::interface_types::ecc::EccCurve;
 use tss_esapi::interface_types::resource_handles::Hierarchy;
 use tss_esapi::structures::{
-    Auth, Digest, EccPoint, EccScheme, HashScheme, Private, Public, PublicBuilder,
-    PublicEccParametersBuilder, Signature, SignatureScheme, SymmetricDefinitionObject,
+    Auth, Digest, EccParameter, EccPoint, EccScheme, HashScheme, KeyDerivationFunctionScheme,
+    Private, Public, PublicBuilder, PublicEccParametersBuilder, Signature, SignatureScheme,
+    SymmetricDefinitionObject,
 };
 use tss_esapi::tcti_ldr::TctiNameConf;
 use tss_esapi::traits::{Marshall, UnMarshall};
 use tss_esapi::tss2_esys::TPMT_TK_HASHCHECK;
 use tss_esapi::{Context, Error as TpmError};
-use vouchsafe_trust::PublicKey;
+use vouchsafe_trust::{PublicKey, Secret};
 
 use super::blob::Blob;
 use crate::{Algorithm, Error, HardwareProblem, ecdsa};
@@ -68,13 +69,25 @@ impl Device {
         })
     }
 
-    pub(super) fn create(&self, label: &str, algorithm: Algorithm) -> Result<Blob, Error> {
+    pub(super) fn create(
+        &self,
+        label: &str,
+        algorithm: Algorithm,
+        purpose: Use,
+    ) -> Result<Blob, Error> {
         self.run("make key", |connection| {
             connection.unload()?;
             let parent = connection.parent()?;
             let made = connection.context.execute_with_nullauth_session(|context| {
                 let auth = Some(authorization(label)?);
-                context.create(parent, signing_public(algorithm)?, auth, None, None, None)
+                context.create(
+                    parent,
+                    key_public(algorithm, purpose)?,
+                    auth,
+                    None,
+                    None,
+                    None,
+                )
             });
             connection.context.flush_context(parent.into())?;
             let made = made?;
@@ -83,6 +96,47 @@ impl Device {
                 private: made.out_private.to_vec(),
             })
         })
+    }
+
+    /// The x coordinate of the key times `peer`, an uncompressed point (TPM 2.0 Part 3 §14.5).
+    pub(super) fn agree_x(
+        &self,
+        label: &str,
+        blob: &Blob,
+        peer: &[u8],
+        length: usize,
+    ) -> Result<Secret, Error> {
+        let refused = |reason: &str| {
+            let problem = HardwareProblem::Refused {
+                doing: "agree",
+                reason: reason.to_owned(),
+            };
+            Error::hardware(self.what(), problem)
+        };
+        let (x, y) = peer
+            .strip_prefix(&[4])
+            .and_then(|coordinates| coordinates.split_at_checked(length))
+            .filter(|(_, y)| y.len() == length)
+            .ok_or_else(|| refused("the peer's point is not one of the curve"))?;
+        let product = self.run("agree", |connection| {
+            let key = connection.load(label, blob)?;
+            let point = EccPoint::new(
+                EccParameter::try_from(x.to_vec())?,
+                EccParameter::try_from(y.to_vec())?,
+            );
+            connection
+                .context
+                .execute_with_nullauth_session(|context| context.ecdh_z_gen(key, point))
+        })?;
+        // Some TPMs leave leading zeros out.
+        let found: &[u8] = product.x();
+        let padding = length
+            .checked_sub(found.len())
+            .ok_or_else(|| refused("no secret of the key's length came out"))?;
+        let mut secret = Vec::with_capacity(length);
+        secret.resize(padding, 0);
+        secret.extend_from_slice(found);
+        Ok(Secret::new(secret))
     }
 
     /// Signs a hash that is as long as the key's own; the result is DER.
@@ -218,8 +272,8 @@ impl Connection {
     }
 }
 
-/// Algorithm and public key of a key that this module made.
-pub(super) fn public_key(blob: &Blob) -> Option<(Algorithm, PublicKey)> {
+/// Algorithm, public point and public key of a key that this module made.
+pub(super) fn public_key(blob: &Blob) -> Option<(Algorithm, Vec<u8>, PublicKey)> {
     let Ok(Public::Ecc {
         parameters, unique, ..
     }) = Public::unmarshall(&blob.public)
@@ -239,7 +293,8 @@ pub(super) fn public_key(blob: &Blob) -> Option<(Algorithm, PublicKey)> {
         point.resize(point.len() + padding, 0);
         point.extend_from_slice(coordinate);
     }
-    Some((algorithm, ecdsa::public_key(algorithm, &point)?))
+    let public_key = ecdsa::public_key(algorithm, &point)?;
+    Some((algorithm, point, public_key))
 }
 
 fn authorization(label: &str) -> Attempt<Auth> {
@@ -249,27 +304,45 @@ fn authorization(label: &str) -> Attempt<Auth> {
     Auth::try_from(hash.finish().as_ref())
 }
 
-fn signing_public(algorithm: Algorithm) -> Attempt<Public> {
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    Sign,
+    Agree,
+}
+
+fn key_public(algorithm: Algorithm, purpose: Use) -> Attempt<Public> {
     let (curve, hash) = match algorithm {
         Algorithm::EcdsaP384 => (EccCurve::NistP384, HashingAlgorithm::Sha384),
         Algorithm::EcdsaP256 | Algorithm::Ed25519 => (EccCurve::NistP256, HashingAlgorithm::Sha256),
     };
-    let scheme = EccScheme::EcDsa(HashScheme::new(hash));
+    let signs = purpose == Use::Sign;
+    let scheme = HashScheme::new(hash);
+    let scheme = match purpose {
+        Use::Sign => EccScheme::EcDsa(scheme),
+        Use::Agree => EccScheme::EcDh(scheme),
+    };
     let attributes = ObjectAttributesBuilder::new()
         .with_fixed_tpm(true)
         .with_fixed_parent(true)
         .with_sensitive_data_origin(true)
         .with_user_with_auth(true)
         .with_no_da(true)
-        .with_sign_encrypt(true)
+        .with_sign_encrypt(signs)
+        .with_decrypt(!signs)
         .build()?;
+    let parameters = PublicEccParametersBuilder::new()
+        .with_ecc_scheme(scheme)
+        .with_curve(curve)
+        .with_is_signing_key(signs)
+        .with_is_decryption_key(!signs)
+        .with_restricted(false)
+        .with_key_derivation_function_scheme(KeyDerivationFunctionScheme::Null);
     PublicBuilder::new()
         .with_public_algorithm(PublicAlgorithm::Ecc)
         .with_name_hashing_algorithm(HashingAlgorithm::Sha256)
         .with_object_attributes(attributes)
-        .with_ecc_parameters(
-            PublicEccParametersBuilder::new_unrestricted_signing_key(scheme, curve).build()?,
-        )
+        .with_ecc_parameters(parameters.build()?)
         .with_ecc_unique_identifier(EccPoint::default())
         .build()
 }

@@ -15,12 +15,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use vouchsafe_trust::{PublicKey, SignError, SignatureAlgorithm, Signer};
+use vouchsafe_trust::{PublicKey, Secret, SignError, SignatureAlgorithm, Signer};
 
 use self::blob::{Blob, MAX_BLOB_BYTES};
-use self::device::Device;
+use self::device::{Device, Use};
 use crate::key_folder::KeyFolder;
-use crate::{Algorithm, Error, HardwareProblem, StoreKind};
+use crate::{Algorithm, Error, HardwareProblem, KeyAgreement, StoreKind, agreement, ecdsa};
 
 #[derive(Debug)]
 pub(crate) struct TpmStore {
@@ -46,17 +46,36 @@ impl TpmStore {
                 store: StoreKind::Tpm,
             });
         }
-        let blob = self.device.create(label, algorithm)?;
+        let blob = self.device.create(label, algorithm, Use::Sign)?;
         let signer = self.signer(label, blob.clone())?;
         self.folder.create(label, &blob.encode(label))?;
         Ok(signer)
     }
 
+    pub(crate) fn create_agreement(
+        &self,
+        label: &str,
+        algorithm: Algorithm,
+    ) -> Result<Arc<dyn KeyAgreement>, Error> {
+        let blob = self.device.create(label, algorithm, Use::Agree)?;
+        let key = self.agreement(label, blob.clone())?;
+        self.folder.create(label, &blob.encode(label))?;
+        Ok(key)
+    }
+
     pub(crate) fn load(&self, label: &str) -> Result<Arc<dyn Signer>, Error> {
-        let contents = self.folder.read(label, MAX_BLOB_BYTES)?;
-        let blob = Blob::decode(label, &contents)
-            .map_err(|problem| self.folder.problem(label, problem))?;
+        let blob = self.read(label)?;
         self.signer(label, blob)
+    }
+
+    pub(crate) fn load_agreement(&self, label: &str) -> Result<Arc<dyn KeyAgreement>, Error> {
+        let blob = self.read(label)?;
+        self.agreement(label, blob)
+    }
+
+    fn read(&self, label: &str) -> Result<Blob, Error> {
+        let contents = self.folder.read(label, MAX_BLOB_BYTES)?;
+        Blob::decode(label, &contents).map_err(|problem| self.folder.problem(label, problem))
     }
 
     pub(crate) fn delete(&self, label: &str) -> Result<(), Error> {
@@ -67,14 +86,30 @@ impl TpmStore {
         self.folder.labels()
     }
 
+    /// The key, after it has shown that the blob belongs to this TPM and label.
+    fn agreement(&self, label: &str, blob: Blob) -> Result<Arc<dyn KeyAgreement>, Error> {
+        let (algorithm, point, _) = device::public_key(&blob).ok_or_else(|| self.garbled(label))?;
+        let key = TpmAgreement {
+            device: self.device.clone(),
+            label: label.to_owned(),
+            blob,
+            algorithm,
+            point,
+        };
+        agreement::check(&key, &self.device.what(), label)?;
+        Ok(Arc::new(key))
+    }
+
+    fn garbled(&self, label: &str) -> Error {
+        let label = label.to_owned();
+        Error::hardware(self.device.what(), HardwareProblem::SelfTest { label })
+    }
+
     /// The signer, after it has shown that the blob belongs to this TPM and label.
     fn signer(&self, label: &str, blob: Blob) -> Result<Arc<dyn Signer>, Error> {
         let failed = |problem| Error::hardware(self.device.what(), problem);
-        let (algorithm, public_key) = device::public_key(&blob).ok_or_else(|| {
-            failed(HardwareProblem::SelfTest {
-                label: label.to_owned(),
-            })
-        })?;
+        let (algorithm, _, public_key) =
+            device::public_key(&blob).ok_or_else(|| self.garbled(label))?;
         let device = self.device.clone();
         let signer = TpmSigner {
             device,
@@ -94,6 +129,30 @@ impl TpmStore {
                 })
             })?;
         Ok(Arc::new(signer))
+    }
+}
+
+#[derive(Debug)]
+struct TpmAgreement {
+    device: Arc<Device>,
+    label: String,
+    blob: Blob,
+    algorithm: Algorithm,
+    point: Vec<u8>,
+}
+
+impl KeyAgreement for TpmAgreement {
+    fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    fn public_point(&self) -> &[u8] {
+        &self.point
+    }
+
+    fn agree_x(&self, peer: &[u8]) -> Result<Secret, Error> {
+        let length = ecdsa::coordinate_bytes(self.algorithm).unwrap_or_default();
+        self.device.agree_x(&self.label, &self.blob, peer, length)
     }
 }
 

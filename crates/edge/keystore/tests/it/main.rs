@@ -7,6 +7,7 @@
     missing_docs
 )]
 
+mod agreement;
 mod bundle;
 mod file;
 mod peer;

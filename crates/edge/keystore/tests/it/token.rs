@@ -17,6 +17,7 @@ use vouchsafe_keystore::{
     sign_off_thread,
 };
 
+use crate::agreement::{is_a_place_for_agreements, keeps_purposes_apart};
 use crate::file::signs;
 use crate::peer;
 use crate::secrets::assert_absent;
@@ -103,6 +104,33 @@ fn token(test: &str) -> Option<Place> {
     assert!(child.status.success(), "{output}\n{errors}");
     assert!(output.contains("1 passed"), "{output}");
     None
+}
+
+#[test]
+fn keys_are_made_in_the_token_and_agree() {
+    let Some(place) = token("keys_are_made_in_the_token_and_agree") else {
+        return;
+    };
+    is_a_place_for_agreements(&|| place.open());
+    keeps_purposes_apart(&place.open());
+    // The secrets are gone from the token's session, and the key does not come out.
+    let pkcs11 = Pkcs11::new(&place.module).unwrap();
+    let _ = pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK));
+    let slots = pkcs11.get_slots_with_token().unwrap();
+    let slot = slots
+        .into_iter()
+        .find(|slot| pkcs11.get_token_info(*slot).unwrap().label() == TOKEN)
+        .unwrap();
+    let session = pkcs11.open_rw_session(slot).unwrap();
+    let _ = session.login(UserType::User, Some(&AuthPin::new(PIN.to_owned().into())));
+    let of_class = |class| session.find_objects(&[Attribute::Class(class)]).unwrap();
+    assert!(of_class(ObjectClass::SECRET_KEY).is_empty());
+    for key in of_class(ObjectClass::PRIVATE_KEY) {
+        let value = session
+            .get_attribute_info(key, &[AttributeType::Value])
+            .unwrap();
+        assert!(matches!(value[..], [AttributeInfo::Sensitive]), "{value:?}");
+    }
 }
 
 #[test]

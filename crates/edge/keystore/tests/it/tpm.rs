@@ -11,6 +11,7 @@ use vouchsafe_keystore::{
     sign_off_thread,
 };
 
+use crate::agreement::{agrees, is_a_place_for_agreements, keeps_purposes_apart};
 use crate::file::signs;
 use crate::peer;
 
@@ -162,6 +163,16 @@ fn keys_are_made_in_the_tpm_and_sign() {
     let outside = generate_pkcs8(Algorithm::EcdsaP256).unwrap();
     let imported = store.import("i", outside.expose());
     assert!(matches!(imported, Err(Error::ImportUnsupported { .. })));
+}
+
+#[test]
+fn keys_are_made_in_the_tpm_and_agree() {
+    let Some(mut tpm) = Tpm::start() else { return };
+    is_a_place_for_agreements(&|| tpm.open());
+    keeps_purposes_apart(&tpm.open());
+    let key = tpm.open().load_agreement("agrees").unwrap();
+    tpm.restart();
+    agrees(&*key);
 }
 
 #[test]
