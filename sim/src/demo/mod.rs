@@ -11,7 +11,9 @@
 //! people see ([`narrator`]) is what those processes said. Each expected outcome is checked against
 //! that, or against what the API says; one that did not happen makes the exit code 1.
 
+mod admission;
 mod cast;
+mod enterprise;
 mod factory;
 mod finale;
 mod life;
@@ -45,6 +47,10 @@ pub struct Options {
     /// Tell another story: network admission at wired ports. Needs root.
     #[arg(long, conflicts_with = "wifi")]
     wired: bool,
+    /// Tell another story: WPA3-Enterprise on simulated radios, from an open network that leads only to
+    /// the join proxy. It ends by itself.
+    #[arg(long, conflicts_with_all = ["wifi", "wired"])]
+    enterprise: bool,
     /// Where `vouchsafe` and `vouchsafe-agent` are; beside this program without it.
     #[arg(long)]
     bin_dir: Option<PathBuf>,
@@ -67,6 +73,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         let mut stop = Stop::new()?;
         if options.wifi {
             return wifi::run(options, stop).await;
+        }
+        if options.enterprise {
+            return enterprise::run(options, stop).await;
         }
         if options.wired {
             return wired::run(options, stop).await;

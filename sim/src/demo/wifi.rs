@@ -27,10 +27,19 @@ const STORY: Duration = Duration::from_secs(600);
 const POWER_OFF: Duration = Duration::from_secs(30);
 
 /// Tells the story: from outside the machine, or in it.
-pub(super) async fn run(options: &Options, mut stop: Stop) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(options: &Options, stop: Stop) -> anyhow::Result<ExitCode> {
     if guest::is_here() {
         return story::tell(options).await;
     }
+    in_machine(options, stop, "--wifi").await
+}
+
+/// Boots the machine with the radios, runs this program with `--STORY` there, and shows what it says.
+pub(super) async fn in_machine(
+    options: &Options,
+    mut stop: Stop,
+    story: &str,
+) -> anyhow::Result<ExitCode> {
     let missing = machine::missing();
     ensure!(
         missing.is_empty(),
@@ -41,7 +50,7 @@ pub(super) async fn run(options: &Options, mut stop: Stop) -> anyhow::Result<Exi
     eprintln!("preparing a kernel with simulated radios; the first time it is downloaded");
     let image = tokio::task::spawn_blocking(Image::prepare).await??;
     let (sender, mut lines) = unbounded_channel();
-    let machine = boot(&image, options.bin_dir.as_deref(), move |line| {
+    let machine = boot(&image, story, options.bin_dir.as_deref(), move |line| {
         // Whoever listened is gone when the story is interrupted.
         let _ = sender.send(line);
     })?;
@@ -67,11 +76,12 @@ pub(super) async fn run(options: &Options, mut stop: Stop) -> anyhow::Result<Exi
 
 fn boot(
     image: &Image,
+    story: &str,
     bin_dir: Option<&Path>,
     each: impl FnMut(String) + Send + 'static,
 ) -> anyhow::Result<Machine> {
     let own = std::env::current_exe().context("finding this program")?;
-    let mut program: Vec<OsString> = vec![own.into(), "demo".into(), "--wifi".into()];
+    let mut program: Vec<OsString> = vec![own.into(), "demo".into(), story.into()];
     if let Some(bin_dir) = bin_dir {
         program.extend(["--bin-dir".into(), bin_dir.canonicalize()?.into()]);
     }

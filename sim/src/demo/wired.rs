@@ -9,13 +9,11 @@
 //!  copier  ── p5 ┘       └ mgmt0 ── office: the factory's MASA, the controller, people
 //! ```
 //!
-//! Each of these is a network namespace ([`net`]), each actor a process of its own in one of them
-//! ([`site`], [`device`]); the chapters are in [`story`]. Namespaces have no names and live as long as
+//! Each of these is a network namespace ([`net`] and [`admission::site`](super::admission::site)), each
+//! actor a process of its own in one of them; the chapters are in [`story`]. Namespaces have no names and live as long as
 //! the processes in them, so nothing is left behind however this ends.
 
-mod device;
 mod net;
-mod site;
 mod story;
 
 use std::cell::Cell;
@@ -40,7 +38,7 @@ pub(super) async fn run(options: &Options, mut stop: Stop) -> anyhow::Result<Exi
     let narrator = Narrator::new();
     let net = net::Net::lay()?;
     let mut stage = Stage::set_with(options.bin_dir.as_deref(), &["vouchsafe-gate"])?;
-    stage.move_to(&net.office);
+    stage.move_to(&net.backbone.office);
     let over = Cell::new(false);
     // Whoever is still running is ended when the story is dropped, before the stage and the network are.
     let told = tokio::select! {

@@ -15,6 +15,9 @@ use super::machine::KERNEL_FOLDER;
 /// Ciphers, packet sockets, and what EAP over the air needs.
 const MODULES: [&str; 7] = ["ctr", "ccm", "gcm", "cmac", "ecb", "arc4", "af_packet"];
 
+/// Bridges, and links between network namespaces.
+const BRIDGES: [&str; 2] = ["bridge", "veth"];
+
 /// A simulated radio.
 #[derive(Debug, Clone)]
 pub struct Radio {
@@ -63,6 +66,29 @@ pub fn make_radios(count: usize) -> anyhow::Result<Vec<Radio>> {
             Ok(Radio { interface, address })
         })
         .collect()
+}
+
+/// Loads what bridges and links between network namespaces need. Only in the machine.
+///
+/// # Errors
+/// This is not the machine.
+pub fn load_bridges() -> anyhow::Result<()> {
+    let kernel = std::env::var(KERNEL_FOLDER).context("this runs in the emulated machine only")?;
+    for module in BRIDGES {
+        run("modprobe", &["-d", &kernel, module])?;
+    }
+    Ok(())
+}
+
+/// Moves a radio into the network namespace of a process.
+///
+/// # Errors
+/// There is no such radio or process.
+pub fn move_radio(radio: &Radio, process: u32) -> anyhow::Result<()> {
+    let file = Path::new("/sys/class/net").join(&radio.interface);
+    let name = std::fs::read_to_string(file.join("phy80211/name"))?;
+    let process = process.to_string();
+    run("iw", &["phy", name.trim(), "set", "netns", &process])
 }
 
 fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {

@@ -84,17 +84,11 @@ impl<'a> Setup<'a> {
         }
     }
 
-    /// A program on a wired port, put there by the words `within`.
+    /// A program on a wired port.
     #[must_use]
-    pub fn wired(
-        kind: Kind,
-        interface: &'a str,
-        settings: &'a [String],
-        within: &'a [OsString],
-    ) -> Self {
+    pub fn wired(kind: Kind, interface: &'a str, settings: &'a [String]) -> Self {
         Self {
             driver: "wired",
-            within,
             ..Self::on(kind, interface, settings)
         }
     }

@@ -14,14 +14,17 @@ use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::device::{Device, PATIENCE};
-use super::net::{Net, SERVICE};
-use super::site::{Gateway, OWNER, Site, is};
+use super::net::{Net, Port};
+use crate::demo::admission::device::Device;
+use crate::demo::admission::gateway::{self, Gateway};
+use crate::demo::admission::site::{OWNER, SERVICE, Site};
+use crate::demo::admission::{PATIENCE, entry, time};
 use crate::demo::finale;
 use crate::demo::narrator::{Narrator, Tone};
 use crate::demo::program::Program;
-use crate::demo::sentence::text;
+use crate::demo::sentence::{is, text};
 use crate::demo::stage::Stage;
+use crate::wifi::hostap::{Hostap, Kind, Setup};
 
 /// Is quarantined and restored; its MAC address is copied.
 const QUARANTINED: &str = "LW-0001";
@@ -53,26 +56,34 @@ pub(super) async fn tell(
     narrator.chapter(1, "Factory, controller, gate");
     let made = [QUARANTINED, REVOKED, RETURNS, UNSOLD];
     let sold = [QUARANTINED, REVOKED, RETURNS];
-    let site = Site::set_up(stage, narrator, net, &made, &sold).await?;
+    let site = Site::set_up(stage, narrator, &net.backbone, &made, &sold).await?;
     let masa = site.masa().await?;
     let controller = site.controller().await?;
     site.import(3).await?;
     let services = site.services().await?;
-    let mut gateway = Gateway::start(&site).await?;
+    let hostapd: anyhow::Result<Vec<Hostap>> = net
+        .ports
+        .iter()
+        .map(|port| authenticator(&site, port))
+        .collect();
+    let hostapd = hostapd?;
+    let said = "Debian's, speaks EAPOL at each port and blocks nothing; the gate's filter does";
+    narrator.said("hostapd", Tone::Plain, said);
+    let mut gateway = Gateway::start(&site, "", &settings(&site, &net.ports)).await?;
     let mut devices = [
-        Device::new(&site, QUARANTINED, first),
-        Device::new(&site, REVOKED, second),
-        Device::new(&site, RETURNS, third),
-        Device::new(&site, UNSOLD, fourth),
+        Device::new(&site, QUARANTINED, first.place()),
+        Device::new(&site, REVOKED, second.place()),
+        Device::new(&site, RETURNS, third.place()),
+        Device::new(&site, UNSOLD, fourth.place()),
     ];
-    let copier = Device::new(&site, COPIER, fifth);
+    let copier = Device::new(&site, COPIER, fifth.place());
 
     narrator.chapter(2, "The way in");
     way_in(&mut gateway, &mut devices).await?;
     narrator.chapter(3, "802.1X with the LDevID");
     let [quarantined, revoked, returns, _] = &mut devices;
     admitted(&mut gateway, &mut [quarantined, revoked, returns]).await?;
-    copied(&copier, quarantined).await?;
+    copied(&copier, &fifth.name, quarantined).await?;
     narrator.chapter(4, "Trust ends");
     quarantine(&site, &mut gateway, quarantined).await?;
     let steps = revoke(&site, &mut gateway, revoked).await?;
@@ -92,6 +103,7 @@ pub(super) async fn tell(
         device.pull_out();
     }
     gateway.end().await?;
+    drop(hostapd);
     controller.end_gracefully().await?;
     masa.end_gracefully().await?;
     drop(services);
@@ -103,7 +115,7 @@ async fn way_in(gateway: &mut Gateway<'_>, devices: &mut [Device<'_>; 4]) -> any
     let [first, ..] = &*devices;
     first.reaches_not(SERVICE, "the service").await?;
     for device in devices {
-        let onboarded = device.onboard().await?;
+        let onboarded = device.onboard_in_the_office().await?;
         ensure!(
             onboarded == (device.name != UNSOLD),
             "{} onboarded: {onboarded}",
@@ -123,7 +135,8 @@ async fn admitted(
     devices: &mut [&mut Device<'_>],
 ) -> anyhow::Result<()> {
     for device in devices {
-        device.plug_in()?;
+        device.wake()?;
+        device.ask()?;
         let id = device.id.clone();
         let accepted = |line: &Value| is(line, "accepted") && text(line, "device") == id;
         gateway.event("acceptance", accepted).await?;
@@ -133,19 +146,16 @@ async fn admitted(
 }
 
 /// Chapter 3: a MAC address alone does not.
-async fn copied(copier: &Device<'_>, of: &Device<'_>) -> anyhow::Result<()> {
+async fn copied(copier: &Device<'_>, at: &str, of: &Device<'_>) -> anyhow::Result<()> {
     let copy = format!(
         "link set eth0 down\nlink set eth0 address {}\nlink set eth0 up\n",
-        of.port.mac
+        of.place.mac
     );
-    copier.port.space.ip(&copy)?;
-    let said = format!(
-        "has the MAC address of {}, at {}",
-        of.name, copier.port.name
-    );
+    copier.place.space.ip(&copy)?;
+    let said = format!("has the MAC address of {}, at {at}", of.name);
     copier.say(Tone::Hostile, &said);
     copier.reaches_not(SERVICE, "the service").await?;
-    copier.port.space.ip("link set eth0 down\n")?;
+    copier.place.space.ip("link set eth0 down\n")?;
     of.reaches_soon(SERVICE, "the service").await
 }
 
@@ -230,11 +240,12 @@ async fn without_controller(
     site.narrator.said(OWNER, Tone::Hostile, "is killed");
     device.pull_out();
     device.say(Tone::Plain, "is switched off and on again");
-    device.plug_in()?;
+    device.wake()?;
+    device.ask()?;
     let id = device.id.clone();
     let accepted = |line: &Value| is(line, "accepted") && text(line, "device") == id;
     gateway.event("acceptance", accepted).await?;
-    device.hears("CTRL-EVENT-EAP-SUCCESS").await?;
+    device.hears(0, "CTRL-EVENT-EAP-SUCCESS").await?;
     device.reaches_soon(SERVICE, "the service").await?;
     let controller = site.controller().await?;
     gateway
@@ -255,18 +266,26 @@ async fn remains(site: &Site<'_>, narrator: &Narrator) -> anyhow::Result<()> {
     finale::confirm(narrator, OWNER, &verified)
 }
 
-/// The last entry of this action.
-fn entry<'a>(journal: &'a Value, action: &str) -> Option<&'a Value> {
-    let entries = journal.get("entries")?.as_array()?;
-    entries
-        .iter()
-        .rev()
-        .find(|entry| text(entry, "action") == action)
+/// The gate's settings for the ports.
+fn settings(site: &Site<'_>, ports: &[Port]) -> String {
+    let mut text = "[wired]\nuplinks = [\"up0\"]\n".to_owned();
+    for port in ports {
+        let name = &port.name;
+        let control = gateway::control(site, name, name);
+        text.push_str(&format!(
+            "[[wired.port]]\ninterface = \"{name}\"\ncontrol = \"{}\"\n",
+            control.display()
+        ));
+    }
+    text
 }
 
-fn time(line: &Value, field: &str) -> anyhow::Result<Timestamp> {
-    let at = text(line, field);
-    at.parse().with_context(|| format!("no time: {at:?}"))
+/// One that speaks EAPOL at a port.
+fn authenticator(site: &Site<'_>, port: &Port) -> anyhow::Result<Hostap> {
+    let mut settings = gateway::ask_the_gate(&port.name);
+    settings.push("use_pae_group_addr=1".to_owned());
+    let setup = Setup::wired(Kind::AccessPoint, &port.name, &settings);
+    gateway::authenticator(site, &port.name, setup)
 }
 
 /// What people can do now.
@@ -281,8 +300,8 @@ fn next_steps(stage: &Stage, narrator: &Narrator, net: &Net) {
          office {program} device quarantine {RETURNS} --reason 'trying it out'\n  \
          nsenter --net={} nft list table bridge vouchsafe\n",
         stage.path("house").display(),
-        net.office.file(),
-        net.gateway.file(),
+        net.backbone.office.file(),
+        net.backbone.gateway.file(),
         program = program.display(),
     ));
 }

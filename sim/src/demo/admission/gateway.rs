@@ -1,0 +1,194 @@
+//! The enforcement point: `hostapd` where devices are, and the gate beside it.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use super::PATIENCE;
+use super::site::Site;
+use crate::demo::narrator::Tone;
+use crate::demo::program::Program;
+use crate::demo::sentence::{is, text};
+use crate::wifi::hostap::{Hostap, Setup};
+
+/// The gate.
+const GATE: &str = "gate hall";
+
+/// What hostapd and the gate share, on one machine.
+const SECRET: &str = "what hostapd and the gate of the hall share";
+
+/// Lines of every `hostapd` that asks the gate.
+pub(in crate::demo) fn ask_the_gate(name: &str) -> Vec<String> {
+    vec![
+        "ieee8021x=1".to_owned(),
+        format!("nas_identifier={name}"),
+        "own_ip_addr=127.0.0.1".to_owned(),
+        "auth_server_addr=127.0.0.1".to_owned(),
+        "auth_server_port=1812".to_owned(),
+        format!("auth_server_shared_secret={SECRET}"),
+        "acct_server_addr=127.0.0.1".to_owned(),
+        "acct_server_port=1813".to_owned(),
+        format!("acct_server_shared_secret={SECRET}"),
+    ]
+}
+
+/// Lines for one that takes Disconnect-Requests from it at this port.
+pub(in crate::demo) fn obey_the_gate(port: u16) -> Vec<String> {
+    vec![
+        format!("radius_das_port={port}"),
+        format!("radius_das_client=127.0.0.1 {SECRET}"),
+        "radius_das_require_event_timestamp=1".to_owned(),
+        "radius_das_require_message_authenticator=1".to_owned(),
+    ]
+}
+
+/// Starts a `hostapd` beside the gate.
+pub(in crate::demo) fn authenticator(
+    site: &Site<'_>,
+    name: &str,
+    setup: Setup<'_>,
+) -> anyhow::Result<Hostap> {
+    let within = site.stage.words_in(&site.net.gateway);
+    let setup = Setup {
+        within: &within,
+        ..setup
+    };
+    Hostap::start(&format!("hostapd at {name}"), &folder(site, name), setup)
+}
+
+fn folder(site: &Site<'_>, name: &str) -> PathBuf {
+    site.stage.path(format!("hostapd-{name}"))
+}
+
+/// The control socket of the `hostapd` of this name.
+pub(in crate::demo) fn control(site: &Site<'_>, name: &str, interface: &str) -> PathBuf {
+    folder(site, name).join("control").join(interface)
+}
+
+/// The gate.
+pub(in crate::demo) struct Gateway<'a> {
+    site: &'a Site<'a>,
+    gate: Program,
+    /// Every event so far.
+    said: Vec<Value>,
+    names: Vec<(String, &'static str)>,
+}
+
+impl<'a> Gateway<'a> {
+    /// Starts it; `more` are settings for where devices are, `client` those of the RADIUS client.
+    pub(in crate::demo) async fn start(
+        site: &'a Site<'a>,
+        client: &str,
+        more: &str,
+    ) -> anyhow::Result<Self> {
+        let dir = site.stage.path("gate");
+        fs::create_dir(&dir)?;
+        fs::write(dir.join("secret"), SECRET)?;
+        fs::write(dir.join("gate.toml"), settings(site, client) + more)?;
+        let gate = launch(site)?;
+        let mut gateway = Self {
+            site,
+            gate,
+            said: Vec::new(),
+            names: Vec::new(),
+        };
+        gateway.event("readiness", |it| is(it, "ready")).await?;
+        Ok(gateway)
+    }
+
+    /// Who is behind a number.
+    pub(in crate::demo) fn know(&mut self, id: &str, name: &'static str) {
+        self.names.push((id.to_owned(), name));
+    }
+
+    /// The next event that fits, told like every one before it.
+    pub(in crate::demo) async fn event(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let line = self.gate.next(deadline).await;
+            let line = line.with_context(|| format!("waiting for {what}"))?;
+            let line = line.with_context(|| format!("the gate ended before {what}"))?;
+            if let Some((tone, said)) = self.sentence(&line) {
+                self.site.narrator.said(GATE, tone, said);
+            }
+            self.said.push(line.clone());
+            if wanted(&line) {
+                return Ok(line);
+            }
+        }
+    }
+
+    fn sentence(&self, line: &Value) -> Option<(Tone, String)> {
+        let device = text(line, "device");
+        let name = self.names.iter().find(|(id, _)| id == device);
+        let name = name.map_or(device, |(_, name)| name);
+        let at = text(line, "access_point");
+        let number = |field: &str| line.get(field).and_then(Value::as_u64).unwrap_or_default();
+        Some(match text(line, "event") {
+            "ready" => (Tone::Good, "is up, and nobody is in".to_owned()),
+            "state-in-force" => (
+                Tone::Plain,
+                format!(
+                    "has version {} in force: {} may come in",
+                    number("version"),
+                    number("admitted")
+                ),
+            ),
+            "state-refused" => (
+                Tone::Refused,
+                format!("refuses a desired state: {}", text(line, "problem")),
+            ),
+            "accepted" => {
+                let segment = line.get("segment").and_then(Value::as_str);
+                let segment = segment.map_or(String::new(), |it| format!(" into segment {it}"));
+                (Tone::Good, format!("lets {name} in at {at}{segment}"))
+            }
+            "refused" => (
+                Tone::Refused,
+                format!(
+                    "refuses {} at {at}: {}",
+                    text(line, "station"),
+                    text(line, "reason")
+                ),
+            ),
+            "cut-off" => (
+                Tone::Good,
+                format!(
+                    "has cut {name} off at {at}, {} ms after it heard of it",
+                    number("milliseconds")
+                ),
+            ),
+            _ => return None,
+        })
+    }
+
+    /// Ends it.
+    pub(in crate::demo) async fn end(self) -> anyhow::Result<()> {
+        self.gate.end_gracefully().await
+    }
+}
+
+fn launch(site: &Site<'_>) -> anyhow::Result<Program> {
+    let program = site.stage.program("vouchsafe-gate");
+    let mut command = site.stage.prepare_in(&site.net.gateway, &program);
+    command
+        .args(["--output", "json", "--dir"])
+        .arg(site.stage.path("gate"));
+    Program::start(site.stage, "gate", command)
+}
+
+fn settings(site: &Site<'_>, client: &str) -> String {
+    let house = &site.house;
+    format!(
+        "[identity]\nchain = \"{house}/api.pem\"\nkeys = \"file:{house}/keys\"\nlabel = \"api\"\n\
+         [state]\nanchor = \"{house}/domain-ca.pem\"\nfile = \"{house}/desired.json\"\n\
+         [radius]\nlisten = \"127.0.0.1:1812\"\naccounting = \"127.0.0.1:1813\"\n\
+         [[radius.client]]\nname = \"hostapd\"\naddress = \"127.0.0.1\"\nsecret_file = \"secret\"\n{client}"
+    )
+}
