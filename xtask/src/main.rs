@@ -43,7 +43,7 @@ enum Task {
     },
     /// Build everything and show the whole story in this terminal.
     Demo {
-        /// Passed on: `--once` ends after the story, `--wifi` tells the one on the air.
+        /// Passed on: `--once` ends after the story; `--wifi`, `--wired` and `--enterprise` tell others.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

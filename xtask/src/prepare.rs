@@ -173,8 +173,32 @@ pub(crate) fn no_radios() -> Option<String> {
 }
 
 fn absent_for_radios() -> Vec<&'static str> {
-    let absent = |program: &&str| process::find(program).is_none();
-    FOR_RADIOS.into_iter().filter(absent).collect()
+    absent(&FOR_RADIOS)
+}
+
+/// Programs without which there are no wired ports to try.
+const FOR_WIRED_PORTS: [&str; 6] = [
+    "hostapd",
+    "wpa_supplicant",
+    "nft",
+    "ip",
+    "nsenter",
+    "unshare",
+];
+
+/// Why wired ports cannot be tried here, if so.
+pub(crate) fn no_wired_ports() -> Option<String> {
+    if !process::is_root() {
+        return Some("wired ports need root, for network namespaces".to_owned());
+    }
+    let absent = absent(&FOR_WIRED_PORTS);
+    let why = || format!("wired ports need {}", absent.join(", "));
+    (!absent.is_empty()).then(why)
+}
+
+fn absent(programs: &[&'static str]) -> Vec<&'static str> {
+    let absent = |program: &&&str| process::find(program).is_none();
+    programs.iter().filter(absent).copied().collect()
 }
 
 /// A Python whose `cryptography` is new enough, for the second implementation in the tests.

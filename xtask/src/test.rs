@@ -79,6 +79,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             process::run(launch::simulation("debug", "demo")?.args(["--wifi", "--once"]))?;
             Ok(Outcome::Passed)
         });
+        report.step("demo of wired ports", || {
+            if let Some(why) = prepare::no_wired_ports() {
+                return Ok(Outcome::Skipped(why));
+            }
+            process::run(launch::simulation("debug", "demo")?.args(["--wired", "--once"]))?;
+            Ok(Outcome::Passed)
+        });
+        report.step("demo of WPA3-Enterprise", || {
+            if let Some(why) = prepare::no_radios() {
+                return Ok(Outcome::Skipped(why));
+            }
+            process::run(launch::simulation("debug", "demo")?.args(["--enterprise", "--once"]))?;
+            Ok(Outcome::Passed)
+        });
     }
     report.finish()
 }
