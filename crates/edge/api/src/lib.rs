@@ -20,7 +20,7 @@
 mod client;
 mod credential;
 mod device;
-mod gate;
+pub mod gate;
 mod journal;
 mod manufacturer;
 mod openapi;

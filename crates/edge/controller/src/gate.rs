@@ -207,6 +207,8 @@ impl DesiredStateFile {
             issued_at: now,
             revocation_lists: vec![STANDARD.encode(&list)],
             admitted: self.admitted.values().flatten().cloned().collect(),
+            segments: Vec::new(),
+            stations: Vec::new(),
         };
         let text = serde_json::to_vec(&state).map_err(|error| Fault::Sign(error.to_string()))?;
         let path = self.file.clone();

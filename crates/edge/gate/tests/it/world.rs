@@ -177,6 +177,8 @@ impl Site {
             issued_at: now(),
             revocation_lists: vec![STANDARD.encode(list.der())],
             admitted,
+            segments: Vec::new(),
+            stations: Vec::new(),
         }
     }
 
