@@ -91,7 +91,7 @@ pub struct Destination {
 /// What carries ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ProtocolProtocol {
+pub enum TransportProtocol {
     /// RFC 9293.
     Tcp,
     /// RFC 768.
