@@ -6,6 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::link::Tap;
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -16,6 +18,34 @@ pub enum Event {
         radius: String,
         /// Where accounting arrives.
         accounting: String,
+    },
+    /// The controller answers.
+    LinkUp {
+        /// Which.
+        controller: String,
+    },
+    /// The controller does not answer, or says no. Told when the reason changes.
+    LinkDown {
+        /// Which.
+        controller: String,
+        /// Why, by its stable name.
+        reason: String,
+        /// Why.
+        problem: String,
+    },
+    /// The gate has another certificate.
+    Renewed {
+        /// Its serial number.
+        certificate: String,
+        /// Until when it is good.
+        until: Timestamp,
+    },
+    /// The gate asked for another certificate, and has none.
+    RenewalFailed {
+        /// Why, by its stable name.
+        reason: String,
+        /// Why.
+        problem: String,
     },
     /// Devices can reach the registrar here.
     JoinProxyReady {
@@ -134,6 +164,14 @@ impl Events {
     /// Hands each event to `take`.
     pub fn new(take: impl Fn(Recorded) + Send + Sync + 'static) -> Self {
         Self(Arc::new(take))
+    }
+
+    /// The same, and `tap` takes note of each.
+    pub(crate) fn also(self, tap: Tap) -> Self {
+        Self::new(move |recorded| {
+            tap.note(&recorded);
+            (self.0)(recorded);
+        })
     }
 
     pub(crate) fn tell(&self, at: Timestamp, event: Event) {

@@ -17,10 +17,12 @@ use vouchsafe_net::Clock;
 use crate::admission::{Admission, Place, Rules, Session};
 use crate::clients::Clients;
 use crate::config::{Config, read_text};
+use crate::desired::Desired;
 use crate::disconnect;
 use crate::error::GateError;
 use crate::event::{Event, Events};
-use crate::join_proxy::JoinProxy;
+use crate::join_proxy::{JoinProxy, Target};
+use crate::link::{Beginning, Link, Tap};
 use crate::radius::{Desk, bind};
 use crate::random;
 use crate::source::Source;
@@ -64,6 +66,11 @@ pub async fn run(
         longest_age: config.state.longest_age,
     };
     let mut source = Source::open(dir, config.clone(), memory.version)?;
+    let tap = Tap::default();
+    let events = match &config.link {
+        Some(_) => events.also(tap.clone()),
+        None => events,
+    };
     let desk = Desk {
         clients,
         admission: Admission::new(rules, memory.sessions.into_iter().collect()),
@@ -101,10 +108,30 @@ pub async fn run(
             tasks.spawn(disconnect::run(desk.clone(), number, address));
         }
     }
+    let mut link = match &config.link {
+        Some(config) => {
+            let (link, first) = Link::begin(Beginning {
+                dir,
+                config,
+                known: source.known,
+                admission: desk.admission.clone(),
+                tap,
+                clock: desk.clock.clone(),
+                events: desk.events.clone(),
+            })?;
+            if let Some(first) = first {
+                source.take(first, &desk);
+            }
+            Some(link)
+        }
+        None => None,
+    };
     let join_proxy = match config.join_proxy {
         Some(config) => {
             let (clock, events) = (desk.clock.clone(), desk.events.clone());
-            Some(JoinProxy::begin(config, None, clock, events)?)
+            let controller = link.as_ref().map(|link| &link.controller);
+            let registrar = controller.map(|it| Target::named(it.host(), it.port()));
+            Some(JoinProxy::begin(config, registrar, clock, events)?)
         }
         None => None,
     };
@@ -121,6 +148,7 @@ pub async fn run(
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = &mut stop => break,
+            desired = next(&mut link) => source.take(desired, &desk),
         }
         source.look(&desk);
         looks = looks.wrapping_add(1);
@@ -140,6 +168,9 @@ pub async fn run(
     if let Some(join_proxy) = join_proxy {
         join_proxy.end().await;
     }
+    if let Some(link) = link {
+        link.end().await;
+    }
     for thread in threads {
         if thread.join().is_err() {
             tracing::error!("a server's thread ended badly");
@@ -147,6 +178,13 @@ pub async fn run(
     }
     write_memory(&memory_file, &source, &desk.admission);
     Ok(())
+}
+
+async fn next(link: &mut Option<Link>) -> Arc<Desired> {
+    match link {
+        Some(link) => link.next().await,
+        None => std::future::pending().await,
+    }
 }
 
 fn read_memory(path: &Path) -> Result<Memory, GateError> {

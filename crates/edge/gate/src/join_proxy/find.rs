@@ -31,6 +31,13 @@ pub(crate) enum Target {
 }
 
 impl Target {
+    pub(crate) fn named(host: &str, port: u16) -> Self {
+        match host.parse() {
+            Ok(address) => Self::At(SocketAddr::new(address, port)),
+            Err(_) => Self::Named(format!("{host}:{port}")),
+        }
+    }
+
     pub(super) async fn connect(&self) -> std::io::Result<TcpStream> {
         match self {
             Self::Named(name) => TcpStream::connect(name).await,

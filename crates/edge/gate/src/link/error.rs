@@ -3,6 +3,7 @@
 use vouchsafe_brski::Error as MessageError;
 use vouchsafe_net::ClientError;
 
+use crate::desired::DesiredError;
 use crate::error::GateError;
 
 /// Longest explanation of a controller that is kept, in octets.
@@ -49,6 +50,14 @@ pub enum LinkError {
         /// The fingerprint of what was there instead.
         found: String,
     },
+    /// A desired state that the gate does not take.
+    #[error("{controller}: {source}")]
+    State {
+        /// Whose.
+        controller: String,
+        /// Why not.
+        source: DesiredError,
+    },
     /// A certificate that the gate cannot use.
     #[error("the certificate that came cannot be used: {0}")]
     Certificate(String),
@@ -65,6 +74,7 @@ impl LinkError {
             }
             Self::Answer { .. } => "answer-malformed".to_owned(),
             Self::OtherDomain { .. } => "other-domain".to_owned(),
+            Self::State { source, .. } => source.code().to_owned(),
             Self::Certificate(_) => "certificate-unusable".to_owned(),
         }
     }
@@ -73,7 +83,7 @@ impl LinkError {
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Answered { status, .. } => (400..500).contains(status) && *status != 429,
-            Self::OtherDomain { .. } => true,
+            Self::OtherDomain { .. } | Self::State { .. } => true,
             Self::Connection { source, .. } => source.handshake_failure().is_some(),
             _ => false,
         }

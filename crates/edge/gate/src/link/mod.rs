@@ -15,10 +15,134 @@ mod config;
 mod enrol;
 mod error;
 mod folder;
+mod health;
+mod kept;
+mod pause;
+mod poll;
+mod renewal;
+mod report;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use vouchsafe_net::{Clock, Connector, Origin, ReloadableIdentity, ServerTrust};
+use vouchsafe_trust::Anchors;
+
+use crate::admission::Admission;
+use crate::desired::Desired;
+use crate::error::GateError;
+use crate::event::Events;
+
+use health::Health;
+use kept::Kept;
+use poll::Poll;
+use renewal::Renewal;
+use report::{Numbers, Reporter, Told};
 
 pub use config::LinkConfig;
-pub(crate) use config::default_keys;
 pub use enrol::{DomainAnchor, Enrolled, Enrolment, enrol};
 pub use error::LinkError;
 pub(crate) use folder::LinkFolder;
 pub use folder::{LinkStatus, Trouble};
+pub(crate) use renewal::renew_at;
+pub(crate) use report::Tap;
+
+/// States that wait to be put in force; the next is not asked for before there is room.
+const WAITING: usize = 4;
+
+/// A link that runs.
+pub(crate) struct Link {
+    tasks: JoinSet<()>,
+    states: mpsc::Receiver<Arc<Desired>>,
+    /// Where the controller's registrar is.
+    pub(crate) controller: Origin,
+}
+
+/// What the link is begun with.
+pub(crate) struct Beginning<'a> {
+    pub(crate) dir: &'a Path,
+    pub(crate) config: &'a LinkConfig,
+    /// The newest version that was ever in force.
+    pub(crate) known: Option<u64>,
+    pub(crate) admission: Admission,
+    pub(crate) tap: Tap,
+    pub(crate) clock: Clock,
+    pub(crate) events: Events,
+}
+
+impl Link {
+    /// Begins to ask and to report; and the state that an earlier run left.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the key is not there.
+    pub(crate) fn begin(
+        beginning: Beginning<'_>,
+    ) -> Result<(Self, Option<Arc<Desired>>), GateError> {
+        let folder = LinkFolder::of(beginning.dir);
+        let wrong = |problem| GateError::content(beginning.dir.join("gate.toml"), problem);
+        let controller = beginning.config.origin().map_err(wrong)?;
+        let anchor = folder.anchor()?;
+        let identity = ReloadableIdentity::new(folder.identity()?);
+        let health = Health::new(
+            folder.clone(),
+            controller.to_string(),
+            beginning.clock.clone(),
+            beginning.events,
+        );
+        let trust = ServerTrust::Registrar(Anchors::one(anchor.clone()));
+        let mut options = enrol::options(trust, &beginning.clock).with_identity(identity.clone());
+        let reports = Connector::new(options.clone());
+        options.response_timeout = poll::ANSWER;
+        options.response_bytes = poll::MAX_STATE;
+        let (hand, states) = mpsc::channel(WAITING);
+        let poll = Poll {
+            connector: Connector::new(options),
+            controller: controller.clone(),
+            anchor,
+            kept: Kept::open(&folder)?,
+            known: beginning.known,
+            hand,
+            health: health.clone(),
+        };
+        let reporter = Reporter {
+            connector: reports,
+            controller: controller.clone(),
+            admission: beginning.admission,
+            tap: beginning.tap,
+            health: health.clone(),
+            numbers: Numbers::open(folder.clone())?,
+            told: Told::default(),
+        };
+        let renewal = Renewal {
+            folder,
+            controller: controller.clone(),
+            identity,
+            health,
+        };
+        let first = poll.first();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(poll.run());
+        tasks.spawn(reporter.run());
+        tasks.spawn(renewal.run());
+        let link = Self {
+            tasks,
+            states,
+            controller,
+        };
+        Ok((link, first))
+    }
+
+    /// The next state that is to be put in force; never ready when there is none.
+    pub(crate) async fn next(&mut self) -> Arc<Desired> {
+        match self.states.recv().await {
+            Some(desired) => desired,
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(crate) async fn end(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
