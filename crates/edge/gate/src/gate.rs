@@ -39,10 +39,10 @@ const SELDOM: u32 = 20;
 
 /// What the gate remembers over a restart.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Memory {
+pub(crate) struct Memory {
     /// The newest desired state that was in force.
-    version: Option<u64>,
-    sessions: Vec<(Place, Session)>,
+    pub(crate) version: Option<u64>,
+    pub(crate) sessions: Vec<(Place, Session)>,
 }
 
 /// Runs the gate in `dir` until `stop` is ready.
@@ -187,7 +187,7 @@ async fn next(link: &mut Option<Link>) -> Arc<Desired> {
     }
 }
 
-fn read_memory(path: &Path) -> Result<Memory, GateError> {
+pub(crate) fn read_memory(path: &Path) -> Result<Memory, GateError> {
     if !path.exists() {
         return Ok(Memory::default());
     }

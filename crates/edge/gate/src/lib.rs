@@ -26,6 +26,7 @@ mod link;
 mod radius;
 mod random;
 mod source;
+mod status;
 mod wired;
 
 pub use config::Config;
@@ -34,5 +35,7 @@ pub use event::{Event, Events, Recorded, mac_text};
 pub use gate::run;
 pub use join_proxy::JoinProxyConfig;
 pub use link::{
-    DomainAnchor, Enrolled, Enrolment, LinkConfig, LinkError, LinkStatus, Trouble, enrol,
+    DEFAULT_KEYS, DomainAnchor, Enrolled, Enrolment, LinkConfig, LinkError, LinkStatus, Trouble,
+    enrol,
 };
+pub use status::{GateCertificate, Status, check, status};

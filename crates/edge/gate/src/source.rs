@@ -45,11 +45,6 @@ impl Source {
     /// Reads certificate and anchor. Until there is a desired state, nobody is believed; `known` is the
     /// version that an earlier run had.
     pub(crate) fn open(dir: &Path, config: Config, known: Option<u64>) -> Result<Self, GateError> {
-        if config.link.is_some() && !LinkFolder::of(dir).is_enrolled() {
-            return Err(GateError::NotEnrolled {
-                dir: dir.to_owned(),
-            });
-        }
         let anchor = read_anchor(dir, &config)?;
         let nobody = Trust {
             anchors: Anchors::one(anchor.clone()),
@@ -171,7 +166,13 @@ fn chain_file(dir: &Path, config: &Config) -> PathBuf {
     }
 }
 
-fn read_anchor(dir: &Path, config: &Config) -> Result<Certificate, GateError> {
+/// The domain CA.
+pub(crate) fn read_anchor(dir: &Path, config: &Config) -> Result<Certificate, GateError> {
+    if config.link.is_some() && !LinkFolder::of(dir).is_enrolled() {
+        return Err(GateError::NotEnrolled {
+            dir: dir.to_owned(),
+        });
+    }
     let Some(path) = &config.state.anchor else {
         return LinkFolder::of(dir).anchor();
     };
@@ -184,7 +185,8 @@ fn stamp(path: &Path) -> Stamp {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-fn read_identity(dir: &Path, config: &Config) -> Result<Identity, GateError> {
+/// Chain and key of the gate.
+pub(crate) fn read_identity(dir: &Path, config: &Config) -> Result<Identity, GateError> {
     let folder = LinkFolder::of(dir);
     let Some(identity) = &config.identity else {
         return folder.identity();

@@ -3,6 +3,9 @@
 use serde::Deserialize;
 use vouchsafe_net::Origin;
 
+/// Where the enrolled key is kept where nothing else is said.
+pub const DEFAULT_KEYS: &str = "file:keys?sealing-key=sealing.key";
+
 /// The gate's controller, on another machine or on this one.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +26,6 @@ impl LinkConfig {
     }
 }
 
-pub(crate) fn default_keys() -> String {
-    "file:keys?sealing-key=sealing.key".to_owned()
+fn default_keys() -> String {
+    DEFAULT_KEYS.to_owned()
 }

@@ -80,7 +80,7 @@ impl LinkError {
     }
 
     /// Whether the controller was there and decided: asking again at once changes nothing.
-    pub(crate) fn is_refusal(&self) -> bool {
+    pub fn is_refusal(&self) -> bool {
         match self {
             Self::Answered { status, .. } => (400..500).contains(status) && *status != 429,
             Self::OtherDomain { .. } | Self::State { .. } => true,

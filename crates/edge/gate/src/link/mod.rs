@@ -41,7 +41,7 @@ use poll::Poll;
 use renewal::Renewal;
 use report::{Numbers, Reporter, Told};
 
-pub use config::LinkConfig;
+pub use config::{DEFAULT_KEYS, LinkConfig};
 pub use enrol::{DomainAnchor, Enrolled, Enrolment, enrol};
 pub use error::LinkError;
 pub(crate) use folder::LinkFolder;
