@@ -2,6 +2,7 @@
 //!
 //! A missed target is said in the table and is no error: speed is shown, never tested.
 
+mod admission;
 mod dpp;
 mod floor;
 mod inventory;
@@ -30,6 +31,8 @@ pub enum Bench {
     Memory,
     /// Exchanges of Wi-Fi Easy Connect per second at 1, 16 and 256 sessions.
     Dpp,
+    /// EAP-TLS authentications per second beside FreeRADIUS and hostapd.
+    Admission,
 }
 
 /// What to measure; everything when nothing is named.
@@ -80,6 +83,9 @@ async fn measure_all(options: &Options) -> anyhow::Result<ExitCode> {
     }
     if wanted(Bench::Dpp) {
         dpp::run(&bin_dir).await?;
+    }
+    if wanted(Bench::Admission) {
+        tokio::task::block_in_place(|| admission::run(&bin_dir))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -75,6 +75,8 @@ const PROGRAMS: &[&str] = &[
     "-p",
     "vouchsafe-agent",
     "-p",
+    "vouchsafe-gate",
+    "-p",
     "vouchsafe-sim",
 ];
 
