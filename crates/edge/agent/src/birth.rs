@@ -43,6 +43,9 @@ pub struct DeviceFile {
     /// The URI of its bootstrapping key for Wi-Fi Easy Connect, as on its label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dpp_uri: Option<String>,
+    /// The label of that key in the key store; absent where it is in `birth/dpp.key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpp_key: Option<String>,
 }
 
 impl DeviceFile {

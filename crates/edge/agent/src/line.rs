@@ -30,6 +30,7 @@ use crate::error::LocalError;
 use crate::event::{Event, Events, Record};
 use crate::folder::Folder;
 use crate::keys::blocking;
+use crate::wifi::key;
 
 /// Where stations post.
 const PATH: &str = "/line/v1/identities";
@@ -57,12 +58,21 @@ pub struct NewDevice {
     pub algorithm: Algorithm,
     /// The curve of a bootstrapping key for Wi-Fi Easy Connect that is made too, as `P-256`.
     pub dpp_curve: Option<String>,
+    /// Whether that key is made in the key store, which it then never leaves if that is hardware.
+    pub dpp_in_store: bool,
     /// The line.
     pub line: Origin,
     /// The station's folder: `station.pem`, and its key under the label `station` in `keys/`.
     pub station: PathBuf,
     /// The line's CA certificate; the station's `line-ca.pem` when absent.
     pub line_anchor: Option<PathBuf>,
+}
+
+impl NewDevice {
+    /// What the bootstrapping key is called in the key store. Several devices may share one token.
+    fn dpp_label(&self) -> String {
+        format!("{}.dpp", self.key_label)
+    }
 }
 
 /// Why a device was not born.
@@ -125,6 +135,7 @@ pub async fn be_born(device: &NewDevice, clock: &Clock, events: &Events) -> Resu
         model: device.model.clone(),
         key_store: device.key_store.clone(),
         key_label: device.key_label.clone(),
+        dpp_key: (device.dpp_in_store && dpp_uri.is_some()).then(|| device.dpp_label()),
         dpp_uri,
     };
     Birth::write(&device.dir, &file, &chain, &anchors)?;
@@ -157,8 +168,8 @@ async fn key(
     Ok(made.await??)
 }
 
-/// Step 1 for the bootstrapping key, if there is to be one: it is kept in a sealed file, wherever the
-/// birth key is.
+/// Step 1 for the bootstrapping key, if there is to be one: in a sealed file, or where the birth key
+/// is.
 async fn bootstrapping_key(
     device: &NewDevice,
     folder: &Path,
@@ -178,9 +189,13 @@ async fn bootstrapping_key(
         .map_err(vouchsafe_keystore::Error::from)?;
     uri.resolve_from(folder);
     let (folder, serial) = (folder.to_owned(), device.serial.clone());
-    blocking(move || crate::wifi::key::make(&folder, &uri, curve, &serial))
-        .await?
-        .map(Some)
+    let label = device.dpp_in_store.then(|| device.dpp_label());
+    blocking(move || match label {
+        Some(label) => key::make_in_store(&uri, &label, curve, &serial),
+        None => key::make(&folder, &uri, curve, &serial),
+    })
+    .await?
+    .map(Some)
 }
 
 async fn ask(

@@ -133,6 +133,10 @@ struct BirthArgs {
     /// or BP-384); its URI goes to the line
     #[arg(long, value_name = "CURVE", num_args = 0..=1, default_missing_value = "P-256")]
     dpp: Option<String>,
+    /// Make the bootstrapping key in the key store (P-256, P-384): in a token or a TPM it never leaves,
+    /// not even for a supplicant that announces the device over the air
+    #[arg(long, requires = "dpp")]
+    dpp_in_store: bool,
     /// The factory line, https://HOST:PORT
     #[arg(long, value_name = "URL")]
     line: Origin,
@@ -239,6 +243,7 @@ async fn birth(arguments: BirthArgs, global: &Global, clock: &Clock) -> Result<(
         key_label: arguments.label,
         algorithm: arguments.algorithm,
         dpp_curve: arguments.dpp,
+        dpp_in_store: arguments.dpp_in_store,
         line: arguments.line,
         station: arguments.line_identity,
         line_anchor: arguments.line_anchor,

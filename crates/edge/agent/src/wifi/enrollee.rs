@@ -30,9 +30,7 @@ use vouchsafe_dpp::authentication::{
 };
 use vouchsafe_dpp::configuration::{Configured, EnrolleeSide, Outcome};
 use vouchsafe_dpp::object::{ConfigurationObject, NetRole, RequestObject};
-use vouchsafe_dpp::{
-    Agreement, BootstrappingKey, BootstrappingPublicKey, Opening, Status, announcement, csr, tcp,
-};
+use vouchsafe_dpp::{Agreement, BootstrappingPublicKey, Opening, Status, announcement, csr, tcp};
 use vouchsafe_keystore::{Algorithm, generate_pkcs8, random};
 use vouchsafe_trust::{Name, RequestContent, Secret, Signer, SoftwareSigner, oid};
 
@@ -40,6 +38,7 @@ use super::again::{self, Before};
 use super::{UnusableConfiguration, WifiError};
 use crate::birth::Birth;
 use crate::error::LocalError;
+use crate::keys::blocking;
 
 /// How long to wait for a connection, and for each message that is due at once.
 const MESSAGE: Duration = Duration::from_secs(20);
@@ -156,9 +155,8 @@ impl fmt::Debug for Offer {
 ///
 /// # Errors
 /// [`LocalError`] with the file.
-pub fn key_of(dir: &Path) -> Result<BootstrappingKey, LocalError> {
-    let key = super::key::of(dir, &Birth::open(dir)?)?;
-    Ok(Arc::unwrap_or_clone(key))
+pub fn key_of(dir: &Path) -> Result<Arc<dyn Agreement>, LocalError> {
+    Ok(super::key::of(dir, &Birth::open(dir)?)?.agreement())
 }
 
 /// Steps 1 to 4.
@@ -227,7 +225,8 @@ async fn call(
         let response = line
             .receive("Authentication Response", patience, seen)
             .await?;
-        match waiting.handle(&response) {
+        // A key in hardware makes one wait.
+        match blocking(move || waiting.handle(&response)).await? {
             Ok(Progress::Done {
                 confirm,
                 authenticated,
@@ -251,8 +250,7 @@ async fn be_called(
     parameters: &Parameters,
     seen: &(dyn Fn(Seen) + Send + Sync),
 ) -> Result<Authenticated, WifiError> {
-    let key = &*parameters.key;
-    let presence = announcement::presence(key.public_key())?;
+    let presence = announcement::presence(parameters.key.public_key())?;
     line.send("Presence Announcement", &presence, seen).await?;
     let frame = line
         .receive("Authentication Request", MESSAGE, seen)
@@ -261,12 +259,17 @@ async fn be_called(
         return Err(vouchsafe_dpp::Error::from(vouchsafe_dpp::Refusal::Unexpected).into());
     };
     let roles = Roles::Only(Role::Enrollee);
-    let accepted = match Responder::accept(&request, key, roles, parameters.version) {
-        Ok(accepted) => accepted,
+    let (key, version) = (Arc::clone(&parameters.key), parameters.version);
+    let entropy = Entropy::new(random::bytes());
+    // A key in hardware makes one wait.
+    let responding = blocking(move || {
+        let accepted = Responder::accept(&request, &*key, roles, version)?;
+        accepted.respond(&*key, None, &entropy)
+    });
+    let (response, responder) = match responding.await? {
+        Ok(responded) => responded,
         Err(error) => return Err(line.refuse(error).await),
     };
-    let entropy = Entropy::new(random::bytes());
-    let (response, responder) = accepted.respond(key, None, &entropy)?;
     line.send("Authentication Response", &response, seen)
         .await?;
     let confirm = line

@@ -106,10 +106,15 @@ pub(crate) async fn announce(
 ) -> Result<Configuration, WifiError> {
     let parameters = parameters(device, config).await?;
     let key = bootstrapping_key(device).await?;
-    let der = key.private().to_sec1_der();
+    let private = key.private().ok_or_else(|| LocalError::Config {
+        key: "dpp.air",
+        why: "the bootstrapping key is in the key store and cannot be given to the supplicant"
+            .to_owned(),
+    })?;
+    let der = private.to_sec1_der();
     let channels = channels(device);
     let own = AirKey {
-        curve: key.private().curve().jwk_name(),
+        curve: private.curve().jwk_name(),
         key: &der,
         channels: &channels,
         controller_uri: config.controller_uri.as_deref(),
@@ -189,7 +194,7 @@ async fn parameters(device: &Device, config: &DppConfig) -> Result<Parameters, W
         Some(uri) => Some(BootstrappingUri::parse(uri)?.key().clone()),
     };
     Ok(Parameters {
-        key: bootstrapping_key(device).await?,
+        key: bootstrapping_key(device).await?.agreement(),
         controller,
         before: None,
         name: name.unwrap_or_else(|| birth.serial.clone()),
@@ -212,9 +217,7 @@ fn channels(device: &Device) -> String {
     named.join(",")
 }
 
-async fn bootstrapping_key(
-    device: &Device,
-) -> Result<std::sync::Arc<vouchsafe_dpp::BootstrappingKey>, LocalError> {
+async fn bootstrapping_key(device: &Device) -> Result<key::OwnKey, LocalError> {
     let (dir, birth) = (device.folder.dir().to_owned(), device.birth.clone());
     blocking(move || key::of(&dir, &birth)).await?
 }

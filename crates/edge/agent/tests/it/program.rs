@@ -21,7 +21,7 @@ use crate::registrar::Registrar;
 use crate::wifi::controller::{Controller, Manner};
 use crate::world::{Device, Holder, Maker, now, serial, serial_of, years};
 
-fn agent(dir: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn agent(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vouchsafe-agent"));
     command
         .arg("--dir")
@@ -31,14 +31,14 @@ fn agent(dir: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-async fn output(mut command: Command) -> Output {
+pub(crate) async fn output(mut command: Command) -> Output {
     tokio::task::spawn_blocking(move || command.output().unwrap())
         .await
         .unwrap()
 }
 
 /// Standard output as JSON lines.
-fn lines(output: &Output) -> Vec<Value> {
+pub(crate) fn lines(output: &Output) -> Vec<Value> {
     let text = std::str::from_utf8(&output.stdout).unwrap();
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -208,7 +208,10 @@ async fn a_process_killed_while_it_enrols_completes_when_it_is_started_again() {
 }
 
 /// A line that certifies whatever it is asked for, once; then it says no.
-async fn line(maker: Arc<Maker>, asked: Arc<Mutex<Vec<String>>>) -> (SocketAddr, TempDir) {
+pub(crate) async fn line(
+    maker: Arc<Maker>,
+    asked: Arc<Mutex<Vec<String>>>,
+) -> (SocketAddr, TempDir) {
     let owner = crate::world::Owner::new("line");
     let authority = Arc::new(owner.authority);
     let server = holder(&authority, |subject| {
@@ -353,7 +356,7 @@ async fn a_device_is_born_with_a_label_and_gets_its_wifi_by_it() {
     let label = "&dpp=DPP%3AI%3ASN%3DJADA-0001%3BV%3A2%3BK%3A";
     assert!(asked.lock().unwrap()[0].contains(label));
 
-    let controller = Controller::start(Manner::Honest, &key).await;
+    let controller = Controller::start(Manner::Honest, key.public_key()).await;
     let settings = format!(
         "mdns = false\n[dpp]\nmdns = false\ncontrollers = [\"{}\"]\n",
         controller.address

@@ -85,6 +85,7 @@ impl Maker {
             key_store: key_store.to_owned(),
             key_label: "idevid".to_owned(),
             dpp_uri: None,
+            dpp_key: None,
         };
         Birth::write(dir.path(), &device, &[idevid], &self.voucher_anchors()).unwrap();
         Device {

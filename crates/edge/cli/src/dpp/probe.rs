@@ -19,7 +19,7 @@ use vouchsafe_agent::WifiError;
 use vouchsafe_agent::enrollee::{self, Offer, Parameters, Seen};
 use vouchsafe_dpp::object::{ConfigurationObject, NetRole};
 use vouchsafe_dpp::uri::{BootstrappingUri, Host};
-use vouchsafe_dpp::{Agreement as _, BootstrappingKey, Curve, PrivateKey};
+use vouchsafe_dpp::{Agreement, BootstrappingKey, Curve, PrivateKey};
 use vouchsafe_keystore::random;
 use vouchsafe_net::Clock;
 use vouchsafe_trust::Secret;
@@ -140,7 +140,7 @@ pub(super) async fn run(probe: Probe, printer: Printer) -> Result<Exit, Failure>
     uri.version = Some(probe.protocol);
     printer.note(&format!("the probe's URI: {uri}"));
     let parameters = Parameters {
-        key: Arc::new(key),
+        key,
         controller: probe.controller_uri.as_ref().map(|uri| uri.key().clone()),
         before: None,
         name: probe.name.clone(),
@@ -219,7 +219,7 @@ async fn resolve(host: &Host) -> Result<SocketAddr, Failure> {
 }
 
 impl Probe {
-    fn key(&self) -> Result<BootstrappingKey, Failure> {
+    fn key(&self) -> Result<Arc<dyn Agreement>, Failure> {
         if let Some(dir) = &self.device {
             return enrollee::key_of(dir).map_err(|error| Failure::file(dir, error));
         }
@@ -233,7 +233,7 @@ impl Probe {
         let seed = Secret::new(random::bytes::<80>().to_vec());
         let private = PrivateKey::from_seed(curve, seed.expose())
             .map_err(|error| Failure::usage(error.to_string()))?;
-        Ok(BootstrappingKey::new(private))
+        Ok(Arc::new(BootstrappingKey::new(private)))
     }
 }
 

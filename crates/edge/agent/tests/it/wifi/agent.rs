@@ -65,7 +65,7 @@ async fn run(device: &Device) -> (Result<Shown, AgentError>, Vec<Event>) {
 #[tokio::test]
 async fn a_device_is_configured_keeps_it_and_shows_it() {
     let (mut device, key) = device();
-    let controller = Controller::start(Manner::Honest, &key).await;
+    let controller = Controller::start(Manner::Honest, key.public_key()).await;
     told(&mut device, &[&controller]);
     let (status, events) = run(&device).await;
     let status = status.unwrap();
@@ -111,8 +111,8 @@ fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
 #[tokio::test]
 async fn the_next_controller_is_tried_when_one_gives_nothing() {
     let (mut device, key) = device();
-    let bad = Controller::start(Manner::ForeignKey, &key).await;
-    let good = Controller::start(Manner::Certificate, &key).await;
+    let bad = Controller::start(Manner::ForeignKey, key.public_key()).await;
+    let good = Controller::start(Manner::Certificate, key.public_key()).await;
     told(&mut device, &[&bad, &good]);
     let (status, events) = run(&device).await;
     let status = status.unwrap();
@@ -135,7 +135,7 @@ async fn the_next_controller_is_tried_when_one_gives_nothing() {
 #[tokio::test]
 async fn what_is_refused_leaves_nothing_behind() {
     let (mut device, key) = device();
-    let controller = Controller::start(Manner::WrongSigner, &key).await;
+    let controller = Controller::start(Manner::WrongSigner, key.public_key()).await;
     told(&mut device, &[&controller]);
     let (status, _) = run(&device).await;
     let error = status.unwrap_err();
@@ -149,7 +149,7 @@ async fn what_is_refused_leaves_nothing_behind() {
 #[tokio::test]
 async fn a_label_of_another_key_or_none_is_an_error_of_the_device() {
     let (mut device, key) = device();
-    let controller = Controller::start(Manner::Honest, &key).await;
+    let controller = Controller::start(Manner::Honest, key.public_key()).await;
     told(&mut device, &[&controller]);
     let other = super::controller::key(Curve::P256);
     put_key(&device, &other, &key);
@@ -190,7 +190,7 @@ async fn a_real_supplicant_gets_what_was_given_and_gives_it_back_at_a_reset() {
         return;
     };
     let (mut device, key) = device();
-    let controller = Controller::start(Manner::Honest, &key).await;
+    let controller = Controller::start(Manner::Honest, key.public_key()).await;
     told(&mut device, &[&controller]);
     let dpp = device.config.dpp.as_mut().unwrap();
     dpp.supplicant = Some(supplicant.socket.clone());
@@ -215,7 +215,7 @@ async fn a_real_supplicant_gets_what_was_given_and_gives_it_back_at_a_reset() {
 #[tokio::test]
 async fn a_supplicant_that_is_gone_does_not_cost_the_configuration() {
     let (mut device, key) = device();
-    let controller = Controller::start(Manner::Honest, &key).await;
+    let controller = Controller::start(Manner::Honest, key.public_key()).await;
     told(&mut device, &[&controller]);
     let nowhere = device.dir.path().join("nowhere");
     device.config.dpp.as_mut().unwrap().supplicant = Some(nowhere);
@@ -232,7 +232,7 @@ async fn a_supplicant_that_is_gone_does_not_cost_the_configuration() {
 #[tokio::test]
 async fn a_controller_is_found_by_mdns_on_loopback() {
     let (mut device, key) = device();
-    let controller = Controller::start(Manner::Honest, &key).await;
+    let controller = Controller::start(Manner::Honest, key.public_key()).await;
     told(&mut device, &[]);
     let config = device.config.dpp.as_mut().unwrap();
     config.mdns = true;
@@ -267,10 +267,10 @@ async fn a_controller_is_found_by_mdns_on_loopback() {
 async fn a_device_comes_again_by_its_connector() {
     let (mut device, key) = device();
     let keys = Keys::new();
-    let first = Controller::start_with(Manner::Honest, &key, Arc::clone(&keys)).await;
+    let first = Controller::start_with(Manner::Honest, key.public_key(), Arc::clone(&keys)).await;
     told(&mut device, &[&first]);
     let before = run(&device).await.0.unwrap().wifi.unwrap();
-    let second = Controller::start_with(Manner::Honest, &key, Arc::clone(&keys)).await;
+    let second = Controller::start_with(Manner::Honest, key.public_key(), Arc::clone(&keys)).await;
     told(&mut device, &[&second]);
     let status = device
         .agent(Events::ignored())
@@ -293,7 +293,7 @@ async fn a_device_comes_again_by_its_connector() {
 async fn wifi_easy_connect_6_5_3_only_a_configurator_reconfigures() {
     let (mut device, key) = device();
     let keys = Keys::new();
-    let first = Controller::start_with(Manner::Honest, &key, Arc::clone(&keys)).await;
+    let first = Controller::start_with(Manner::Honest, key.public_key(), Arc::clone(&keys)).await;
     told(&mut device, &[&first]);
     run(&device).await.0.unwrap();
     // A station of the same owner has a connector too; another owner cannot read who announces.
@@ -301,7 +301,7 @@ async fn wifi_easy_connect_6_5_3_only_a_configurator_reconfigures() {
         (Manner::OtherRole, Arc::clone(&keys), "connector-role"),
         (Manner::Honest, Keys::new(), "controller-closed"),
     ] {
-        let pretender = Controller::start_with(manner, &key, keys).await;
+        let pretender = Controller::start_with(manner, key.public_key(), keys).await;
         told(&mut device, &[&pretender]);
         let agent = device.agent(Events::ignored()).await;
         assert!(agent.reconfigure().await.is_err());

@@ -99,25 +99,25 @@ pub(crate) fn key(curve: Curve) -> BootstrappingKey {
 
 impl Controller {
     /// Takes one connection.
-    pub(crate) async fn start(manner: Manner, device: &BootstrappingKey) -> Self {
+    pub(crate) async fn start(manner: Manner, device: &BootstrappingPublicKey) -> Self {
         Self::start_with(manner, device, Keys::new()).await
     }
 
     /// The same of an owner whose keys are given.
     pub(crate) async fn start_with(
         manner: Manner,
-        device: &BootstrappingKey,
+        device: &BootstrappingPublicKey,
         keys: Arc<Keys>,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let key = Arc::new(key(device.public_key().curve()));
+        let key = Arc::new(key(device.curve()));
         let public = key.public_key().clone();
         let desk = Desk {
             manner,
             key,
             keys,
-            device: device.public_key().clone(),
+            device: device.clone(),
             owner: Owner::new("Hotel"),
         };
         let task = tokio::spawn(async move {

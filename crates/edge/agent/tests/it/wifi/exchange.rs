@@ -41,7 +41,7 @@ async fn enrol(
 async fn an_announced_device_is_called_and_configured() {
     for curve in Curve::AVAILABLE {
         let key = key(curve);
-        let controller = Controller::start(Manner::Honest, &key).await;
+        let controller = Controller::start(Manner::Honest, key.public_key()).await;
         let (offer, seen) = enrol(&controller, &parameters(&key)).await;
         let offer = offer.unwrap();
         assert_eq!(offer.objects()[0].ssid.octets(), b"plant");
@@ -59,7 +59,7 @@ async fn an_announced_device_is_called_and_configured() {
 #[tokio::test]
 async fn a_device_that_knows_the_controller_proves_itself_and_waits_for_the_scan() {
     let key = key(Curve::P256);
-    let controller = Controller::start(Manner::Honest, &key).await;
+    let controller = Controller::start(Manner::Honest, key.public_key()).await;
     let parameters = Parameters {
         controller: Some(controller.key.clone()),
         ..parameters(&key)
@@ -75,7 +75,7 @@ async fn a_device_that_knows_the_controller_proves_itself_and_waits_for_the_scan
 #[tokio::test]
 async fn a_late_decision_is_waited_for() {
     let key = key(Curve::P256);
-    let controller = Controller::start(Manner::Late(3), &key).await;
+    let controller = Controller::start(Manner::Late(3), key.public_key()).await;
     let (offer, seen) = enrol(&controller, &parameters(&key)).await;
     offer.unwrap().accept().await.unwrap();
     let comebacks = seen
@@ -89,7 +89,7 @@ async fn a_late_decision_is_waited_for() {
 #[tokio::test]
 async fn a_certificate_comes_for_a_key_of_the_device() {
     let key = key(Curve::P256);
-    let controller = Controller::start(Manner::Certificate, &key).await;
+    let controller = Controller::start(Manner::Certificate, key.public_key()).await;
     let (offer, seen) = enrol(&controller, &parameters(&key)).await;
     let offer = offer.unwrap();
     assert!(seen.contains(&Seen::CertificateRequestNeeded));
@@ -106,7 +106,7 @@ async fn a_certificate_comes_for_a_key_of_the_device() {
 #[tokio::test]
 async fn a_key_on_another_curve_is_made_when_it_is_asked_for() {
     let key = key(Curve::P256);
-    let controller = Controller::start(Manner::OtherCurve, &key).await;
+    let controller = Controller::start(Manner::OtherCurve, key.public_key()).await;
     let (offer, seen) = enrol(&controller, &parameters(&key)).await;
     let offer = offer.unwrap();
     assert!(seen.contains(&Seen::NewKeyNeeded { curve: "P-384" }));
@@ -119,7 +119,7 @@ async fn a_key_on_another_curve_is_made_when_it_is_asked_for() {
 /// The error, and whether the controller was told that the configuration is rejected.
 async fn refused(manner: Manner) -> (WifiError, Option<Status>) {
     let key = key(Curve::P256);
-    let controller = Controller::start(manner, &key).await;
+    let controller = Controller::start(manner, key.public_key()).await;
     let (enrolled, _) = enrol(&controller, &parameters(&key)).await;
     (enrolled.unwrap_err(), controller.result().await)
 }
@@ -159,7 +159,7 @@ async fn a_certificate_for_another_key_is_rejected() {
 #[tokio::test]
 async fn who_never_decides_is_left() {
     let key = key(Curve::P256);
-    let controller = Controller::start(Manner::NeverDecides, &key).await;
+    let controller = Controller::start(Manner::NeverDecides, key.public_key()).await;
     let parameters = Parameters {
         patience: Duration::from_millis(300),
         ..parameters(&key)
@@ -206,7 +206,7 @@ async fn a_controller_that_is_gone_is_an_error_with_its_address() {
 #[tokio::test]
 async fn a_controller_with_another_key_than_the_known_one_proves_nothing() {
     let (key, other) = (key(Curve::P256), key(Curve::P256));
-    let controller = Controller::start(Manner::HangsUp, &key).await;
+    let controller = Controller::start(Manner::HangsUp, key.public_key()).await;
     let parameters = Parameters {
         controller: Some(other.public_key().clone()),
         ..parameters(&key)

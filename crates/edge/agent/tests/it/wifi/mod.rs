@@ -4,4 +4,5 @@
 mod agent;
 pub(crate) mod controller;
 mod exchange;
+mod hardware;
 mod hostap;
