@@ -5,9 +5,10 @@
 //! 3. The desired state is taken from its file, at the start and whenever it changes.
 //! 4. Sessions are written down when they change, so that a restart cuts nobody off.
 
+use std::num::NonZero;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ use crate::disconnect;
 use crate::error::GateError;
 use crate::event::{Event, Events};
 use crate::join_proxy::{JoinProxy, Target};
+use crate::lanes::Lanes;
 use crate::link::{Beginning, Link, Tap};
 use crate::radius::{Desk, bind};
 use crate::random;
@@ -30,6 +32,9 @@ use crate::wired::Wired;
 
 /// Largest file of sessions that is read, in octets.
 const MAX_SESSIONS_FILE: u64 = 256 * 1024 * 1024;
+
+/// Most threads that serve access.
+const MAX_THREADS: usize = 8;
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -77,7 +82,7 @@ pub async fn run(
         clock,
         events,
         stop: Arc::new(AtomicBool::new(false)),
-        acceptor: Arc::new(Mutex::new(None)),
+        lanes: Arc::new(Lanes::new(&source.acceptor())),
     };
     // 2
     let (access, access_at) = bind(config.radius.listen)?;
@@ -89,16 +94,18 @@ pub async fn run(
     // The first draw of randomness takes long; nobody waits for it now.
     random::bytes::<1>()?;
     source.look(&desk);
-    let threads = [
-        std::thread::spawn({
-            let (desk, first) = (desk.clone(), source.acceptor());
-            move || desk.serve_access(&access, first)
-        }),
-        std::thread::spawn({
-            let desk = desk.clone();
-            move || desk.serve_accounting(&accounting)
-        }),
-    ];
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let access = Arc::new(access);
+    let mut threads: Vec<_> = (0..cores.min(MAX_THREADS))
+        .map(|_| {
+            let (desk, access) = (desk.clone(), access.clone());
+            std::thread::spawn(move || desk.serve_access(&access))
+        })
+        .collect();
+    threads.push(std::thread::spawn({
+        let desk = desk.clone();
+        move || desk.serve_accounting(&accounting)
+    }));
     let mut tasks = tokio::task::JoinSet::new();
     if let Some(wired) = wired {
         tasks.spawn(wired.run());

@@ -22,6 +22,7 @@ mod filter;
 mod gate;
 mod hostapd;
 mod join_proxy;
+mod lanes;
 mod link;
 mod radius;
 mod random;

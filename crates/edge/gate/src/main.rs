@@ -105,6 +105,10 @@ enum Output {
     Json,
 }
 
+/// Shared out by thread, as handshakes are.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(&cli) {

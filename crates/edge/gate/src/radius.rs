@@ -1,30 +1,30 @@
-//! The RADIUS server's sockets: one thread for access, one for accounting.
+//! The RADIUS server's sockets: a thread for access on each core, and one for accounting.
 //!
-//! A thread of its own and no task: a handshake takes half a millisecond of computing, and nothing in it
-//! waits.
+//! Threads of their own and no tasks: a handshake takes half a millisecond of computing, and nothing in
+//! it waits.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use vouchsafe_net::Clock;
 use vouchsafe_radius::{
-    Acceptor, Limits, MAX_PACKET, Origin, Question, Refusal, Rejection, Sent, Server, Step,
-    accounting,
+    MAX_PACKET, Origin, Question, Refusal, Rejection, Sent, Server, Step, accounting,
 };
 
 use crate::admission::Admission;
 use crate::clients::{Clients, RadiusClient, mapped};
 use crate::error::GateError;
 use crate::event::{Event, Events, station_text};
+use crate::lanes::Lanes;
 use crate::random;
 
 /// How long a thread waits before it looks whether it shall end.
 const TICK: Duration = Duration::from_millis(250);
 
-/// What both threads share.
+/// What all threads share.
 #[derive(Clone)]
 pub(crate) struct Desk {
     pub(crate) clients: Arc<Clients>,
@@ -32,8 +32,8 @@ pub(crate) struct Desk {
     pub(crate) clock: Clock,
     pub(crate) events: Events,
     pub(crate) stop: Arc<AtomicBool>,
-    /// The acceptor to take next, when the desired state changed.
-    pub(crate) acceptor: Arc<Mutex<Option<Arc<Acceptor>>>>,
+    /// The conversations.
+    pub(crate) lanes: Arc<Lanes>,
 }
 
 pub(crate) fn bind(address: SocketAddr) -> Result<(UdpSocket, SocketAddr), GateError> {
@@ -48,16 +48,16 @@ pub(crate) fn bind(address: SocketAddr) -> Result<(UdpSocket, SocketAddr), GateE
 }
 
 impl Desk {
-    /// Serves access until told to stop.
-    pub(crate) fn serve_access(&self, socket: &UdpSocket, acceptor: Arc<Acceptor>) {
-        let mut server = Server::new(acceptor, Limits::default());
+    /// Serves access until told to stop. Several threads may do so at one socket.
+    pub(crate) fn serve_access(&self, socket: &UdpSocket) {
         self.each_datagram(socket, |desk, from, datagram| {
-            let now = desk.clock.now();
-            if let Some(acceptor) = desk.next_acceptor() {
-                server.replace_acceptor(acceptor);
-            }
-            server.expire(now);
-            desk.access(&mut server, now, from, datagram)
+            let (number, client) = desk.client(from)?;
+            let origin = Origin {
+                client: number,
+                address: mapped(from.ip()).octets(),
+                port: from.port(),
+            };
+            desk.access(client, origin, datagram)
         });
     }
 
@@ -102,23 +102,20 @@ impl Desk {
         }
     }
 
-    fn access(
+    /// What is answered to a request for access.
+    pub(crate) fn access(
         &self,
-        server: &mut Server,
-        now: Timestamp,
-        from: SocketAddr,
+        client: &RadiusClient,
+        origin: Origin,
         datagram: &[u8],
     ) -> Option<Vec<u8>> {
-        let (number, client) = self.client(from)?;
-        let origin = Origin {
-            client: number,
-            address: mapped(from.ip()).octets(),
-            port: from.port(),
-        };
+        let now = self.clock.now();
         let entropy = random::entropy().ok()?;
+        let mut server = self.lanes.of(datagram)?;
+        server.expire(now);
         let step = server.handle(now, origin, &client.shared, datagram, entropy);
         match step {
-            Step::Decide(question) => self.decide(server, now, client, *question),
+            Step::Decide(question) => self.decide(&mut server, now, client, *question),
             step => self.finish(now, client, step),
         }
     }
@@ -199,10 +196,5 @@ impl Desk {
             tracing::warn!(%from, code, "dropped");
         }
         found
-    }
-
-    fn next_acceptor(&self) -> Option<Arc<Acceptor>> {
-        let mut next = self.acceptor.lock().unwrap_or_else(PoisonError::into_inner);
-        next.take()
     }
 }

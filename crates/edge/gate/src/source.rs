@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::crypto::CryptoProvider;
@@ -88,8 +88,7 @@ impl Source {
     }
 
     fn replace_acceptor(&self, desk: &Desk) {
-        let mut next = desk.acceptor.lock().unwrap_or_else(PoisonError::into_inner);
-        *next = Some(self.acceptor());
+        desk.lanes.replace_acceptor(&self.acceptor());
     }
 
     fn put_in_force(&mut self, desired: Arc<Desired>, desk: &Desk) {

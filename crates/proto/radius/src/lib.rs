@@ -36,7 +36,7 @@ pub use identity::check_identity;
 pub use packet::{Code, Draft, HEADER, MAX_PACKET, Packet};
 pub use peer::{Peer, PeerStep};
 pub use server::{
-    Entropy, Grant, Limits, Origin, Question, Rejection, Segment, Sent, Server, Step,
+    Entropy, Grant, Limits, Origin, Question, Rejection, Segment, Sent, Server, Step, lane,
 };
 pub use shared::Shared;
 pub use station::Station;

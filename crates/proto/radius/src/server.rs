@@ -256,6 +256,23 @@ pub struct Grant {
     pub class: Option<Vec<u8>>,
 }
 
+/// A number by which conversations can be shared out among several servers: all requests of one
+/// conversation have the same, and so has each repetition of a request. Nothing is proved by it.
+pub fn lane(datagram: &[u8]) -> u8 {
+    let Ok(request) = Packet::parse(datagram) else {
+        return 0;
+    };
+    let state = request.attribute(attribute::STATE);
+    let named = state.and_then(|state| state.value.first().copied());
+    named.unwrap_or_else(|| first_lane(&request))
+}
+
+/// Where a conversation begins: its State will say the same.
+fn first_lane(request: &Packet) -> u8 {
+    let [first, ..] = *request.authenticator();
+    first
+}
+
 type StateKey = [u8; 16];
 type AnswerKey = (Origin, u8, [u8; 16]);
 
@@ -490,7 +507,10 @@ impl Server {
         if self.conversations.len() >= self.limits.conversations {
             self.end_oldest();
         }
-        let key = entropy.state();
+        let mut key = entropy.state();
+        if let Some(first) = key.first_mut() {
+            *first = first_lane(request);
+        }
         let mtu = request.integer(attribute::FRAMED_MTU);
         let invited = Invited {
             size: self.limits.fragment.within_mtu(mtu),

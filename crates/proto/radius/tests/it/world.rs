@@ -300,6 +300,7 @@ pub(crate) fn attempt_with(
 ) -> Attempt {
     let mut client = Client::new(shared(), attributes());
     let mut requests = 0;
+    let mut lane = None;
     let identity = [1, 0, 0, 5, 1];
     let mut response = match peer.handle(site.now, &identity).unwrap() {
         PeerStep::Respond(next, response) => {
@@ -313,6 +314,8 @@ pub(crate) fn attempt_with(
         let number = u8::try_from(requests).unwrap();
         let (datagram, open) = client.request(number, &response, random()).unwrap();
         requests += 1;
+        let of = *lane.get_or_insert(vouchsafe_radius::lane(&datagram));
+        assert_eq!(of, vouchsafe_radius::lane(&datagram));
         let (sent, refused) = match site.handle(&datagram) {
             Step::Send(sent, Sent::Reject(rejection)) => (sent, Some(rejection.reason)),
             Step::Send(sent, _) => (sent, None),
