@@ -24,7 +24,8 @@ use crate::folder::{
 use crate::keys::Keys;
 use crate::random;
 use crate::renew;
-use crate::wifi::configuration::{Configuration, WifiStatus};
+use crate::wifi::configuration::WifiStatus;
+use crate::wifi::join::Fresh;
 use crate::wifi::{self, WifiError};
 
 /// How many attempts [`Status`] shows.
@@ -303,8 +304,8 @@ impl Agent {
             key: "dpp",
             why: "there is no such section".to_owned(),
         })?;
-        let configuration = self.configured(config, &mut self.aside()).await?;
-        wifi::join::hand(&self.device, config, &configuration)
+        let fresh = self.configured(config, &mut self.aside()).await?;
+        wifi::join::hand(&self.device, config, fresh)
             .await
             .map_err(AgentError::Wifi)?;
         self.handed_over.store(true, Ordering::Relaxed);
@@ -384,16 +385,16 @@ impl Agent {
     /// Has a Wi-Fi configuration, and the supplicant has it too.
     async fn wifi(&self, config: &DppConfig, aside: &mut Aside) -> Result<(), AgentError> {
         let device = &self.device;
-        let configuration = match wifi::join::in_force(device).await? {
+        let fresh = match wifi::join::in_force(device).await? {
             Some(configuration) => {
                 if self.handed_over.load(Ordering::Relaxed) {
                     return Ok(());
                 }
-                configuration
+                Fresh::from(configuration)
             }
             None => self.configured(config, aside).await?,
         };
-        wifi::join::hand(device, config, &configuration)
+        wifi::join::hand(device, config, fresh)
             .await
             .map_err(AgentError::Wifi)?;
         self.handed_over.store(true, Ordering::Relaxed);
@@ -402,11 +403,7 @@ impl Agent {
 
     /// A new Wi-Fi configuration: over TCP from the first controller that gives one, else over the
     /// air.
-    async fn configured(
-        &self,
-        config: &DppConfig,
-        aside: &mut Aside,
-    ) -> Result<Configuration, AgentError> {
+    async fn configured(&self, config: &DppConfig, aside: &mut Aside) -> Result<Fresh, AgentError> {
         let device = &self.device;
         let before = wifi::join::before(device).await?;
         let mut last = WifiError::TimedOut;
@@ -420,9 +417,9 @@ impl Agent {
             }
             if let Some(before) = &before {
                 match wifi::join::ask(device, config, address, Some(before)).await {
-                    Ok(configuration) => {
+                    Ok(fresh) => {
                         device.note(&named, "reconfigured", "", String::new())?;
-                        return Ok(configuration);
+                        return Ok(fresh);
                     }
                     Err(WifiError::Local(error)) => return Err(error.into()),
                     Err(error) => {
@@ -432,9 +429,9 @@ impl Agent {
                 }
             }
             match wifi::join::ask(device, config, address, None).await {
-                Ok(configuration) => {
+                Ok(fresh) => {
                     device.note(&named, "configured", "", String::new())?;
-                    return Ok(configuration);
+                    return Ok(fresh);
                 }
                 Err(WifiError::Local(error)) => return Err(error.into()),
                 Err(error) => {
@@ -448,7 +445,7 @@ impl Agent {
             match wifi::join::announce(device, config, patience).await {
                 Ok(configuration) => {
                     device.note("air", "configured", "", String::new())?;
-                    return Ok(configuration);
+                    return Ok(configuration.into());
                 }
                 Err(WifiError::Local(error)) => return Err(error.into()),
                 Err(error) => {

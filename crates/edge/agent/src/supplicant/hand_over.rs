@@ -8,6 +8,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::time::Instant;
+use vouchsafe_dpp::Status;
 use zeroize::Zeroizing;
 
 use super::{Control, SupplicantError};
@@ -62,11 +63,12 @@ pub(crate) async fn take_back(control: &mut Control) -> Result<usize, Supplicant
     Ok(removed)
 }
 
-/// Waits until the supplicant is connected, and gives the SSID; none when it is not until then.
+/// Waits until the supplicant is connected, and gives the SSID; or what is in its way at the deadline,
+/// as a Connection Status Result says it.
 pub(crate) async fn connected(
     control: &mut Control,
     deadline: Instant,
-) -> Result<Option<String>, SupplicantError> {
+) -> Result<Result<String, Status>, SupplicantError> {
     loop {
         let status = control.ask("STATUS").await?;
         let value = |name: &str| {
@@ -75,10 +77,16 @@ pub(crate) async fn connected(
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
         };
         if value("wpa_state") == Some("COMPLETED") {
-            return Ok(Some(value("ssid").unwrap_or_default().to_owned()));
+            return Ok(Ok(value("ssid").unwrap_or_default().to_owned()));
         }
+        // Before anybody answered there is no access point; after that it is a matter of proof.
+        let missing = match value("wpa_state") {
+            Some("AUTHENTICATING" | "ASSOCIATING" | "ASSOCIATED") => Status::AuthenticationFailure,
+            Some("4WAY_HANDSHAKE" | "GROUP_HANDSHAKE") => Status::AuthenticationFailure,
+            _ => Status::NoAccessPoint,
+        };
         if control.event(deadline).await?.is_none() {
-            return Ok(None);
+            return Ok(Err(missing));
         }
     }
 }

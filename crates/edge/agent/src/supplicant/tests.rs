@@ -352,7 +352,7 @@ async fn the_real_supplicant_takes_every_value() {
     let until = Instant::now() + SHORT;
     assert_eq!(
         hand_over::connected(&mut control, until).await.unwrap(),
-        None
+        Err(vouchsafe_dpp::Status::NoAccessPoint)
     );
     assert_eq!(hand_over::take_back(&mut control).await.unwrap(), 2);
 }

@@ -10,6 +10,7 @@
 //!    them, and not expired; each network has what its method needs.
 //! 5. [`Offer::accept`] or [`Offer::reject`] tells the controller (§6.4.4). In between the caller makes
 //!    durable what it got.
+//! 6. A controller that asked for it hears how joining went ([`Reporter::report`], §6.4.5).
 //!
 //! Every wait has a limit, every frame a size ([`vouchsafe_dpp::tcp::Reader`]).
 
@@ -28,7 +29,9 @@ use vouchsafe_brski::csrattrs::{CsrAttributes, KeyKind};
 use vouchsafe_dpp::authentication::{
     Authenticated, Entropy, Initiator, InitiatorParameters, Progress, Responder, Role, Roles,
 };
-use vouchsafe_dpp::configuration::{Configured, EnrolleeSide, Outcome};
+use vouchsafe_dpp::configuration::{
+    CONNECTION_STATUS_SECONDS, Configured, ConnectionStatus, EnrolleeSide, Outcome,
+};
 use vouchsafe_dpp::object::{ConfigurationObject, NetRole, RequestObject};
 use vouchsafe_dpp::{Agreement, BootstrappingPublicKey, Opening, Status, announcement, csr, tcp};
 use vouchsafe_keystore::{Algorithm, generate_pkcs8, random};
@@ -424,12 +427,18 @@ impl Offer {
         self.certificate_key.as_ref()
     }
 
-    /// Step 5: the device has what it needs.
+    /// Step 5: the device has what it needs. Where the controller wants to hear how joining goes, that
+    /// is step 6.
     ///
     /// # Errors
     /// [`WifiError::Connection`]: the controller did not hear of it.
-    pub async fn accept(mut self) -> Result<(), WifiError> {
-        self.result(Status::Ok).await
+    pub async fn accept(mut self) -> Result<Option<Reporter>, WifiError> {
+        self.result(Status::Ok).await?;
+        let wanted = self.configured.result_wanted() && self.configured.connection_status_wanted();
+        Ok(wanted.then(|| Reporter {
+            line: self.line,
+            configured: self.configured,
+        }))
     }
 
     /// Step 5: the device cannot use it after all.
@@ -481,6 +490,39 @@ impl Offer {
             }
         }
         Ok(())
+    }
+}
+
+/// Tells the controller how joining went.
+pub struct Reporter {
+    line: Line,
+    configured: Configured,
+}
+
+impl Reporter {
+    /// For how long the controller waits to hear of it.
+    pub const PATIENCE: Duration = Duration::from_secs(CONNECTION_STATUS_SECONDS);
+
+    /// Step 6: `result` is [`Status::Ok`], or what was in the way; `ssid` the network that was tried.
+    ///
+    /// # Errors
+    /// [`WifiError::Connection`]: the controller did not hear of it.
+    pub async fn report(mut self, result: Status, ssid: Option<&[u8]>) -> Result<(), WifiError> {
+        let status = ConnectionStatus {
+            result,
+            ssid: ssid.map(<[u8]>::to_vec),
+            channel_list: None,
+        };
+        let frame = self.configured.connection_status(&status)?;
+        self.line
+            .send("Connection Status Result", &frame, &|_| {})
+            .await
+    }
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reporter").finish_non_exhaustive()
     }
 }
 

@@ -6,18 +6,20 @@
 //!    A device that was configured before shows its connector first, and its label's key where that
 //!    does not help.
 //! 3. What comes is made durable before the controller hears that it was taken.
+//! 4. The supplicant gets it and tries it, and a controller that asked for it hears how that went.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use vouchsafe_dpp::Status;
 use vouchsafe_dpp::uri::BootstrappingUri;
 use vouchsafe_keystore::Sealer;
 
 use super::again::Before;
 use super::configuration::Configuration;
-use super::enrollee::{self, Parameters, Seen};
+use super::enrollee::{self, Parameters, Reporter, Seen};
 use super::{Progress, WifiError, given, key};
 use crate::config::DppConfig;
 use crate::device::Device;
@@ -30,6 +32,25 @@ use crate::supplicant::{Control, hand_over};
 
 /// How long a supplicant may take to join a network before the device goes on without waiting.
 const JOINING: Duration = Duration::from_secs(30);
+
+/// And how long where a controller waits to hear of it: it must be told before it goes.
+const REPORTING: Duration = Reporter::PATIENCE.saturating_sub(Duration::from_secs(3));
+
+/// A configuration, and who wants to hear how joining goes with it.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    pub(crate) configuration: Configuration,
+    pub(crate) reporter: Option<Reporter>,
+}
+
+impl From<Configuration> for Fresh {
+    fn from(configuration: Configuration) -> Self {
+        Self {
+            configuration,
+            reporter: None,
+        }
+    }
+}
 
 /// The configuration in force; none when there is none, or a connector of it has ended.
 pub(crate) async fn in_force(device: &Device) -> Result<Option<Configuration>, LocalError> {
@@ -60,7 +81,7 @@ pub(crate) async fn ask(
     config: &DppConfig,
     address: SocketAddr,
     before: Option<&Before>,
-) -> Result<Configuration, WifiError> {
+) -> Result<Fresh, WifiError> {
     let parameters = Parameters {
         before: before.cloned(),
         ..parameters(device, config).await?
@@ -91,11 +112,18 @@ pub(crate) async fn ask(
     };
     // 3
     let configuration = keep(device, configuration).await?;
-    if let Err(error) = offer.accept().await {
-        // The device has what it needs; the controller may wonder until it sees it.
-        tracing::warn!(%error, "the controller did not hear that the configuration was taken");
-    }
-    Ok(configuration)
+    let reporter = match offer.accept().await {
+        Ok(reporter) => reporter,
+        Err(error) => {
+            // The device has what it needs; the controller may wonder until it sees it.
+            tracing::warn!(%error, "the controller did not hear that the configuration was taken");
+            None
+        }
+    };
+    Ok(Fresh {
+        configuration,
+        reporter,
+    })
 }
 
 /// Step 2, over the air.
@@ -137,23 +165,41 @@ pub(crate) async fn announce(
     Ok(keep(device, given).await?)
 }
 
-/// Step 1: the supplicant has the networks, and is in one of them if it can.
+/// Steps 1 and 4: the supplicant has the networks, and is in one of them if it can. Without a
+/// supplicant nobody can say how joining goes.
 pub(crate) async fn hand(
     device: &Device,
     config: &DppConfig,
-    configuration: &Configuration,
+    fresh: Fresh,
 ) -> Result<(), WifiError> {
+    let Fresh {
+        configuration,
+        reporter,
+    } = fresh;
     if config.supplicant.is_none() {
         return Ok(());
     }
     let mut control = Control::open(&config.supplicant_socket()?).await?;
-    let networks = hand_over::hand_over(&mut control, configuration)
+    let networks = hand_over::hand_over(&mut control, &configuration)
         .await?
         .len();
     device.tell(Event::WifiHandedOver { networks });
-    let until = Instant::now() + JOINING.min(Duration::from_secs(config.patience.into()));
-    if let Some(ssid) = hand_over::connected(&mut control, until).await? {
-        device.tell(Event::WifiJoined { ssid });
+    let patience = JOINING.min(Duration::from_secs(config.patience.into()));
+    let patience = match &reporter {
+        None => patience,
+        Some(_) => patience.min(REPORTING),
+    };
+    let joined = hand_over::connected(&mut control, Instant::now() + patience).await?;
+    if let Ok(ssid) = &joined {
+        device.tell(Event::WifiJoined { ssid: ssid.clone() });
+    }
+    if let Some(reporter) = reporter {
+        let tried = configuration.networks.first();
+        let tried = tried.map(|network| network.ssid.as_slice());
+        let result = joined.err().unwrap_or(Status::Ok);
+        if let Err(error) = reporter.report(result, tried).await {
+            tracing::warn!(%error, "the controller did not hear how joining went");
+        }
     }
     Ok(())
 }

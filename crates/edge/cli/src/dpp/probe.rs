@@ -169,7 +169,7 @@ pub(super) async fn run(probe: Probe, printer: Printer) -> Result<Exit, Failure>
         Ok(offer) => {
             let offered = describe(&offer, probe.accept);
             let told = match probe.accept {
-                true => offer.accept().await,
+                true => offer.accept().await.map(drop),
                 false => offer.reject().await,
             };
             let failure = told.err().map(|error| refused(&error));

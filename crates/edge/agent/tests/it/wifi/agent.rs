@@ -321,3 +321,53 @@ fn first_address(attempts: &[vouchsafe_agent::folder::AttemptEnd]) -> String {
     let configured = attempts.iter().find(|end| end.result == "configured");
     configured.unwrap().registrar.clone()
 }
+
+/// A supplicant that takes every command, and is in a network or looks for one.
+fn supplicant(path: &std::path::Path, state: &'static str) -> std::thread::JoinHandle<()> {
+    let socket = std::os::unix::net::UnixDatagram::bind(path).unwrap();
+    socket
+        .set_read_timeout(Some(std::time::Duration::from_secs(60)))
+        .unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 65536];
+        // It ends when nobody asks any more, or with the test.
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            let command = std::str::from_utf8(&buffer[..length]).unwrap();
+            let reply = match command.split(' ').next().unwrap() {
+                "END" => return,
+                "ADD_NETWORK" => "7\n".to_owned(),
+                "LIST_NETWORKS" => "network id / ssid / bssid / flags\n".to_owned(),
+                "PING" => "PONG\n".to_owned(),
+                "STATUS" => format!("wpa_state={state}\nssid=plant\n"),
+                _ => "OK\n".to_owned(),
+            };
+            // Whoever asked may have gone.
+            let _ = socket.send_to_addr(reply.as_bytes(), &from);
+        }
+    })
+}
+
+/// §6.4.5: whether a device got in is known when it has tried.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_controller_that_asks_hears_how_joining_went() {
+    let cases = [
+        ("COMPLETED", Status::Ok),
+        ("SCANNING", Status::NoAccessPoint),
+        ("4WAY_HANDSHAKE", Status::AuthenticationFailure),
+    ];
+    for (state, expected) in cases {
+        let (mut device, key) = device();
+        let controller = Controller::start(Manner::AsksForJoining, key.public_key()).await;
+        told(&mut device, &[&controller]);
+        let path = device.dir.path().join("wlan0");
+        let thread = supplicant(&path, state);
+        let dpp = device.config.dpp.as_mut().unwrap();
+        dpp.supplicant = Some(path.clone());
+        dpp.patience = 1;
+        run(&device).await.0.unwrap();
+        assert_eq!(controller.result().await, Some(expected), "{state}");
+        let end = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        end.send_to(b"END", &path).unwrap();
+        thread.join().unwrap();
+    }
+}

@@ -32,7 +32,9 @@ use crate::world::{Owner, now};
 pub(crate) enum Manner {
     /// A connector with a password besides.
     Honest,
-    /// The same, after so many comebacks.
+    /// The same, and wants to hear how joining goes: that is its result.
+    AsksForJoining,
+    /// The same as the honest one, after so many comebacks.
     Late(u32),
     /// Come back, for ever.
     NeverDecides,
@@ -222,7 +224,15 @@ impl Desk {
                     answered = more;
                 }
                 Reaction::Requested(again) => return self.finish(line, again).await,
-                Reaction::Result { status, .. } => return Some(status),
+                Reaction::Result { status, next: None } => return Some(status),
+                Reaction::Result {
+                    next: Some(next), ..
+                } => {
+                    let frame = line.receive().await?;
+                    let joined = next.handle(&frame).unwrap();
+                    assert_eq!(joined.ssid.as_deref(), Some(&b"plant"[..]));
+                    return Some(joined.result);
+                }
             }
         }
     }
@@ -345,7 +355,7 @@ impl Desk {
         let ssid = Ssid::new(b"plant").unwrap();
         Answer::Objects {
             objects: vec![ConfigurationObject::new(ssid, credential)],
-            send_connection_status: false,
+            send_connection_status: self.manner == Manner::AsksForJoining,
         }
     }
 

@@ -161,8 +161,14 @@ mod tpm {
                 let swtpm = Command::new("swtpm")
                     .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"])
                     .args(["--tpmstate", &format!("dir={}", state.display())])
-                    .args(["--server", &format!("type=tcp,port={port},bindaddr=127.0.0.1")])
-                    .args(["--ctrl", &format!("type=tcp,port={control},bindaddr=127.0.0.1")])
+                    .args([
+                        "--server",
+                        &format!("type=tcp,port={port},bindaddr=127.0.0.1"),
+                    ])
+                    .args([
+                        "--ctrl",
+                        &format!("type=tcp,port={control},bindaddr=127.0.0.1"),
+                    ])
                     .stdout(Stdio::null())
                     .stderr(Stdio::null())
                     .spawn()
