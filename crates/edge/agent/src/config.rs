@@ -65,6 +65,10 @@ pub struct DppConfig {
     /// networks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub supplicant: Option<PathBuf>,
+    /// The control socket of `hostapd`, such as `/run/hostapd/wlan0`: it gets the network of a device
+    /// that is an access point.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostapd: Option<PathBuf>,
     /// Announce the device over the air too, through that supplicant.
     pub air: bool,
     /// As what the device wants to be configured.
@@ -85,6 +89,7 @@ impl Default for DppConfig {
             mdns: true,
             controller_uri: None,
             supplicant: None,
+            hostapd: None,
             air: false,
             role: WifiRole::Station,
             name: None,
@@ -130,6 +135,10 @@ impl DppConfig {
         if self.air && self.supplicant.is_none() {
             let why = "needs dpp.supplicant, through which the device announces itself".to_owned();
             return wrong("dpp.air", why);
+        }
+        if self.hostapd.is_some() && self.role != WifiRole::AccessPoint {
+            let why = "is for a device that is an access point (dpp.role)".to_owned();
+            return wrong("dpp.hostapd", why);
         }
         if !(1..=vouchsafe_dpp::authentication::VERSION).contains(&self.version) {
             return wrong("dpp.version", "must be 1, 2 or 3".to_owned());

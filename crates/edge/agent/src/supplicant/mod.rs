@@ -1,13 +1,15 @@
-//! `wpa_supplicant`, driven through its control socket (`ctrl_interface`).
+//! `wpa_supplicant` and `hostapd`, driven through their control sockets (`ctrl_interface`).
 //!
 //! * [`control`]: commands, replies and events.
 //! * [`air`]: Wi-Fi Easy Connect over the air. The supplicant speaks the protocol with the device's
 //!   own key; what it was given comes back in events.
 //! * [`hand_over`]: a configuration, however it came, becomes network blocks. They are never saved in
 //!   the supplicant's own file, which holds secrets in clear: the agent hands them over at each start.
+//! * [`access_point`]: a configuration for an access point becomes settings of `hostapd`.
 //!
 //! What is between the lines of the supplicant's interface was tried with version 2.10.
 
+pub(crate) mod access_point;
 pub(crate) mod air;
 pub(crate) mod control;
 pub(crate) mod hand_over;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use vouchsafe_trust::Secret;
 
 use super::air::{self, AirKey};
-use super::{Control, SupplicantError, hand_over};
+use super::{Control, SupplicantError, access_point, hand_over};
 use crate::wifi::WifiError;
 use crate::wifi::configuration::Configuration;
 use crate::wifi::configuration::tests::{everything, secret};
@@ -289,28 +289,38 @@ struct Real {
 
 impl Real {
     async fn start() -> Option<Self> {
+        Self::run("wpa_supplicant", &["-Dnone", "-ilo", "-c"], "").await
+    }
+
+    /// An access point without a radio.
+    async fn access_point() -> Option<Self> {
+        let settings = "driver=none\ninterface=lo\nssid=before\n";
+        Self::run("hostapd", &[], settings).await
+    }
+
+    async fn run(program: &str, arguments: &[&str], settings: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("control");
-        let configuration = dir.path().join("supplicant.conf");
+        let configuration = dir.path().join("settings.conf");
         std::fs::write(
             &configuration,
-            format!("ctrl_interface={}\n", folder.display()),
+            format!("ctrl_interface={}\n{settings}", folder.display()),
         )
         .unwrap();
-        let spawned = Command::new("wpa_supplicant")
-            .args(["-Dnone", "-ilo", "-c"])
+        let spawned = Command::new(program)
+            .args(arguments)
             .arg(&configuration)
             .stdout(Stdio::null())
             .spawn();
         let Ok(child) = spawned else {
-            assert!(std::env::var_os("CI").is_none(), "no wpa_supplicant");
-            println!("skipped: no wpa_supplicant");
+            assert!(std::env::var_os("CI").is_none(), "no {program}");
+            println!("skipped: no {program}");
             return None;
         };
         let real = Self { child, dir };
         let deadline = Instant::now() + LONG;
         while Control::open(&real.path()).await.is_err() {
-            assert!(Instant::now() < deadline, "wpa_supplicant does not come up");
+            assert!(Instant::now() < deadline, "{program} does not come up");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Some(real)
@@ -377,4 +387,47 @@ async fn the_real_supplicant_refuses_a_key_that_is_none() {
         refused,
         Err(WifiError::Supplicant(SupplicantError::Refused { .. }))
     ));
+}
+
+#[tokio::test]
+async fn an_access_point_gets_its_connector_and_takes_it_into_use() {
+    let fake = Fake::new(usual);
+    let mut control = Control::open(&fake.path).await.unwrap();
+    let given = everything();
+    let handed = access_point::hand_over(&mut control, &given).await.unwrap();
+    assert_eq!(handed, 1, "that of the connector");
+    let heard = fake.heard();
+    let set = |name: &str| {
+        heard
+            .iter()
+            .any(|it| it.starts_with(&format!("SET {name} ")))
+    };
+    for name in ["ssid2", "dpp_connector", "dpp_csign", "dpp_netaccesskey"] {
+        assert!(set(name), "{name}: {heard:?}");
+    }
+    assert_eq!(heard.last().map(String::as_str), Some("RELOAD"));
+    assert!(!heard.iter().any(|it| it.contains("correct horse")));
+    // Without a connector there is nothing for it.
+    let without = Configuration {
+        networks: given.networks.into_iter().skip(1).collect(),
+        ..everything()
+    };
+    let handed = access_point::hand_over(&mut control, &without).await;
+    assert_eq!(handed.unwrap(), 0);
+    assert_eq!(fake.heard().len(), heard.len());
+}
+
+#[tokio::test]
+async fn the_real_access_point_takes_every_value() {
+    let Some(real) = Real::access_point().await else {
+        return;
+    };
+    let mut control = Control::open(&real.path()).await.unwrap();
+    for _ in 0..2 {
+        let handed = access_point::hand_over(&mut control, &everything()).await;
+        assert_eq!(handed.unwrap(), 1);
+    }
+    let status = control.ask("GET_CONFIG").await.unwrap();
+    assert!(status.contains("ssid=plant"), "{status}");
+    assert!(status.contains("key_mgmt=DPP"), "{status}");
 }

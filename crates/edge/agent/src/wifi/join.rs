@@ -28,7 +28,7 @@ use crate::event::Event;
 use crate::folder::STATE;
 use crate::keys::blocking;
 use crate::supplicant::air::{self, AirKey, FROM_AIR};
-use crate::supplicant::{Control, hand_over};
+use crate::supplicant::{Control, access_point, hand_over};
 
 /// How long a supplicant may take to join a network before the device goes on without waiting.
 const JOINING: Duration = Duration::from_secs(30);
@@ -165,8 +165,8 @@ pub(crate) async fn announce(
     Ok(keep(device, given).await?)
 }
 
-/// Steps 1 and 4: the supplicant has the networks, and is in one of them if it can. Without a
-/// supplicant nobody can say how joining goes.
+/// Steps 1 and 4: the supplicant has the networks, and is in one of them if it can; or `hostapd` has
+/// its own. Without a supplicant nobody can say how joining goes.
 pub(crate) async fn hand(
     device: &Device,
     config: &DppConfig,
@@ -176,6 +176,12 @@ pub(crate) async fn hand(
         configuration,
         reporter,
     } = fresh;
+    if let Some(socket) = &config.hostapd {
+        let mut control = Control::open(socket).await?;
+        let networks = access_point::hand_over(&mut control, &configuration).await?;
+        device.tell(Event::WifiHandedOver { networks });
+        return Ok(());
+    }
     if config.supplicant.is_none() {
         return Ok(());
     }

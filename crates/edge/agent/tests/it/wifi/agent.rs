@@ -171,6 +171,7 @@ fn a_configuration_that_cannot_work_is_refused_with_its_key() {
         ("controllers = [\"a b\"]", "dpp.controllers"),
         ("controller_uri = \"DPP:V:2;;\"", "dpp.controller_uri"),
         ("air = true", "dpp.air"),
+        ("hostapd = \"/run/hostapd/wlan0\"", "dpp.hostapd"),
         ("version = 4", "dpp.version"),
         ("name = \"\"", "dpp.name"),
     ] {
