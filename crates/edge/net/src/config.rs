@@ -35,6 +35,7 @@ pub(crate) struct Configurations {
     verifier: Arc<dyn ClientCertVerifier>,
     provider: Arc<CryptoProvider>,
     versions: TlsVersions,
+    protocols: Vec<Vec<u8>>,
     resumption: bool,
     clock: Clock,
     current: Mutex<Option<(Arc<Identity>, Arc<ServerConfig>)>>,
@@ -62,10 +63,17 @@ impl Configurations {
             verifier,
             provider,
             versions,
+            protocols: vec![b"http/1.1".to_vec()],
             resumption,
             clock,
             current,
         }
+    }
+
+    /// For what is not HTTP and names no protocol (RFC 7301).
+    pub(crate) fn without_protocols(mut self) -> Self {
+        self.protocols.clear();
+        self
     }
 
     /// The identity for a connection that begins now, and the configuration that presents it.
@@ -88,7 +96,7 @@ impl Configurations {
             .with_protocol_versions(self.versions.supported())?
             .with_client_cert_verifier(self.verifier.clone())
             .with_cert_resolver(Arc::new(Presents(identity.certified_key())));
-        configuration.alpn_protocols = vec![b"http/1.1".to_vec()];
+        configuration.alpn_protocols.clone_from(&self.protocols);
         if self.resumption {
             configuration.session_storage = ServerSessionMemoryCache::new(RESUMABLE_SESSIONS);
         } else {

@@ -7,6 +7,7 @@
 //!   ([`ReloadableIdentity`]), and drains when asked to stop.
 //! * [`Connector`], [`Connection`], [`Pool`]: the calling side, with anchors or provisional
 //!   (RFC 8995 §5.1).
+//! * [`Acceptor`]: TLS alone, for protocols that are not HTTP.
 //! * [`Announcement`]: how a service is found by mDNS.
 //! * [`Clock`]: the one place that reads the wall clock.
 //!
@@ -25,6 +26,7 @@
 //!   back. No session tickets for listeners that ask for certificates.
 //! * A handshake whose key is in hardware runs where its waiting holds up nobody.
 
+mod acceptor;
 mod activity;
 mod announce;
 mod body;
@@ -45,6 +47,7 @@ mod stream;
 mod tls;
 mod verify;
 
+pub use acceptor::{Accepted, Acceptor, AcceptorOptions};
 pub use announce::{AnnouncedService, Announcement};
 pub use client::{Connection, Connector, ConnectorOptions, ServerTrust};
 pub use clock::Clock;

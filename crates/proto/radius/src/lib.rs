@@ -1,4 +1,4 @@
-//! RADIUS (RFC 2865, 2866, 2869, 3579, 3580, 5176), EAP (RFC 3748) and EAP-TLS over TLS 1.2 and 1.3
+//! RADIUS (RFC 2865, 2866, 2869, 3579, 3580, 5176, 6614), EAP (RFC 3748) and EAP-TLS over TLS 1.2 and 1.3
 //! (RFC 5216, 9190, 9427): server, peer, client and dynamic authorization, without a socket.
 //!
 //! Datagrams, the time and random octets go in; what is to be sent and decided comes out. rustls, which
@@ -27,6 +27,7 @@ mod peer;
 mod server;
 mod shared;
 mod station;
+mod stream;
 mod tls;
 
 pub use client::{Answer, Client, Open};
@@ -40,6 +41,7 @@ pub use server::{
 };
 pub use shared::Shared;
 pub use station::Station;
+pub use stream::{Framer, RADSEC_SECRET};
 pub use tls::{
     Acceptor, Connector, MAX_CHAIN, Proof, Resumption, SessionKeys, SessionMemory, Trust, Version,
     Versions,

@@ -141,6 +141,11 @@ impl Acceptor {
         self
     }
 
+    /// Whom it believes.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     pub(crate) fn connection(&self, now: Timestamp) -> Result<TlsServer, Error> {
         let moment = Arc::new(Moment::new(now));
         let verifier = Arc::new(Verifier::new(
