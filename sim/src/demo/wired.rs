@@ -36,8 +36,8 @@ pub(super) async fn run(options: &Options, mut stop: Stop) -> anyhow::Result<Exi
         missing.join(", ")
     );
     let narrator = Narrator::new();
-    let net = net::Net::lay()?;
     let mut stage = Stage::set_with(options.bin_dir.as_deref(), &["vouchsafe-gate"])?;
+    let net = net::Net::lay(stage.simulator())?;
     stage.move_to(&net.backbone.office);
     let over = Cell::new(false);
     // Whoever is still running is ended when the story is dropped, before the stage and the network are.

@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, ensure};
@@ -19,17 +20,17 @@ pub struct Space {
 }
 
 impl Space {
-    /// Makes one, with nothing in it but a loopback interface that is up.
+    /// Makes one, with nothing in it but a loopback interface that is up. `simulator` is the program
+    /// `vouchsafe-sim`, which holds it.
     ///
     /// # Errors
     /// Not root, or a kernel without namespaces.
-    pub fn new() -> anyhow::Result<Self> {
+    pub fn new(simulator: &Path) -> anyhow::Result<Self> {
         // 1
-        let own = std::env::current_exe().context("finding this program")?;
         let unshare = find("unshare").context("no unshare")?;
         let mut holder = Command::new(unshare)
             .arg("--net")
-            .arg(own)
+            .arg(simulator)
             .arg("hold")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -85,7 +86,7 @@ impl Space {
         run(command, value).with_context(|| format!("setting {name}"))
     }
 
-    fn command(&self, program: std::path::PathBuf) -> Command {
+    fn command(&self, program: PathBuf) -> Command {
         let mut words = self.words().into_iter();
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).arg(program);

@@ -3,187 +3,15 @@
 //! played by the test.
 
 use std::fs;
-use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
-use vouchsafe_keystore::{KeyStore, StoreUri};
-use vouchsafe_net::{Clock, Identity};
-use vouchsafe_radius::dynamic::{Arrival, Receiver};
-use vouchsafe_radius::{
-    Client, Code, Connector, FragmentSize, Origin, Peer, PeerStep, Shared, Trust, attribute,
-};
-use vouchsafe_trust::{Anchors, Certificate, Revocation, Secret};
+use vouchsafe_keystore::StoreUri;
 
-use crate::process::{PATIENCE, Process};
+use crate::gate::{Attempt, Gate, attempt, birth, comes_in, credential, eapol_test};
+use crate::process::PATIENCE;
+use crate::tools;
 use crate::world::{Controller, Device, Manufacturer, Place};
-
-const SECRET: &str = "the secret of the hall's switch";
-
-/// A gate beside a controller, and the access point that asks it.
-struct Gate {
-    process: Process,
-    access: SocketAddr,
-    access_point: UdpSocket,
-    receiver: Receiver,
-}
-
-impl Gate {
-    fn start(place: &Place, owner: &Controller<'_>) -> Self {
-        let access_point = UdpSocket::bind("127.0.0.1:0").unwrap();
-        access_point.set_read_timeout(Some(PATIENCE)).unwrap();
-        let dir = place.make("gate");
-        let home = owner.dir.display();
-        let text = format!(
-            "[identity]\nchain = \"{home}/api.pem\"\nkeys = \"file:{home}/keys\"\nlabel = \"api\"\n\
-             [state]\nanchor = \"{home}/domain-ca.pem\"\nfile = \"{home}/gate/desired.json\"\n\
-             [radius]\nlisten = \"127.0.0.1:0\"\naccounting = \"127.0.0.1:0\"\n\
-             [[radius.client]]\nname = \"hall\"\naddress = \"127.0.0.1\"\nsecret_file = \"secret\"\n\
-             disconnect = \"{}\"\n",
-            access_point.local_addr().unwrap()
-        );
-        fs::write(dir.join("gate.toml"), text).unwrap();
-        fs::write(dir.join("secret"), SECRET).unwrap();
-        let mut command = place.program("vouchsafe-gate");
-        command.arg("--dir").arg(&dir).args(["--output", "json"]);
-        let mut process = Process::start("gate", command, &place.logs());
-        let ready = process.json_with("radius");
-        Self {
-            access: ready["radius"].as_str().unwrap().parse().unwrap(),
-            process,
-            access_point,
-            receiver: Receiver::default(),
-        }
-    }
-
-    /// The next event with these words.
-    fn event(&mut self, words: &[&str]) -> Value {
-        let what = words.join(" ");
-        let line = self
-            .process
-            .line(&what, |line| words.iter().all(|word| line.contains(word)));
-        serde_json::from_str(&line).unwrap()
-    }
-
-    /// The access point is told to end a session, and does.
-    fn end_session(&mut self) -> Option<[u8; 6]> {
-        let mut buffer = [0; 4096];
-        loop {
-            let (length, from) = self.access_point.recv_from(&mut buffer).unwrap();
-            let now = Clock::system().now();
-            let origin = Origin {
-                client: 0,
-                address: [0; 16],
-                port: from.port(),
-            };
-            let arrival = self
-                .receiver
-                .receive(now, origin, &shared(), &buffer[..length]);
-            let answer = match arrival.unwrap() {
-                Arrival::Fresh(received) => {
-                    let mac = received.station().mac;
-                    let answer = received.acknowledge(&mut self.receiver, now, &shared());
-                    self.access_point.send_to(&answer.unwrap(), from).unwrap();
-                    return mac;
-                }
-                Arrival::Repeated(answer) => answer,
-            };
-            self.access_point.send_to(&answer, from).unwrap();
-        }
-    }
-}
-
-fn shared() -> Shared {
-    Shared::new(Secret::new(SECRET.into()))
-}
-
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes).unwrap();
-    bytes
-}
-
-/// The certificate that the device got, and its key, from the agent's own folder.
-fn credential(device: &Device<'_>) -> Identity {
-    let stored = fs::read_to_string(device.dir().join("state/credential.json")).unwrap();
-    let stored: Value = serde_json::from_str(&stored).unwrap();
-    let chain = stored["chain"].as_str().unwrap();
-    identity(device, chain, stored["label"].as_str().unwrap())
-}
-
-/// The certificate that it was born with.
-fn birth(device: &Device<'_>) -> Identity {
-    let chain = fs::read_to_string(device.dir().join("birth/idevid.pem")).unwrap();
-    identity(device, &chain, "idevid")
-}
-
-fn identity(device: &Device<'_>, chain: &str, label: &str) -> Identity {
-    let birth = device.dir().join("birth");
-    let file = fs::read_to_string(birth.join("device.toml")).unwrap();
-    let file: toml::Table = file.parse().unwrap();
-    let mut keys: StoreUri = file["key_store"].as_str().unwrap().parse().unwrap();
-    keys.resolve_from(&birth);
-    let signer = KeyStore::open_uri(&keys).unwrap().load(label).unwrap();
-    Identity::new(Certificate::many_from_pem(chain).unwrap(), signer).unwrap()
-}
-
-/// A station's attempt: whether the access point may let it in, with the same keys on both sides.
-fn comes_in(gate: &Gate, owner: &Controller<'_>, identity: &Identity, mac: &str) -> bool {
-    let ca = fs::read_to_string(owner.domain_ca()).unwrap();
-    let trust = Trust {
-        anchors: Anchors::one(Certificate::from_pem(&ca).unwrap()),
-        revocation: Revocation::NotChecked,
-    };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let connector = Connector::new(provider, identity.certified_key(), trust, None);
-    let mut peer = Box::new(Peer::new(connector, "@site", FragmentSize::default()));
-    let mut client = Client::new(
-        shared(),
-        vec![
-            (attribute::USER_NAME, b"@site".to_vec()),
-            (attribute::NAS_IDENTIFIER, b"hall".to_vec()),
-            (attribute::CALLING_STATION_ID, mac.as_bytes().to_vec()),
-        ],
-    );
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect(gate.access).unwrap();
-    let second = Duration::from_secs(1);
-    socket.set_read_timeout(Some(second)).unwrap();
-    let now = Clock::system().now();
-    let end = Instant::now() + PATIENCE;
-    let mut eap = vec![1, 0, 0, 5, 1];
-    for identifier in 0..=u8::MAX {
-        let Ok(PeerStep::Respond(next, response)) = peer.handle(now, &eap) else {
-            panic!("the station has nothing to say");
-        };
-        peer = next;
-        let (datagram, open) = client.request(identifier, &response, random()).unwrap();
-        let mut buffer = [0; 4096];
-        let length = loop {
-            socket.send(&datagram).unwrap();
-            if let Ok(length) = socket.recv(&mut buffer) {
-                break length;
-            }
-            assert!(Instant::now() < end, "the gate does not answer");
-        };
-        let answer = client.answer(&open, &buffer[..length]).unwrap();
-        eap = answer.eap.clone().unwrap();
-        match answer.code {
-            Code::AccessAccept => {
-                let Ok(PeerStep::Done(proof)) = peer.handle(now, &eap) else {
-                    panic!("accepted before the end");
-                };
-                let msk = proof.keys.msk.expose();
-                client.check_keys(&open, &answer, msk).unwrap();
-                return true;
-            }
-            Code::AccessReject => return false,
-            _ => {}
-        }
-    }
-    panic!("no end");
-}
 
 fn settle(owner: &Controller<'_>, serial: &str, step: &str, body: &Value) {
     let api = owner.api();
@@ -240,4 +68,140 @@ fn what_a_device_got_when_it_onboarded_opens_the_network_and_ends_with_its_trust
     gate.event(&["cut-off"]);
     assert!(!comes_in(&gate, &owner, &known[1], macs[1]));
     gate.event(&["refused", "certificate-revoked"]);
+}
+
+/// RFC 9190 §2.1.1, RFC 5216 §5.3: whoever shows a device's certificate as a network is no network. A device
+/// that plays the gate is believed by nobody, since no device gets serverAuth.
+#[test]
+fn a_device_that_plays_the_gate_is_believed_by_nobody() {
+    let place = Place::new();
+    let maker = Manufacturer::start(&place, &[]);
+    let state = "gate.state_file=gate/desired.json";
+    let owner = Controller::start(&place, "owner", &[state]);
+    let devices = maker.provision_all(&["L-1", "L-2"]);
+    owner.buy(&maker, &["L-1", "L-2"]);
+    for device in &devices {
+        device.onboard(&owner.registrar());
+    }
+    let [honest, rogue] = [&devices[0], &devices[1]];
+    let mut genuine = Gate::start(&place, &owner);
+    genuine.event(&["state-in-force", "\"admitted\":2"]);
+    let mut played = Gate::start_as(&place, &owner, "played", &identity_of(rogue), "");
+    played.event(&["state-in-force", "\"admitted\":2"]);
+
+    let known = credential(honest);
+    let mac = "02-00-00-00-00-01";
+    assert_eq!(attempt(&genuine, &owner, &known, mac), Attempt::In);
+    match attempt(&played, &owner, &known, mac) {
+        Attempt::Distrusts(why) => println!("distrusted: {why}"),
+        other => panic!("{other:?}"),
+    }
+    if !tools::have(&["eapol_test"]) {
+        return;
+    }
+    let (success, said) = eapol_test(&place, &genuine, &owner, honest);
+    assert!(success, "{said}");
+    let (success, said) = eapol_test(&place, &played, &owner, honest);
+    assert!(!success, "a supplicant believed a device: {said}");
+    assert!(said.contains("purpose"), "for another reason: {said}");
+}
+
+/// The settings of a gate that shows a device's certificate.
+fn identity_of(device: &Device<'_>) -> String {
+    let dir = device.dir();
+    let stored = fs::read_to_string(dir.join("state/credential.json")).unwrap();
+    let stored: Value = serde_json::from_str(&stored).unwrap();
+    let chain = dir.join("chain.pem");
+    fs::write(&chain, stored["chain"].as_str().unwrap()).unwrap();
+    let file = fs::read_to_string(dir.join("birth/device.toml")).unwrap();
+    let file: toml::Table = file.parse().unwrap();
+    let mut keys: StoreUri = file["key_store"].as_str().unwrap().parse().unwrap();
+    keys.resolve_from(&dir.join("birth"));
+    let StoreUri::File {
+        folder,
+        sealing_key: Some(sealing_key),
+        ..
+    } = keys
+    else {
+        panic!("{keys:?}");
+    };
+    format!(
+        "chain = \"{}\"\nkeys = \"file:{}?sealing-key={}\"\nlabel = \"{}\"\n",
+        chain.display(),
+        folder.display(),
+        sealing_key.display(),
+        stored["label"].as_str().unwrap()
+    )
+}
+
+/// A desired state that was put aside while a device was trusted brings it back neither at once nor over a
+/// restart.
+#[test]
+fn yesterdays_desired_state_brings_nobody_back() {
+    let place = Place::new();
+    let maker = Manufacturer::start(&place, &[]);
+    let state = "gate.state_file=gate/desired.json";
+    let mut owner = Controller::start(&place, "owner", &[state]);
+    let devices = maker.provision_all(&["L-1"]);
+    owner.buy(&maker, &["L-1"]);
+    devices[0].onboard(&owner.registrar());
+    let mut gate = Gate::start(&place, &owner);
+    gate.event(&["state-in-force", "\"admitted\":1"]);
+    let known = credential(&devices[0]);
+    let mac = "02-00-00-00-00-01";
+    assert!(comes_in(&gate, &owner, &known, mac));
+    let file = owner.dir.join("gate/desired.json");
+    let yesterday = fs::read(&file).unwrap();
+    let revoke = json!({ "reason": "the test says so", "revocation_reason": "key-compromise" });
+    settle(&owner, "L-1", "revoke", &revoke);
+    gate.end_session();
+    gate.event(&["cut-off"]);
+
+    // The controller says nothing more, and somebody puts the old state in its place.
+    owner.kill();
+    let put_back = || {
+        let next = file.with_extension("replayed");
+        fs::write(&next, &yesterday).unwrap();
+        fs::rename(next, &file).unwrap();
+    };
+    put_back();
+    gate.event(&["state-refused", "state-older"]);
+    assert!(!comes_in(&gate, &owner, &known, mac));
+    let mut gate = gate.restart(&place);
+    gate.event(&["state-refused", "state-older"]);
+    assert!(!comes_in(&gate, &owner, &known, mac));
+    // It returns, and writes a newer one.
+    owner.serve();
+    gate.event(&["state-in-force", "\"admitted\":0"]);
+    assert!(!comes_in(&gate, &owner, &known, mac));
+}
+
+/// Silence counts: a gate that has not heard of its controller for too long lets nobody new in, and goes on
+/// as soon as it hears of it.
+#[test]
+fn without_word_from_the_controller_for_too_long_nobody_new_comes_in() {
+    let place = Place::new();
+    let maker = Manufacturer::start(&place, &[]);
+    let state = "gate.state_file=gate/desired.json";
+    let mut owner = Controller::start(&place, "owner", &[state]);
+    let devices = maker.provision_all(&["L-1"]);
+    owner.buy(&maker, &["L-1"]);
+    devices[0].onboard(&owner.registrar());
+    let home = owner.dir.display().to_string();
+    let identity =
+        format!("chain = \"{home}/api.pem\"\nkeys = \"file:{home}/keys\"\nlabel = \"api\"\n");
+    let age = "longest_age = 5\n";
+    let mut gate = Gate::start_as(&place, &owner, "gate", &identity, age);
+    gate.event(&["state-in-force", "\"admitted\":1"]);
+    let known = credential(&devices[0]);
+    let mac = "02-00-00-00-00-01";
+    owner.kill();
+    let end = Instant::now() + PATIENCE;
+    while comes_in(&gate, &owner, &known, mac) {
+        assert!(Instant::now() < end, "an old state is believed for ever");
+    }
+    gate.event(&["refused", "desired-state-stale"]);
+    owner.serve();
+    gate.event(&["state-in-force", "\"admitted\":1"]);
+    assert!(comes_in(&gate, &owner, &known, mac));
 }

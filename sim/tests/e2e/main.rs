@@ -11,9 +11,11 @@
 //! | [`load`] | thousands of idle and slow connections: others are still served |
 //! | [`admission`] | the credential opens the network, and nothing else does; trust that ends takes it off |
 //! | [`join_proxy`] | a device that reaches nothing but the join proxy onboards through it |
+//! | [`wired`] | hostapd, the packet filter and the gate start anew under live sessions: the same state after |
 //! | [`secrets`] | no secret in any output, log, store, journal, backup or answer |
 //!
-//! [`world`] starts the programs, [`relay`] is the wire between them, [`api`] asks a controller.
+//! [`world`] starts the programs, [`relay`] is the wire between them, [`api`] asks a controller, [`gate`] is an
+//! enforcement point with stations before it.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,6 +27,7 @@
 
 mod admission;
 mod api;
+mod gate;
 mod join_proxy;
 mod judge;
 mod kill;
@@ -36,4 +39,5 @@ mod race;
 mod relay;
 mod secrets;
 mod tools;
+mod wired;
 mod world;

@@ -101,7 +101,7 @@ impl Process {
     }
 
     /// The first line on stdout, from now on, that fits.
-    pub(crate) fn line(&mut self, what: &str, fits: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn line(&mut self, what: &str, mut fits: impl FnMut(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
         while let Some(line) = self.next(deadline) {
             if fits(&line) {
@@ -118,6 +118,18 @@ impl Process {
             parse(line).is_some_and(|it| it.get(field).is_some())
         });
         parse(&line).unwrap()
+    }
+
+    /// Every line up to the first that is JSON with this field.
+    pub(crate) fn until_json_with(&mut self, field: &str) -> Vec<Value> {
+        let mut said = Vec::new();
+        self.line(field, |line| {
+            let value: Value = serde_json::from_str(line).unwrap_or_default();
+            let is_last = value.get(field).is_some();
+            said.push(value);
+            is_last
+        });
+        said
     }
 
     /// Who can end it from another thread.

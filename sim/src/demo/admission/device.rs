@@ -7,7 +7,6 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::Instant;
-use vouchsafe_keystore::{Sealer, StoreUri};
 
 use super::PATIENCE;
 use super::site::{OWNER, Site};
@@ -15,6 +14,7 @@ use crate::demo::narrator::Tone;
 use crate::demo::program::Program;
 use crate::demo::sentence::{self, Names, text};
 use crate::wifi::hostap::{Hostap, Kind, Setup};
+use crate::wired::key;
 use crate::wired::space::Space;
 
 /// How often something is looked at.
@@ -232,7 +232,7 @@ impl<'a> Device<'a> {
     }
 
     fn ask_with(&self, chain: &str, label: &str) -> anyhow::Result<()> {
-        let key = private_key(&self.site.stage.device(self.name), label)?;
+        let key = key::private_key(&self.site.stage.device(self.name), label)?;
         let anchor = fs::read(self.site.domain_ca())?;
         let chain = chain.as_bytes();
         let supplicant = self.supplicant()?;
@@ -283,19 +283,4 @@ impl<'a> Device<'a> {
     pub(in crate::demo) fn supplicant(&self) -> anyhow::Result<&Hostap> {
         self.supplicant.as_ref().context("no supplicant")
     }
-}
-
-/// The device's own key, which it opens for its supplicant.
-fn private_key(dir: &std::path::Path, label: &str) -> anyhow::Result<Vec<u8>> {
-    let birth = dir.join("birth");
-    let file: toml::Table = fs::read_to_string(birth.join("device.toml"))?.parse()?;
-    let keys = file.get("key_store").and_then(toml::Value::as_str);
-    let mut keys: StoreUri = keys.context("no key store")?.parse()?;
-    keys.resolve_from(&birth);
-    let StoreUri::File { folder, .. } = &keys else {
-        anyhow::bail!("the key does not leave its store");
-    };
-    let sealed = fs::read(folder.join(format!("{label}.key")))?;
-    let key = Sealer::beside(&keys)?.unseal(&format!("key/{label}"), &sealed)?;
-    Ok(key.expose().to_vec())
 }

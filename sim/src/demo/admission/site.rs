@@ -1,7 +1,7 @@
 //! Factory, controller and services, and the network namespaces that they are in.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -40,10 +40,10 @@ pub(in crate::demo) struct Backbone {
 
 impl Backbone {
     /// Makes them, with the bridge `br0` and the links between them.
-    pub(in crate::demo) fn lay() -> anyhow::Result<Self> {
-        let gateway = Space::new()?;
-        let office = Space::new()?;
-        let uplink = Space::new()?;
+    pub(in crate::demo) fn lay(simulator: &Path) -> anyhow::Result<Self> {
+        let gateway = Space::new(simulator)?;
+        let office = Space::new(simulator)?;
+        let uplink = Space::new(simulator)?;
         // No way leads from the devices to the office but the join proxy.
         gateway.set("ipv4/ip_forward", "0")?;
         gateway.ip(&format!(

@@ -55,8 +55,8 @@ pub(super) async fn tell(options: &Options) -> anyhow::Result<ExitCode> {
     let narrator = Narrator::new();
     guest::load_bridges()?;
     let radios = guest::make_radios(4)?;
-    let net = Backbone::lay()?;
     let mut stage = Stage::set_with(options.bin_dir.as_deref(), &["vouchsafe-gate"])?;
+    let net = Backbone::lay(stage.simulator())?;
     stage.move_to(&net.office);
     let told = act(&stage, &narrator, &net, &radios).await;
     if let Err(error) = &told {
@@ -80,7 +80,8 @@ async fn act(
     for radio in [open, closed] {
         guest::move_radio(radio, net.gateway.id())?;
     }
-    let spaces = [Space::new()?, Space::new()?];
+    let simulator = stage.simulator();
+    let spaces = [Space::new(simulator)?, Space::new(simulator)?];
     let [first_space, second_space] = &spaces;
     guest::move_radio(first, first_space.id())?;
     guest::move_radio(second, second_space.id())?;
@@ -102,7 +103,6 @@ async fn act(
         ),
     )
     .await?;
-    let place = |space, radio| place(space, radio);
     let mut device = Device::new(&site, DEVICE, place(first_space, first));
     let mut unsold = Device::new(&site, UNSOLD, place(second_space, second));
 

@@ -1,5 +1,7 @@
 //! The ports, and a network namespace behind each.
 
+use std::path::Path;
+
 use crate::demo::admission::device::{Access, Place};
 use crate::demo::admission::site::Backbone;
 use crate::wired::space::Space;
@@ -26,10 +28,10 @@ pub(super) struct Port {
 
 impl Net {
     /// Makes everything.
-    pub(super) fn lay() -> anyhow::Result<Self> {
-        let backbone = Backbone::lay()?;
+    pub(super) fn lay(simulator: &Path) -> anyhow::Result<Self> {
+        let backbone = Backbone::lay(simulator)?;
         let ports: anyhow::Result<Vec<Port>> = (1..=PORTS)
-            .map(|number| plug(&backbone.gateway, number))
+            .map(|number| plug(simulator, &backbone.gateway, number))
             .collect();
         Ok(Self {
             backbone,
@@ -50,10 +52,10 @@ impl Port {
     }
 }
 
-fn plug(gateway: &Space, number: usize) -> anyhow::Result<Port> {
+fn plug(simulator: &Path, gateway: &Space, number: usize) -> anyhow::Result<Port> {
     let port = Port {
         name: format!("p{number}"),
-        space: Space::new()?,
+        space: Space::new(simulator)?,
         mac: format!("02:00:00:00:00:{number:02x}"),
     };
     let (name, mac) = (&port.name, &port.mac);
