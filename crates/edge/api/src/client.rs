@@ -12,13 +12,14 @@ use serde::de::DeserializeOwned;
 
 use crate::route::{self, Route, SCIM_JSON, TEXT_CSV};
 use crate::{
-    AddCode, AddManufacturer, AddOwner, Announcement, Approve, BootstrappingKey, CallDevice,
-    CheckPolicy, Checkpoint, Claim, ClaimByUri, ClaimedByUri, CreateToken, CreatedToken,
-    Credential, CredentialFilter, Device, DeviceCode, DeviceFilter, DppController, DryRun,
-    DryRunPolicy, ImportDevices, ImportKeys, ImportManifest, ImportResult, JournalPage,
-    JournalQuery, KeyFilter, Manufacturer, Network, Owner, Page, PageQuery, Policy, PolicyCheck,
-    Problem, PutNetwork, PutPolicy, Reasoned, Reconfigure, Release, Released, Revoke, ScimDevice,
-    SetTrust, SettleKey, Site, Status, Token, Verification, Version,
+    AddCode, AddGate, AddManufacturer, AddOwner, Announcement, Approve, BootstrappingKey,
+    CallDevice, CheckPolicy, Checkpoint, Claim, ClaimByUri, ClaimedByUri, CreateToken,
+    CreatedToken, Credential, CredentialFilter, Device, DeviceCode, DeviceFilter, DppController,
+    DryRun, DryRunPolicy, Gate, GateInvitation, ImportDevices, ImportKeys, ImportManifest,
+    ImportResult, JournalPage, JournalQuery, KeyFilter, Manufacturer, Network, Owner, Page,
+    PageQuery, Policy, PolicyCheck, Problem, PutNetwork, PutPolicy, PutSegment, Reasoned,
+    Reconfigure, Release, Released, Revoke, ScimDevice, ScimError, ScimList, ScimQuery, Segment,
+    Session, SessionFilter, SetTrust, SettleKey, Site, Status, Token, Verification, Version,
 };
 
 /// Carries one request to the controller and its response back.
@@ -97,6 +98,7 @@ pub struct Tagged<T> {
 pub struct Client<T> {
     transport: T,
     token: Option<BearerToken>,
+    wait: Option<u32>,
 }
 
 type Answer<O, T> = Result<O, ClientError<<T as Transport>::Error>>;
@@ -104,7 +106,18 @@ type Answer<O, T> = Result<O, ClientError<<T as Transport>::Error>>;
 impl<T: Transport> Client<T> {
     /// A client that shows this token with every request; without one only open routes answer.
     pub fn new(transport: T, token: Option<BearerToken>) -> Self {
-        Self { transport, token }
+        Self {
+            transport,
+            token,
+            wait: None,
+        }
+    }
+
+    /// The same client, whose changes of a device's standing wait this many seconds for gates, 0 to 30.
+    #[must_use]
+    pub fn waiting(mut self, seconds: u32) -> Self {
+        self.wait = Some(seconds);
+        self
     }
 
     /// Lists devices. All operations fail as [`ClientError`] says.
@@ -208,6 +221,7 @@ impl<T: Transport> Client<T> {
             Call::new(route::REVOKE_DEVICE)
                 .id(id)
                 .json(revoke)
+                .wait(self.wait)
                 .if_match(version),
         )
         .await
@@ -224,6 +238,7 @@ impl<T: Transport> Client<T> {
             Call::new(route::QUARANTINE_DEVICE)
                 .id(id)
                 .json(reason)
+                .wait(self.wait)
                 .if_match(version),
         )
         .await
@@ -240,6 +255,7 @@ impl<T: Transport> Client<T> {
             Call::new(route::RESTORE_DEVICE)
                 .id(id)
                 .json(reason)
+                .wait(self.wait)
                 .if_match(version),
         )
         .await
@@ -256,6 +272,7 @@ impl<T: Transport> Client<T> {
             Call::new(route::RELEASE_DEVICE)
                 .id(id)
                 .json(release)
+                .wait(self.wait)
                 .if_match(version),
         )
         .await
@@ -272,6 +289,7 @@ impl<T: Transport> Client<T> {
             Call::new(route::RETIRE_DEVICE)
                 .id(id)
                 .json(reason)
+                .wait(self.wait)
                 .if_match(version),
         )
         .await
@@ -378,6 +396,24 @@ impl<T: Transport> Client<T> {
     pub async fn claim_by_scim(&self, device: &ScimDevice) -> Answer<ScimDevice, T> {
         self.call(Call::new(route::CLAIM_BY_SCIM).json_as(SCIM_JSON, device))
             .await
+    }
+
+    /// Lists the devices that order systems have provisioned.
+    pub async fn list_scim_devices(&self, query: &ScimQuery) -> Answer<ScimList, T> {
+        self.call(Call::new(route::LIST_SCIM_DEVICES).query(query))
+            .await
+    }
+
+    /// Shows a device that an order system has provisioned.
+    pub async fn show_scim_device(&self, id: &str) -> Answer<ScimDevice, T> {
+        self.call(Call::new(route::SHOW_SCIM_DEVICE).id(id)).await
+    }
+
+    /// Gives a device up that an order system has provisioned.
+    pub async fn release_by_scim(&self, id: &str) -> Answer<(), T> {
+        self.exchange(Call::new(route::RELEASE_BY_SCIM).id(id))
+            .await
+            .map(drop)
     }
 
     /// Shows one bootstrapping key.
@@ -489,6 +525,95 @@ impl<T: Transport> Client<T> {
     ) -> Answer<Manufacturer, T> {
         let call = Call::new(route::SET_MANUFACTURER_TRUST).id(id).json(trust);
         self.call(call.if_match(Some(version))).await
+    }
+
+    /// Lists segments.
+    pub async fn list_segments(&self, page: &PageQuery) -> Answer<Page<Segment>, T> {
+        self.call(Call::new(route::LIST_SEGMENTS).query(page)).await
+    }
+
+    /// Adds a segment.
+    pub async fn add_segment(&self, segment: &PutSegment) -> Answer<Segment, T> {
+        self.call(Call::new(route::ADD_SEGMENT).json(segment)).await
+    }
+
+    /// Shows one segment.
+    pub async fn show_segment(&self, name: &str) -> Answer<Tagged<Segment>, T> {
+        self.call_tagged(Call::new(route::SHOW_SEGMENT).id(name))
+            .await
+    }
+
+    /// Changes a segment.
+    pub async fn put_segment(
+        &self,
+        segment: &PutSegment,
+        version: Version,
+    ) -> Answer<Tagged<Segment>, T> {
+        self.call_tagged(
+            Call::new(route::PUT_SEGMENT)
+                .id(&segment.name)
+                .json(segment)
+                .if_match(Some(version)),
+        )
+        .await
+    }
+
+    /// Removes a segment.
+    pub async fn remove_segment(&self, name: &str, version: Option<Version>) -> Answer<(), T> {
+        let call = Call::new(route::REMOVE_SEGMENT).id(name).if_match(version);
+        self.exchange(call).await.map(drop)
+    }
+
+    /// Lists gates.
+    pub async fn list_gates(&self, page: &PageQuery) -> Answer<Page<Gate>, T> {
+        self.call(Call::new(route::LIST_GATES).query(page)).await
+    }
+
+    /// Adds a gate; the token with which it enrols is in the answer, and nowhere else.
+    pub async fn add_gate(&self, gate: &AddGate) -> Answer<GateInvitation, T> {
+        self.call(Call::new(route::ADD_GATE).json(gate)).await
+    }
+
+    /// Shows one gate.
+    pub async fn show_gate(&self, name: &str) -> Answer<Tagged<Gate>, T> {
+        self.call_tagged(Call::new(route::SHOW_GATE).id(name)).await
+    }
+
+    /// Makes another token for a gate.
+    pub async fn invite_gate(&self, name: &str) -> Answer<GateInvitation, T> {
+        self.call(Call::new(route::INVITE_GATE).id(name)).await
+    }
+
+    /// Ends trust in a gate.
+    pub async fn remove_gate(&self, name: &str, version: Option<Version>) -> Answer<(), T> {
+        let call = Call::new(route::REMOVE_GATE).id(name).if_match(version);
+        self.exchange(call).await.map(drop)
+    }
+
+    /// Lists sessions.
+    pub async fn list_sessions(
+        &self,
+        filter: &SessionFilter,
+        page: &PageQuery,
+    ) -> Answer<Page<Session>, T> {
+        self.call(Call::new(route::LIST_SESSIONS).query(filter).query(page))
+            .await
+    }
+
+    /// Shows one session.
+    pub async fn show_session(&self, id: &str) -> Answer<Session, T> {
+        self.call(Call::new(route::SHOW_SESSION).id(id)).await
+    }
+
+    /// Ends a session.
+    pub async fn end_session(&self, id: &str, reason: &Reasoned) -> Answer<Session, T> {
+        self.call(
+            Call::new(route::END_SESSION)
+                .id(id)
+                .json(reason)
+                .wait(self.wait),
+        )
+        .await
     }
 
     /// Shows this domain.
@@ -628,7 +753,10 @@ impl<T: Transport> Client<T> {
         if response.status().is_success() {
             return Ok(response);
         }
-        match serde_json::from_slice(response.body()) {
+        let body = response.body();
+        let problem = serde_json::from_slice(body)
+            .or_else(|_| serde_json::from_slice(body).map(|error: ScimError| error.problem()));
+        match problem {
             Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
             Err(_) => Err(ClientError::Unexpected {
                 status: response.status(),
@@ -683,6 +811,13 @@ impl Call {
             self.query.push_str(&name);
             self.query.push('=');
             self.query.push_str(&escape(&text));
+        }
+        self
+    }
+
+    fn wait(mut self, seconds: Option<u32>) -> Self {
+        if let Some(seconds) = seconds {
+            self.query = format!("?wait={seconds}");
         }
         self
     }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::DeviceWifi;
+use crate::{DeviceAdmission, DeviceWifi, Enforcement};
 
 /// Where a device stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -65,6 +65,12 @@ pub struct Device {
     /// What it has to do with Wi-Fi; not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wifi: Option<DeviceWifi>,
+    /// Where it is on the network; not in lists, and absent where no gate ever saw it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission: Option<DeviceAdmission>,
+    /// How far a change has come; only in the answer to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforcement: Option<Enforcement>,
     /// Number of entries in its journal.
     pub journal_length: i64,
     /// When it came into the inventory.

@@ -17,6 +17,7 @@
 //!
 //! Not here: sockets, TLS, authentication of tokens, and the event stream's transport.
 
+mod admission;
 mod client;
 mod credential;
 mod device;
@@ -34,6 +35,10 @@ mod token;
 mod version;
 mod wifi;
 
+pub use admission::{
+    AddGate, Confirmation, DeviceAdmission, Enforcement, Gate, GateInvitation, GateState,
+    PutSegment, Segment, Session, SessionFilter, WaitQuery,
+};
 pub use client::{BearerToken, Client, ClientError, Tagged, Transport};
 pub use credential::{Credential, CredentialFilter, CredentialState, RevocationReason, Revoke};
 pub use device::{
@@ -60,5 +65,6 @@ pub use wifi::{
     AccessCredential, AddCode, Announcement, BootstrappingKey, CallDevice, ClaimByUri,
     ClaimedByUri, DeviceCode, DeviceKey, DeviceRole, DeviceWifi, DppController, GivenNetwork,
     ImportKeys, KeyConflict, KeyFilter, KeySource, Network, NetworkCredential, PutNetwork,
-    Reconfigure, RefusedAttempt, ScimDevice, ScimDpp, ScimMeta, SettleKey,
+    Reconfigure, RefusedAttempt, ScimDevice, ScimDpp, ScimError, ScimList, ScimMeta, ScimQuery,
+    SettleKey,
 };

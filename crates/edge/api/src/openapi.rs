@@ -48,6 +48,7 @@ pub fn openapi() -> OpenApi {
 
 #[derive(utoipa::OpenApi)]
 #[openapi(components(schemas(
+    crate::AddGate,
     crate::AddManufacturer,
     crate::AddOwner,
     crate::Announcement,
@@ -66,6 +67,8 @@ pub fn openapi() -> OpenApi {
     crate::DppController,
     crate::DryRun,
     crate::DryRunPolicy,
+    crate::Gate,
+    crate::GateInvitation,
     crate::ImportDevices,
     crate::ImportKeys,
     crate::ImportManifest,
@@ -80,21 +83,29 @@ pub fn openapi() -> OpenApi {
     crate::Page<crate::Credential>,
     crate::Page<crate::Device>,
     crate::Page<crate::DeviceCode>,
+    crate::Page<crate::Gate>,
     crate::Page<crate::Manufacturer>,
     crate::Page<crate::Network>,
     crate::Page<crate::Owner>,
+    crate::Page<crate::Segment>,
+    crate::Page<crate::Session>,
     crate::Page<crate::Token>,
     crate::Policy,
     crate::PolicyCheck,
     crate::Problem,
     crate::PutNetwork,
     crate::PutPolicy,
+    crate::PutSegment,
     crate::Reasoned,
     crate::Reconfigure,
     crate::Release,
     crate::Released,
     crate::Revoke,
     crate::ScimDevice,
+    crate::ScimError,
+    crate::ScimList,
+    crate::Segment,
+    crate::Session,
     crate::SetTrust,
     crate::SettleKey,
     crate::CallDevice,
@@ -224,7 +235,7 @@ fn problem() -> Response {
 fn has_etag(schema: &str) -> bool {
     matches!(
         schema,
-        "BootstrappingKey" | "Device" | "Manufacturer" | "Network" | "Policy"
+        "BootstrappingKey" | "Device" | "Gate" | "Manufacturer" | "Network" | "Policy" | "Segment"
     )
 }
 

@@ -126,6 +126,7 @@ pub const EVENT_STREAM: &str = "text/event-stream";
 const EVERYBODY_WHO_READS: Access = Roles(&[Admin, Operator, Auditor]);
 const SEES_DEVICES: Access = Roles(&[Admin, Operator, Installer, Auditor]);
 const BRINGS_DEVICES: Access = Roles(&[Admin, Operator, Installer, DeviceLine]);
+const ORDERS_DEVICES: Access = Roles(&[Admin, Operator, Installer, Auditor, DeviceLine]);
 const LETS_DEVICES_IN: Access = Roles(&[Admin, Operator, Installer]);
 const RUNS_DEVICES: Access = Roles(&[Admin, Operator]);
 const ADMIN_ONLY: Access = Roles(&[Admin]);
@@ -150,6 +151,47 @@ const DRY_RUN: Query = Query {
     kind: "boolean",
     description: "Only say what it would do; change nothing.",
 };
+const SCIM_QUERY: &[Query] = &[
+    Query {
+        name: "startIndex",
+        kind: "integer",
+        description: "The first record, from 1.",
+    },
+    Query {
+        name: "count",
+        kind: "integer",
+        description: "Records at most, up to 200; 0 only counts.",
+    },
+];
+const WAIT: Query = Query {
+    name: "wait",
+    kind: "integer",
+    description: "Seconds to wait for gates to confirm, 0 to 30; by default 2.",
+};
+const SESSION_QUERY: &[Query] = &[
+    LIMIT,
+    AFTER,
+    Query {
+        name: "device",
+        kind: "string",
+        description: "Only those of this device (id).",
+    },
+    Query {
+        name: "gate",
+        kind: "string",
+        description: "Only those at this gate (name).",
+    },
+    Query {
+        name: "segment",
+        kind: "string",
+        description: "Only those in this segment (name).",
+    },
+    Query {
+        name: "ended",
+        kind: "boolean",
+        description: "Only those that have ended, or only those that have not.",
+    },
+];
 const DEVICE_QUERY: &[Query] = &[
     LIMIT,
     AFTER,
@@ -245,19 +287,19 @@ routes! {
         .reads(&[json("Reasoned")]).if_match(IfMatchRule::Optional).replies("Device");
     /// Revokes all credentials of a device.
     REVOKE_DEVICE = "revoke_device", post("/api/v1/devices/{id}/revoke", "devices", RUNS_DEVICES)
-        .reads(&[json("Revoke")]).if_match(IfMatchRule::Optional).replies("Device");
+        .reads(&[json("Revoke")]).query(&[WAIT]).if_match(IfMatchRule::Optional).replies("Device");
     /// Keeps a device apart.
     QUARANTINE_DEVICE = "quarantine_device", post("/api/v1/devices/{id}/quarantine", "devices", RUNS_DEVICES)
-        .reads(&[json("Reasoned")]).if_match(IfMatchRule::Optional).replies("Device");
+        .reads(&[json("Reasoned")]).query(&[WAIT]).if_match(IfMatchRule::Optional).replies("Device");
     /// Lets a quarantined device back.
     RESTORE_DEVICE = "restore_device", post("/api/v1/devices/{id}/restore", "devices", RUNS_DEVICES)
-        .reads(&[json("Reasoned")]).if_match(IfMatchRule::Optional).replies("Device");
+        .reads(&[json("Reasoned")]).query(&[WAIT]).if_match(IfMatchRule::Optional).replies("Device");
     /// Gives a device up for another owner.
     RELEASE_DEVICE = "release_device", post("/api/v1/devices/{id}/release", "devices", RUNS_DEVICES)
-        .reads(&[json("Release")]).if_match(IfMatchRule::Optional).replies("Released");
+        .reads(&[json("Release")]).query(&[WAIT]).if_match(IfMatchRule::Optional).replies("Released");
     /// Ends a device's life.
     RETIRE_DEVICE = "retire_device", post("/api/v1/devices/{id}/retire", "devices", RUNS_DEVICES)
-        .reads(&[json("Reasoned")]).if_match(IfMatchRule::Optional).replies("Device");
+        .reads(&[json("Reasoned")]).query(&[WAIT]).if_match(IfMatchRule::Optional).replies("Device");
     /// Means a device for a Wi-Fi network; it gets that when it is configured next.
     RECONFIGURE_DEVICE = "reconfigure_device", post("/api/v1/devices/{id}/reconfigure", "devices", RUNS_DEVICES)
         .reads(&[json("Reconfigure")]).if_match(IfMatchRule::Optional).replies("Device");
@@ -306,6 +348,14 @@ routes! {
     /// Claims a device as an order system provisions it (RFC 9944).
     CLAIM_BY_SCIM = "claim_by_scim", post("/scim/v2/Devices", "wifi", BRINGS_DEVICES)
         .reads(&[as_json(SCIM_JSON, "ScimDevice")]).status(201).replies_as(as_json(SCIM_JSON, "ScimDevice"));
+    /// Lists the devices that order systems have provisioned (RFC 7644 §3.4.2).
+    LIST_SCIM_DEVICES = "list_scim_devices", get("/scim/v2/Devices", "wifi", ORDERS_DEVICES)
+        .query(SCIM_QUERY).replies_as(as_json(SCIM_JSON, "ScimList"));
+    /// Shows a device that an order system has provisioned (RFC 7644 §3.4.1).
+    SHOW_SCIM_DEVICE = "show_scim_device", get("/scim/v2/Devices/{id}", "wifi", ORDERS_DEVICES)
+        .replies_as(as_json(SCIM_JSON, "ScimDevice"));
+    /// Gives a device up that an order system has provisioned (RFC 7644 §3.6).
+    RELEASE_BY_SCIM = "release_by_scim", delete("/scim/v2/Devices/{id}", "wifi", RUNS_DEVICES);
     /// Shows one bootstrapping key.
     SHOW_BOOTSTRAPPING_KEY = "show_bootstrapping_key", get("/api/v1/bootstrapping-keys/{id}", "wifi", SEES_DEVICES)
         .replies("BootstrappingKey");
@@ -336,6 +386,43 @@ routes! {
     /// Puts another key in force that signs connectors; the one before stays for an overlap.
     REPLACE_SIGNING_KEY = "replace_signing_key", post("/api/v1/dpp/controller/signing-key", "wifi", ADMIN_ONLY)
         .reads(&[json("Reasoned")]).replies("DppController");
+
+    /// Lists segments.
+    LIST_SEGMENTS = "list_segments", get("/api/v1/segments", "admission", SEES_DEVICES)
+        .query(&[LIMIT, AFTER]).replies("Page_Segment");
+    /// Adds a segment.
+    ADD_SEGMENT = "add_segment", post("/api/v1/segments", "admission", ADMIN_ONLY)
+        .reads(&[json("PutSegment")]).status(201).replies("Segment");
+    /// Shows one segment.
+    SHOW_SEGMENT = "show_segment", get("/api/v1/segments/{id}", "admission", SEES_DEVICES).replies("Segment");
+    /// Changes a segment; gates put that in force at once.
+    PUT_SEGMENT = "put_segment", put("/api/v1/segments/{id}", "admission", ADMIN_ONLY)
+        .reads(&[json("PutSegment")]).if_match(IfMatchRule::Required).replies("Segment");
+    /// Removes a segment that no device and no network is meant for.
+    REMOVE_SEGMENT = "remove_segment", delete("/api/v1/segments/{id}", "admission", ADMIN_ONLY)
+        .if_match(IfMatchRule::Optional);
+    /// Lists gates.
+    LIST_GATES = "list_gates", get("/api/v1/gates", "admission", SEES_DEVICES)
+        .query(&[LIMIT, AFTER]).replies("Page_Gate");
+    /// Adds a gate; the token with which it enrols is shown once.
+    ADD_GATE = "add_gate", post("/api/v1/gates", "admission", ADMIN_ONLY)
+        .reads(&[json("AddGate")]).status(201).replies("GateInvitation");
+    /// Shows one gate.
+    SHOW_GATE = "show_gate", get("/api/v1/gates/{id}", "admission", SEES_DEVICES).replies("Gate");
+    /// Makes another token for a gate; the one before is good no longer.
+    INVITE_GATE = "invite_gate", post("/api/v1/gates/{id}/token", "admission", ADMIN_ONLY)
+        .replies("GateInvitation");
+    /// Ends trust in a gate: its certificate is revoked, and its link refused.
+    REMOVE_GATE = "remove_gate", delete("/api/v1/gates/{id}", "admission", ADMIN_ONLY)
+        .if_match(IfMatchRule::Optional);
+    /// Lists sessions, as gates report them.
+    LIST_SESSIONS = "list_sessions", get("/api/v1/sessions", "admission", SEES_DEVICES)
+        .query(SESSION_QUERY).replies("Page_Session");
+    /// Shows one session.
+    SHOW_SESSION = "show_session", get("/api/v1/sessions/{id}", "admission", SEES_DEVICES).replies("Session");
+    /// Ends a session; a device that may come in can begin another.
+    END_SESSION = "end_session", post("/api/v1/sessions/{id}/end", "admission", RUNS_DEVICES)
+        .reads(&[json("Reasoned")]).query(&[WAIT]).replies("Session");
 
     /// Shows this domain.
     SHOW_SITE = "show_site", get("/api/v1/site", "site", AnyToken).replies("Site");

@@ -63,6 +63,10 @@ pub struct Status {
     pub journal_position: i64,
     /// Digest of the policy in force; SHA-256, hexadecimal.
     pub policy_sha256: String,
+    /// Until when the newest revocation list counts; none before the first was made. It is renewed at half
+    /// of its life; one that ran out lets nobody in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crl_next_update: Option<Timestamp>,
     /// The role of the token that asked.
     pub role: Role,
 }

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::{Code, Problem};
+
 use crate::{CredentialState, Device, RevocationReason};
 
 /// Which sort of credential the devices of a network get. Each device gets its own.
@@ -487,4 +489,107 @@ pub struct ScimMeta {
     pub last_modified: Timestamp,
     /// Where it is.
     pub location: String,
+}
+
+/// Which part of a list of SCIM records (RFC 7644 §3.4.2.4).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScimQuery {
+    /// The first record, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_index: Option<u64>,
+    /// Records at most; 0 only counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// Not supported here, and refused where it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+}
+
+impl ScimQuery {
+    /// Most records of one answer.
+    pub const MAX_COUNT: u64 = 200;
+}
+
+/// A part of a list of SCIM records (RFC 7644 §3.4.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScimList {
+    /// [`ScimList::SCHEMA`].
+    pub schemas: Vec<String>,
+    /// How many there are.
+    pub total_results: u64,
+    /// The number of the first one here.
+    pub start_index: u64,
+    /// How many are here.
+    pub items_per_page: u64,
+    /// The records.
+    #[serde(rename = "Resources")]
+    pub resources: Vec<ScimDevice>,
+}
+
+impl ScimList {
+    /// The schema of a list.
+    pub const SCHEMA: &'static str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
+}
+
+/// An error as order systems read it (RFC 7644 §3.12).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScimError {
+    /// [`ScimError::SCHEMA`].
+    pub schemas: Vec<String>,
+    /// The HTTP status, as text.
+    pub status: String,
+    /// Which kind of error it is, where the RFC has a word for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scim_type: Option<String>,
+    /// For people.
+    pub detail: String,
+}
+
+impl ScimError {
+    /// The schema of an error.
+    pub const SCHEMA: &'static str = "urn:ietf:params:scim:api:messages:2.0:Error";
+
+    /// What a problem is in this form.
+    #[must_use]
+    pub fn of(problem: &Problem) -> Self {
+        let scim_type = match problem.code {
+            Code::BadRequest => Some("invalidValue"),
+            Code::AlreadyExists => Some("uniqueness"),
+            _ => None,
+        };
+        let detail = match &problem.next_step {
+            Some(next) => format!("{}; {next}", problem.detail),
+            None => problem.detail.to_string(),
+        };
+        Self {
+            schemas: vec![Self::SCHEMA.to_owned()],
+            status: problem.status.to_string(),
+            scim_type: scim_type.map(str::to_owned),
+            detail,
+        }
+    }
+
+    /// The problem that it says.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        let code = match (self.status.as_str(), self.scim_type.as_deref()) {
+            ("400", _) => Code::BadRequest,
+            ("401", _) => Code::Unauthenticated,
+            ("403", _) => Code::Forbidden,
+            ("404", _) => Code::NotFound,
+            ("405", _) => Code::MethodNotAllowed,
+            ("409", Some("uniqueness")) => Code::AlreadyExists,
+            ("409", _) => Code::Conflict,
+            ("412", _) => Code::PreconditionFailed,
+            ("413", _) => Code::TooLarge,
+            ("415", _) => Code::UnsupportedMediaType,
+            ("429", _) => Code::TooManyRequests,
+            ("503", _) => Code::Unavailable,
+            _ => Code::Internal,
+        };
+        Problem::new(code, self.detail.as_str())
+    }
 }

@@ -499,6 +499,8 @@ fn shown(device: vouchsafe_fleet::Device, waiting: bool) -> Device {
         reason: device.reason,
         waiting,
         wifi: None,
+        admission: None,
+        enforcement: None,
         journal_length: signed(device.journal_seq),
         created_at: device.created_at,
         updated_at: device.updated_at,
