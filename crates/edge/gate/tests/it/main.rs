@@ -9,7 +9,9 @@
     unreachable_pub
 )]
 
+mod controller;
 mod join_proxy;
+mod link;
 mod radius;
 mod wired;
 mod world;

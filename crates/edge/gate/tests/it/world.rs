@@ -37,7 +37,7 @@ fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-fn serial() -> [u8; 16] {
+pub(crate) fn serial() -> [u8; 16] {
     random::<16>().map(|octet| octet & 0x7f | 1)
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn now() -> Timestamp {
     Clock::system().now()
 }
 
-fn validity() -> Validity {
+pub(crate) fn validity() -> Validity {
     Validity::new(
         now() - SignedDuration::from_hours(1),
         now() + SignedDuration::from_hours(24 * 30),
@@ -73,7 +73,7 @@ impl Device {
 
 /// A site: its CA, and the folder of its gate.
 pub(crate) struct Site {
-    pub(crate) authority: Authority,
+    pub(crate) authority: Arc<Authority>,
     pub(crate) folder: TempDir,
     version: u64,
 }
@@ -87,7 +87,7 @@ impl Site {
             Authority::self_signed(&profile, &serial(), validity(), Arc::new(signer)).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let site = Self {
-            authority,
+            authority: Arc::new(authority),
             folder,
             version: 0,
         };
@@ -212,7 +212,7 @@ impl Site {
     }
 }
 
-fn generate(algorithm: Algorithm) -> Vec<u8> {
+pub(crate) fn generate(algorithm: Algorithm) -> Vec<u8> {
     generate_pkcs8(algorithm).unwrap().expose().to_vec()
 }
 
