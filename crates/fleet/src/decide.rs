@@ -15,6 +15,7 @@ mod factory;
 mod intake;
 mod masa;
 mod operate;
+mod review;
 mod stranger;
 mod voucher;
 pub mod wifi;
@@ -31,6 +32,7 @@ pub use masa::{
     audit_log_read, masa_voucher,
 };
 pub use operate::{OperateFacts, quarantine, release, restore, retire, revoke, revoke_access};
+pub use review::{cut_off_by, review, reviewed};
 pub use stranger::{
     MAX_STRANGERS, STRANGER_MEMORY, ShownManufacturer, Strangers, refused_request, refused_stranger,
 };
@@ -118,6 +120,31 @@ impl<D> Outcome<D> {
         match &self.decision {
             Decision::Refuse { refusal, .. } => Some(*refusal),
             _ => None,
+        }
+    }
+
+    /// Accepts, and stores nothing.
+    pub fn nothing(accepted: D) -> Self {
+        Self::accept(accepted, Commit::default())
+    }
+
+    /// The same commit with another word for what was accepted.
+    pub fn map<T>(self, change: impl FnOnce(D) -> T) -> Outcome<T> {
+        let decision = match self.decision {
+            Decision::Accept(accepted) => Decision::Accept(change(accepted)),
+            Decision::Wait {
+                retry_after,
+                reasons,
+            } => Decision::Wait {
+                retry_after,
+                reasons,
+            },
+            Decision::Replay(answer) => Decision::Replay(answer),
+            Decision::Refuse { refusal, reasons } => Decision::Refuse { refusal, reasons },
+        };
+        Outcome {
+            decision,
+            commit: self.commit,
         }
     }
 

@@ -11,6 +11,7 @@ use vouchsafe_net::Clock;
 use crate::configuration::{self, Setting};
 use crate::failure::{Exit, Failure};
 use crate::input;
+use crate::one_machine;
 use crate::output::{Printer, facts, when, word};
 use crate::remote::{Api, READY_FILE};
 
@@ -34,6 +35,9 @@ pub(crate) struct Serve {
     /// Also write the ready line to this file
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    /// Also run the gate of this folder, in this process
+    #[arg(long, value_name = "DIR")]
+    gate: Option<PathBuf>,
 }
 
 pub(crate) async fn init(
@@ -82,7 +86,12 @@ pub(crate) async fn serve(
         let files = std::iter::once(in_folder.as_path()).chain(command.ready_file.as_deref());
         announce(ready, files, printer);
     };
-    let served = vouchsafe_controller::serve(dir, Clock::system(), announce, stop).await;
+    let served = match &command.gate {
+        Some(gate) => one_machine::serve(dir, gate, announce, stop).await,
+        None => vouchsafe_controller::serve(dir, Clock::system(), announce, stop)
+            .await
+            .map_err(Failure::from),
+    };
     // Whoever looks for the address shall not find one where nobody listens.
     let _ = std::fs::remove_file(&in_folder);
     served?;
@@ -137,6 +146,12 @@ pub(crate) async fn status(api: &Api, printer: Printer) -> Result<Exit, Failure>
             ("waiting for a person", status.waiting.to_string()),
             ("journal position", status.journal_position.to_string()),
             ("policy", status.policy_sha256.clone()),
+            (
+                "revocation list until",
+                status
+                    .crl_next_update
+                    .map_or_else(|| "none yet".to_owned(), when),
+            ),
             ("role of this token", status.role.to_string()),
         ])
     })?;

@@ -20,6 +20,7 @@ use crate::dpp::{Codes, Keys};
 use crate::est::Requirements;
 use crate::home::{Home, HomeError};
 use crate::registrar::Proofs;
+use crate::review::Reviews;
 use crate::revocation::Lists;
 
 /// How often a decision is made anew when others were faster.
@@ -72,6 +73,8 @@ pub struct Inner {
     pub(crate) streams: Arc<Semaphore>,
     /// What was revoked.
     pub(crate) lists: Lists,
+    /// Devices in service about which policy is to be asked again.
+    pub(crate) reviews: Reviews,
     /// Whoever replaces the policy.
     pub(crate) policy_turn: Mutex<()>,
     /// Whoever makes a checkpoint.
@@ -153,6 +156,7 @@ impl Controller {
             stopping: watch::Sender::new(false),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             lists: Lists::default(),
+            reviews: Reviews::default(),
             policy_turn: Mutex::default(),
             checkpoint_turn: Mutex::default(),
             registrar_url: OnceLock::new(),
@@ -220,6 +224,7 @@ impl Controller {
     /// Puts another policy in force in this process; storing it is the caller's business.
     pub fn set_policy(&self, policy: Policy) {
         *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+        self.reviews.everything();
     }
 
     /// What policy says of a device now, on all claims about it.
@@ -237,14 +242,15 @@ impl Controller {
             return Ok(Verdict::failed("the device is in no inventory"));
         };
         let claims = self.claims_about(device).await?;
-        Ok(self.policy().evaluate(&Input {
+        let verdict = self.policy().evaluate(&Input {
             now: self.clock.now(),
             request,
             device: Some(device),
             manufacturer: Some(manufacturer),
             onboarding: Some(Onboarding::BRSKI),
             claims: &claims,
-        }))
+        });
+        Ok(self.timed(device, verdict))
     }
 
     /// What policy says of a device that comes in by Wi-Fi Easy Connect. Its manufacturer may be
@@ -261,14 +267,23 @@ impl Controller {
         let claims = self.claims_about(device).await?;
         let catalogue = self.manufacturers.current();
         let manufacturer = catalogue.manufacturer(device.manufacturer);
-        Ok(self.policy().evaluate(&Input {
+        let verdict = self.policy().evaluate(&Input {
             now: self.clock.now(),
             request,
             device: Some(device),
             manufacturer: manufacturer.map(|known| &known.record),
             onboarding: Some(onboarding),
             claims: &claims,
-        }))
+        });
+        Ok(self.timed(device, verdict))
+    }
+
+    /// Remembers when the verdict must be asked for again.
+    fn timed(&self, device: &Device, verdict: Verdict) -> Verdict {
+        if let Some(at) = verdict.ask_again_at {
+            self.reviews.at(device.id, at);
+        }
+        verdict
     }
 
     /// All that is claimed about a device, its model, its manufacturer and its owner.

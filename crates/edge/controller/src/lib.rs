@@ -32,6 +32,7 @@ mod home;
 mod issue;
 mod metrics;
 mod registrar;
+mod review;
 mod revocation;
 mod serve;
 

@@ -72,6 +72,7 @@ struct List {
     number: u64,
     this_update: Timestamp,
     renew_at: Timestamp,
+    next_update: Timestamp,
 }
 
 /// The routes for the listener that devices reach; the API mounts the handlers on its own table.
@@ -160,8 +161,30 @@ pub(crate) async fn crl(controller: &Controller) -> Result<Bytes, Fault> {
         renew_at: now
             .saturating_add(CRL_LIFETIME / 2)
             .unwrap_or(Timestamp::MAX),
+        next_update,
     });
     Ok(der)
+}
+
+/// Renews the list though nobody may have asked, and raises the alarm before it runs out: a list that
+/// has run out lets nobody in, anywhere. How long it still counts is a measurement too.
+pub(crate) async fn watch(controller: &Controller) {
+    let renewed = crl(controller).await;
+    let next_update = next_update(controller).await;
+    let now = controller.clock.now();
+    let left = next_update.map_or(0, |end| now.duration_until(end).as_secs());
+    metrics::gauge!("vouchsafe_crl_next_update_seconds").set(left as f64);
+    if let Err(fault) = renewed {
+        let until = next_update.map(|end| end.to_string());
+        let until = until.as_deref().unwrap_or("now");
+        tracing::error!(%fault, until, "the revocation list cannot be renewed; after that nobody gets in");
+    }
+}
+
+/// Until when the newest list counts.
+pub(crate) async fn next_update(controller: &Controller) -> Option<Timestamp> {
+    let known = controller.lists.0.lock().await;
+    known.list.as_ref().map(|list| list.next_update)
 }
 
 /// Reads what was revoked since the last look, and says whether there was any.

@@ -22,6 +22,8 @@ use crate::discovery;
 use crate::dpp;
 use crate::gate::DesiredStateFile;
 use crate::home::{Home, HomeError};
+use crate::review;
+use crate::revocation;
 
 /// How often certificates are looked at.
 const RENEWAL_CHECK: Duration = Duration::from_secs(60);
@@ -155,6 +157,7 @@ pub async fn serve(
         dpp_address,
         stopped.clone(),
     ));
+    let reviews = tokio::spawn(review::keep(controller.clone()));
     let device_router = crate::device_router(controller.clone());
     let api_router = crate::api::routes(&controller).with_state(controller.clone());
     let serving = async {
@@ -193,6 +196,8 @@ pub async fn serve(
         let _ = writer.await;
     }
     renewal.abort();
+    // It stops between two devices.
+    let _ = reviews.await;
     controller.store.close().await;
     Ok(())
 }
@@ -247,6 +252,7 @@ async fn renew(
             Ok(Err(error)) => tracing::error!(%error, "certificates cannot be renewed"),
             Err(error) => tracing::error!(%error, "the look at certificates ended"),
         }
+        revocation::watch(&controller).await;
         if let Err(error) = controller.reload_manufacturers().await {
             tracing::error!(%error, "manufacturers cannot be read");
         }

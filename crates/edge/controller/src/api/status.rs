@@ -10,7 +10,7 @@ use vouchsafe_store::Engine;
 use super::problem::Failure;
 use super::{Caller, device};
 use crate::controller::Controller;
-use crate::metrics;
+use crate::{metrics, revocation};
 
 /// Devices that wait, counted up to this many.
 const MAX_WAITING: usize = 10_000;
@@ -39,6 +39,7 @@ pub(super) async fn show_status(
         waiting: waiting.len() as u64,
         journal_position: super::signed(controller.store.position()),
         policy_sha256: controller.policy().id().to_string(),
+        crl_next_update: revocation::next_update(&controller).await,
         role: caller.role,
     }))
 }

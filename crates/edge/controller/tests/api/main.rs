@@ -18,6 +18,7 @@ mod gate;
 mod inventory;
 mod journal;
 mod policy;
+mod review;
 mod revocation;
 mod roles;
 mod wifi;

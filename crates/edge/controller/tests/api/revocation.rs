@@ -32,6 +32,11 @@ pub async fn world_with(configure: impl FnOnce(&mut Config)) -> (World, Vec<Cert
     let maker = Maker::new("Maker");
     let mut issued = Vec::new();
     let world = World::prepared(configure, async |home, store| {
+        let commit = Commit {
+            changes: vec![Change::PutManufacturer(Box::new(maker.trusted()))],
+            ..Commit::default()
+        };
+        store.commit(commit).await.unwrap();
         for (number, serial) in SERIALS.iter().enumerate() {
             let now = Timestamp::now();
             let actor = Actor::new(ActorKind::Person, "test");

@@ -216,6 +216,23 @@ impl Maker {
         }
     }
 
+    /// As a site knows it that trusts it.
+    pub fn trusted(&self) -> vouchsafe_fleet::Manufacturer {
+        let anchors = vec![self.authority.certificate().der().to_vec()];
+        vouchsafe_fleet::Manufacturer {
+            id: self.id,
+            name: "Maker".to_owned(),
+            anchors: anchors.clone(),
+            masa_url: None,
+            masa_anchors: anchors,
+            trust: vouchsafe_fleet::ManufacturerTrust::VoucherRequired,
+            idevid_rules: vouchsafe_fleet::IdevidRules::default(),
+            version: 1,
+            created_at: Timestamp::now(),
+            updated_at: Timestamp::now(),
+        }
+    }
+
     pub fn root_pem(&self) -> String {
         self.authority.certificate().pem()
     }
