@@ -77,6 +77,9 @@ pub(crate) fn routes(controller: &Controller) -> Router<Controller> {
         CLAIM_BY_URI => key::claim_by_uri;
         IMPORT_BOOTSTRAPPING_KEYS => import::import_bootstrapping_keys;
         CLAIM_BY_SCIM => scim::claim_by_scim;
+        LIST_SCIM_DEVICES => scim::list_scim_devices;
+        SHOW_SCIM_DEVICE => scim::show_scim_device;
+        RELEASE_BY_SCIM => scim::release_by_scim;
         SHOW_BOOTSTRAPPING_KEY => key::show_bootstrapping_key;
         REMOVE_BOOTSTRAPPING_KEY => key::remove_bootstrapping_key;
         SETTLE_BOOTSTRAPPING_KEY => key::settle_bootstrapping_key;
@@ -145,6 +148,10 @@ where
     let handler = on(method, handler)
         .layer(DefaultBodyLimit::max(route.body_limit))
         .layer(middleware::from_fn_with_state(guard, auth::check));
+    let handler = match scim::is_scim(route) {
+        true => handler.layer(middleware::map_response(scim::error_form)),
+        false => handler,
+    };
     router.route(route.path, handler)
 }
 

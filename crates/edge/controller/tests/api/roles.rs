@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode, header};
 use vouchsafe_api::route::{Access, ROUTES, Route};
-use vouchsafe_api::{Code, Problem, Role, may};
+use vouchsafe_api::{Code, Problem, Role, ScimError, may};
 
 use crate::world::World;
 
@@ -34,7 +34,10 @@ async fn ask(world: &World, route: &Route, secret: Option<&str>) -> http::Respon
 }
 
 fn problem(response: &http::Response<bytes::Bytes>) -> Option<Problem> {
-    serde_json::from_slice(response.body()).ok()
+    let scim = || serde_json::from_slice(response.body()).map(|error: ScimError| error.problem());
+    serde_json::from_slice(response.body())
+        .or_else(|_| scim())
+        .ok()
 }
 
 #[tokio::test(flavor = "multi_thread")]

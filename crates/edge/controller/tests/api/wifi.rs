@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use vouchsafe_api::{
     Approve, ClaimByUri, Code, DeviceFilter, DeviceRole, DeviceState, ImportKeys, ImportManifest,
     KeyFilter, KeySource, NetworkCredential, PageQuery, Problem, PutNetwork, Reasoned, Reconfigure,
-    Release, RevocationReason, Revoke, Role, ScimDevice, ScimDpp, SettleKey, Version,
+    Release, RevocationReason, Revoke, Role, ScimDevice, ScimDpp, ScimList, ScimQuery, SettleKey,
+    Version,
 };
 use vouchsafe_controller::Home;
 use vouchsafe_dpp::uri::BootstrappingUri;
@@ -451,7 +452,7 @@ async fn an_order_system_provisions_by_scim() {
     assert_eq!(made.dpp.clone().unwrap().bootstrap_key, None);
     assert_eq!(
         made.meta.unwrap().location,
-        format!("/api/v1/devices/{}", device.id)
+        format!("/scim/v2/Devices/{}", device.id)
     );
 
     let broken: [fn(&mut ScimDevice); 8] = [
@@ -479,6 +480,82 @@ async fn an_order_system_provisions_by_scim() {
         .await
         .unwrap();
     assert_eq!(listed.items.len(), 1);
+}
+
+/// RFC 7644 §3.4 and §3.6: what was provisioned is seen, and taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_system_sees_its_records_and_takes_them_back() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let line = world.role(Role::DeviceLine).await;
+    let mut ids = Vec::new();
+    for number in 1..4 {
+        ids.push(line.claim_by_scim(&scim(number)).await.unwrap().id.unwrap());
+    }
+    // A label that a person brought is no order.
+    let own = ClaimByUri {
+        uri: uri(9),
+        ..ClaimByUri::default()
+    };
+    let own = admin.claim_by_uri(&own).await.unwrap().device.id;
+    let part = |start_index, count| ScimQuery {
+        start_index: Some(start_index),
+        count: Some(count),
+        filter: None,
+    };
+    let listed = line.list_scim_devices(&ScimQuery::default()).await.unwrap();
+    assert_eq!((listed.total_results, listed.items_per_page), (3, 3));
+    assert_eq!(listed.schemas, [ScimList::SCHEMA]);
+    let second = line.list_scim_devices(&part(2, 1)).await.unwrap();
+    assert_eq!((second.total_results, second.start_index), (3, 2));
+    assert_eq!(second.resources, listed.resources[1..2]);
+    let counted = line.list_scim_devices(&part(1, 0)).await.unwrap();
+    assert_eq!((counted.total_results, counted.resources.len()), (3, 0));
+
+    let shown = line.show_scim_device(&ids[0]).await.unwrap();
+    let dpp = shown.dpp.clone().unwrap();
+    assert_eq!(dpp.device_mac_address.as_deref(), Some("2C:54:91:88:C9:E3"));
+    assert_eq!((dpp.class_channel.len(), dpp.bootstrap_key), (2, None));
+    assert_eq!(shown.display_name.as_deref(), Some("Heart monitor"));
+    assert!(shown.active);
+    assert_eq!(code(line.show_scim_device(&own).await), Code::NotFound);
+    assert_eq!(code(line.show_scim_device("nobody").await), Code::NotFound);
+    let filter = ScimQuery {
+        filter: Some("id pr".to_owned()),
+        ..ScimQuery::default()
+    };
+    assert_eq!(
+        code(line.list_scim_devices(&filter).await),
+        Code::BadRequest
+    );
+
+    // Who brings devices does not take them away.
+    assert_eq!(code(line.release_by_scim(&ids[0]).await), Code::Forbidden);
+    admin.release_by_scim(&ids[0]).await.unwrap();
+    assert_eq!(code(line.show_scim_device(&ids[0]).await), Code::NotFound);
+    assert_eq!(code(admin.release_by_scim(&ids[0]).await), Code::NotFound);
+    let released = admin.show_device(&ids[0]).await.unwrap().value;
+    assert_eq!(released.state, DeviceState::Released);
+    let left = line.list_scim_devices(&ScimQuery::default()).await.unwrap();
+    assert_eq!(left.total_results, 2);
+
+    // §3.12: whoever makes an error, it has the form that order systems read.
+    let path = format!("/scim/v2/Devices/{}", ids[0]);
+    let secret = world.token(Role::Admin).await;
+    for (secret, status) in [(None, "401"), (Some(secret.as_str()), "404")] {
+        let response = world.raw(Method::GET, &path, secret, &[], "").await;
+        assert_eq!(response.status().as_str(), status);
+        assert_eq!(
+            response.headers()[header::CONTENT_TYPE],
+            "application/scim+json"
+        );
+        let error: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+        assert_eq!(error["status"], status);
+        assert_eq!(
+            error["schemas"][0],
+            "urn:ietf:params:scim:api:messages:2.0:Error"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
