@@ -4,6 +4,7 @@
 //! An authentication is a whole one: identity, full handshake with both certificates, revocation
 //! list looked into, acceptance, and both sides' keys compared. One load generator serves all servers.
 
+mod cut;
 mod floor;
 mod load;
 mod network;
@@ -21,6 +22,8 @@ use floor::Floor;
 use load::{Load, Measured};
 use network::Network;
 use servers::Server;
+
+pub(super) use cut::run as run_cut;
 
 /// Stations at the same time.
 const TOGETHER: usize = 8;

@@ -48,6 +48,14 @@ pub(crate) struct Measured {
 impl Pledge {
     /// The whole exchange.
     pub(crate) async fn onboard(&self, registrar: &Origin) -> anyhow::Result<Measured> {
+        Ok(self.onboard_for(registrar).await?.0)
+    }
+
+    /// The same, with what the device has afterwards.
+    pub(crate) async fn onboard_for(
+        &self,
+        registrar: &Origin,
+    ) -> anyhow::Result<(Measured, Identity)> {
         let begun = Instant::now();
         let clock = Clock::system();
         let compatibility = Compatibility::default();
@@ -132,14 +140,15 @@ impl Pledge {
         // 3
         let identity = Identity::new(vec![ldevid], Arc::new(key))?;
         let options = ConnectorOptions::new(ServerTrust::RegistrationAuthority(domain))
-            .with_identity(identity);
+            .with_identity(identity.clone());
         let mut line = Connector::new(options).connect(registrar).await?;
         post(&mut line, PATH_ENROLL_STATUS, telemetry::MEDIA_TYPE, report).await?;
         let second = line.bytes();
-        Ok(Measured {
+        let measured = Measured {
             time: begun.elapsed(),
             bytes: first.sent + first.received + second.sent + second.received,
-        })
+        };
+        Ok((measured, identity))
     }
 }
 
