@@ -14,7 +14,7 @@ use crate::manufacturer::Manufacturer;
 use crate::owner::{Owner, Ownership};
 use crate::token::Token;
 use crate::voucher::VoucherRecord;
-use crate::wifi;
+use crate::{admission, wifi};
 
 /// One transaction: guards are checked first, then changes applied in order, then the entries
 /// sealed onto their chains in order.
@@ -114,6 +114,8 @@ pub enum Guard {
     },
     /// Something about Wi-Fi.
     Wifi(wifi::Guard),
+    /// Something about network admission.
+    Admission(admission::Guard),
 }
 
 /// One change.
@@ -176,6 +178,8 @@ pub enum Change {
     PutPolicy(Box<PolicyRecord>),
     /// A change to networks, bootstrapping keys, announcements or access credentials.
     Wifi(wifi::Change),
+    /// A change to segments, gates and sessions.
+    Admission(admission::Change),
 }
 
 /// A device that is in no inventory and showed itself.

@@ -10,6 +10,7 @@
 //! the commit.
 
 mod administer;
+pub mod admission;
 mod enrol;
 mod factory;
 mod intake;
@@ -31,7 +32,9 @@ pub use masa::{
     AuditLogFacts, IssuedVoucher, MasaVoucherFacts, OwnershipPolicy, Requester, VoucherPermit,
     audit_log_read, masa_voucher,
 };
-pub use operate::{OperateFacts, quarantine, release, restore, retire, revoke, revoke_access};
+pub use operate::{
+    OperateFacts, quarantine, release, restore, retire, revoke, revoke_access, revoke_all,
+};
 pub use review::{cut_off_by, review, reviewed};
 pub use stranger::{
     MAX_STRANGERS, STRANGER_MEMORY, ShownManufacturer, Strangers, refused_request, refused_stranger,

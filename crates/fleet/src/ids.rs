@@ -135,6 +135,10 @@ identifier! {
     VoucherId
 }
 identifier! {
+    /// A gate: the first 16 bytes of SHA-256 over `vouchsafe gate`, a zero byte, and its name.
+    GateId
+}
+identifier! {
     /// An API token, drawn at random by the caller. Not the secret.
     TokenId
 }
@@ -193,6 +197,17 @@ impl DeviceId {
         Self(first_half(Digest::of_parts(&[
             b"vouchsafe bootstrapping key\0",
             &key.0,
+        ])))
+    }
+}
+
+impl GateId {
+    /// The gate of this name.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(first_half(Digest::of_parts(&[
+            b"vouchsafe gate\0",
+            name.as_bytes(),
         ])))
     }
 }

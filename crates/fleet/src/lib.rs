@@ -13,6 +13,7 @@
 
 mod text;
 
+pub mod admission;
 pub mod audit;
 pub mod claim;
 pub mod commit;
@@ -40,7 +41,9 @@ pub use credential::{Credential, CredentialStatus, RevocationReason};
 pub use decide::{Decision, Outcome, StoredAnswer};
 pub use device::{Device, KeyOrigin};
 pub use error::Error;
-pub use ids::{CredentialId, DeviceId, Digest, ManufacturerId, OwnerId, TokenId, VoucherId};
+pub use ids::{
+    CredentialId, DeviceId, Digest, GateId, ManufacturerId, OwnerId, TokenId, VoucherId,
+};
 pub use journal::{
     Action, Actor, ActorKind, ChainHead, Entry, Evidence, JournalError, Reason, Sealed, Subject,
 };

@@ -63,6 +63,8 @@ text_enum! {
         Restore = "restore",
         /// It is let in again, but has no credential: it must onboard.
         Readmit = "readmit",
+        /// The last of its credentials is taken back: it is in the inventory, and must onboard.
+        Revoke = "revoke",
         /// Its owner gives it up.
         Release = "release",
         /// It leaves service.
@@ -298,6 +300,13 @@ pub const TABLE: &[Edge] = &[
         State::Onboarding,
         DEVICE,
         Action::OnboardingRestarted,
+    ),
+    edge(
+        Some(State::Onboarded),
+        Event::Revoke,
+        State::Claimed,
+        PERSON,
+        Action::CredentialRevoked,
     ),
     edge(
         Some(State::Onboarded),

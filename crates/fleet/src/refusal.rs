@@ -133,6 +133,38 @@ text_enum! {
         BadNetwork = "bad-network",
         /// There are as many networks as there can be.
         TooManyNetworks = "too-many-networks",
+        /// There is no segment of this name.
+        SegmentUnknown = "segment-unknown",
+        /// There is a segment of this name already.
+        SegmentExists = "segment-exists",
+        /// Devices or networks are meant for this segment.
+        SegmentInUse = "segment-in-use",
+        /// The description of the segment cannot be put in force.
+        BadSegment = "bad-segment",
+        /// There are as many segments as there can be.
+        TooManySegments = "too-many-segments",
+        /// There is no gate of this name, or the certificate is no gate's.
+        GateUnknown = "gate-unknown",
+        /// There is a gate of this name already.
+        GateExists = "gate-exists",
+        /// Trust in the gate has ended.
+        GateRevoked = "gate-revoked",
+        /// The gate's certificate has run out.
+        GateExpired = "gate-expired",
+        /// No gate was given this token.
+        GateTokenUnknown = "gate-token-unknown",
+        /// The token was used before.
+        GateTokenUsed = "gate-token-used",
+        /// The token has run out.
+        GateTokenExpired = "gate-token-expired",
+        /// The name cannot stand in a gate's certificate.
+        BadGate = "bad-gate",
+        /// There are as many gates as there can be.
+        TooManyGates = "too-many-gates",
+        /// The report of a gate holds more than one may, or what no gate can know.
+        BadReport = "bad-report",
+        /// There is no such session, or it has ended.
+        SessionUnknown = "session-unknown",
     }
 }
 
@@ -170,7 +202,9 @@ impl Refusal {
             | Self::OwnerUnknown
             | Self::CredentialUnknown
             | Self::UnknownBootstrappingKey
-            | Self::NetworkUnknown => RefusalKind::Unknown,
+            | Self::NetworkUnknown
+            | Self::SegmentUnknown
+            | Self::SessionUnknown => RefusalKind::Unknown,
             Self::ManufacturerNotTrusted
             | Self::ManufacturerBlocked
             | Self::MasaNotTrusted
@@ -201,7 +235,13 @@ impl Refusal {
             | Self::NoNetwork
             | Self::NetworkAmbiguous
             | Self::NetworkNotForRole
-            | Self::ConnectorNotEnough => RefusalKind::Forbidden,
+            | Self::ConnectorNotEnough
+            | Self::GateUnknown
+            | Self::GateRevoked
+            | Self::GateExpired
+            | Self::GateTokenUnknown
+            | Self::GateTokenUsed
+            | Self::GateTokenExpired => RefusalKind::Forbidden,
             Self::MasaRefused
             | Self::AuditLogUnacceptable
             | Self::NoncelessForbidden
@@ -219,13 +259,21 @@ impl Refusal {
             | Self::BootstrappingKeyConflict
             | Self::NetworkExists
             | Self::NetworkInUse
-            | Self::TooManyNetworks => RefusalKind::Conflict,
+            | Self::TooManyNetworks
+            | Self::SegmentExists
+            | Self::SegmentInUse
+            | Self::TooManySegments
+            | Self::GateExists
+            | Self::TooManyGates => RefusalKind::Conflict,
             Self::JournalBroken
             | Self::JournalIncomplete
             | Self::BadSerial
             | Self::PolicyUnreadable
             | Self::BadBootstrappingKey
-            | Self::BadNetwork => RefusalKind::Malformed,
+            | Self::BadNetwork
+            | Self::BadSegment
+            | Self::BadGate
+            | Self::BadReport => RefusalKind::Malformed,
         }
     }
 
@@ -455,6 +503,51 @@ impl Refusal {
             Self::TooManyNetworks => (
                 "There are as many networks as there can be.",
                 "owner policy",
+            ),
+            Self::SegmentUnknown => ("There is no segment of this name.", "owner policy"),
+            Self::SegmentExists => ("There is a segment of this name already.", "owner policy"),
+            Self::SegmentInUse => (
+                "Devices or networks are meant for this segment.",
+                "owner policy",
+            ),
+            Self::BadSegment => (
+                "A segment needs a name of at most 32 lower-case letters, digits and hyphens, a \
+                 VLAN from 1 to 4094 or none, and destinations that are addresses or networks, \
+                 with a port only beside a protocol.",
+                "owner policy",
+            ),
+            Self::TooManySegments => (
+                "There are as many segments as there can be.",
+                "owner policy",
+            ),
+            Self::GateUnknown => ("This is no gate of this domain.", "network admission"),
+            Self::GateExists => ("There is a gate of this name already.", "owner policy"),
+            Self::GateRevoked => ("Trust in this gate has ended.", "network admission"),
+            Self::GateExpired => ("The gate's certificate has run out.", "RFC 5280 §4.1.2.5"),
+            Self::GateTokenUnknown => (
+                "No gate of this name was given this token.",
+                "RFC 7030 §3.2.3",
+            ),
+            Self::GateTokenUsed => (
+                "The token was used before: make another one for this gate.",
+                "RFC 7030 §3.2.3",
+            ),
+            Self::GateTokenExpired => (
+                "The token has run out: make another one for this gate.",
+                "RFC 7030 §3.2.3",
+            ),
+            Self::BadGate => (
+                "A gate needs a name of 1 to 63 lower-case letters, digits and hyphens.",
+                "owner policy",
+            ),
+            Self::TooManyGates => ("There are as many gates as there can be.", "owner policy"),
+            Self::BadReport => (
+                "The report holds more than one may, or what no gate can know.",
+                "network admission",
+            ),
+            Self::SessionUnknown => (
+                "There is no such session, or it has ended.",
+                "network admission",
             ),
         }
     }

@@ -21,6 +21,7 @@ impl<'c> Batch<'_, 'c> {
     pub(crate) async fn ask(&mut self, question: &Guard, work: &mut Work<'c>) -> Result<(), Stop> {
         match question {
             Guard::Wifi(guard) => self.ask_wifi(guard).await?,
+            Guard::Admission(guard) => self.ask_admission(guard).await?,
             Guard::DeviceAbsent { id } => {
                 if self.head_of(*id, work).await?.is_some() {
                     return Err(Stop::conflict(Conflict::DeviceExists(name(id.as_bytes()))));
@@ -105,7 +106,9 @@ impl<'c> Batch<'_, 'c> {
             Guard::JournalHead { subject, expected } => {
                 let found = match subject {
                     Subject::Device(id) => self.head_of(*id, work).await?.map(|(_, head)| head),
-                    Subject::Manufacturer(_) | Subject::Site => self.chain_head(*subject).await?,
+                    Subject::Manufacturer(_) | Subject::Gate(_) | Subject::Site => {
+                        self.chain_head(*subject).await?
+                    }
                 };
                 if found.unwrap_or(ChainHead::EMPTY) != *expected {
                     return Err(Stop::conflict(Conflict::Changed("the journal")));

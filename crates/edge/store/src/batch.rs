@@ -149,7 +149,8 @@ impl<'t, 'c> Batch<'t, 'c> {
         self.write_credentials(plan, work).await?;
         self.write_manufacturer_side(plan, work).await?;
         self.write_registers(plan, work).await?;
-        self.write_wifi(&plan.wifi, work).await
+        self.write_wifi(&plan.wifi, work).await?;
+        self.write_admission(&plan.admission, work).await
     }
 
     /// Version and head of a device as they stand in this transaction.
@@ -678,7 +679,7 @@ fn seal(plan: &Plan<'_>, commit: &Commit, id: DeviceId, from: ChainHead) -> Resu
 pub(crate) fn chain_name(subject: Subject) -> String {
     match subject {
         Subject::Device(id) => format!("device:{}", name(id.as_bytes())),
-        other @ (Subject::Manufacturer(_) | Subject::Site) => other.to_string(),
+        other @ (Subject::Manufacturer(_) | Subject::Gate(_) | Subject::Site) => other.to_string(),
     }
 }
 

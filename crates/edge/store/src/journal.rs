@@ -119,7 +119,9 @@ impl Store {
         const OTHER: &str = "SELECT seq, head FROM chain WHERE subject = ?1";
         let (sql, key) = match subject {
             Subject::Device(id) => (DEVICE, name(id.as_bytes())),
-            Subject::Manufacturer(_) | Subject::Site => (OTHER, chain_name(subject)),
+            Subject::Manufacturer(_) | Subject::Gate(_) | Subject::Site => {
+                (OTHER, chain_name(subject))
+            }
         };
         let row = self
             .readers()

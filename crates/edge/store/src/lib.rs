@@ -41,7 +41,7 @@ pub use config::{Engine, StoreConfig};
 pub use error::{CommitError, Conflict, EngineError, OpenError, ReadError};
 pub use journal::{JournalReport, StoredCheckpoint};
 pub use maintenance::BackupError;
-pub use read::{CredentialFilter, DeviceFilter, DeviceKey, KeyFilter};
+pub use read::{CredentialFilter, DeviceFilter, DeviceKey, KeyFilter, SessionFilter};
 
 use connect::{Connection, Role};
 use readers::Readers;

@@ -12,7 +12,7 @@ use vouchsafe_fleet::{Commit, Subject};
 use crate::batch::Batch;
 use crate::config::Engine;
 use crate::stop::Stop;
-use crate::table::wifi;
+use crate::table::{admission, wifi};
 
 /// Subjects share this many locks: a server's lock table is small, and two subjects that meet in
 /// one lock only wait for each other.
@@ -79,6 +79,7 @@ fn subjects(commit: &Commit, locks: &mut BTreeSet<u64>) {
                 }
             }
             Guard::Wifi(guard) => wifi::subjects_of_guard(guard, &mut add),
+            Guard::Admission(guard) => admission::subjects_of_guard(guard, &mut add),
         }
     }
     for change in &commit.changes {
@@ -116,6 +117,7 @@ fn subjects(commit: &Commit, locks: &mut BTreeSet<u64>) {
             Change::PutClaim(row) => add(row.subject.key().as_bytes()),
             Change::PutPolicy(row) => add(row.id.as_bytes()),
             Change::Wifi(change) => wifi::subjects_of_change(change, &mut add),
+            Change::Admission(change) => admission::subjects_of_change(change, &mut add),
         }
     }
     for entry in &commit.entries {

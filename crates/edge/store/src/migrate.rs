@@ -14,7 +14,7 @@ struct Migration {
 }
 
 /// All steps, in ascending order. One that was released is never changed.
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration {
         version: 1,
         text: include_str!("../migrations/0001_state_and_journal.sql"),
@@ -22,6 +22,10 @@ const MIGRATIONS: [Migration; 2] = [
     Migration {
         version: 2,
         text: include_str!("../migrations/0002_wifi.sql"),
+    },
+    Migration {
+        version: 3,
+        text: include_str!("../migrations/0003_admission.sql"),
     },
 ];
 

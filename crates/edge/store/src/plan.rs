@@ -12,7 +12,7 @@ use vouchsafe_fleet::journal::ChainHead;
 use vouchsafe_fleet::{
     AuditEvent, AuditTruncation, Claim, Commit, Credential, CredentialId, Device, DeviceId, Digest,
     Manufacturer, ManufacturerId, Owner, Ownership, Sealed, Subject, Token, VoucherId,
-    VoucherRecord, wifi,
+    VoucherRecord, admission, wifi,
 };
 
 use crate::error::CommitError;
@@ -45,6 +45,7 @@ pub(crate) struct Plan<'c> {
     pub(crate) sightings: Vec<&'c Sighting>,
     pub(crate) policies: Vec<&'c PolicyRecord>,
     pub(crate) wifi: Vec<&'c wifi::Change>,
+    pub(crate) admission: Vec<&'c admission::Change>,
     /// For each device: its entries, by their index in the commit.
     pub(crate) entries: HashMap<DeviceId, Vec<usize>>,
 }
@@ -158,6 +159,7 @@ impl<'c> Plan<'c> {
                 Change::PutSighting(row) => self.sightings.push(row),
                 Change::PutPolicy(row) => self.policies.push(row),
                 Change::Wifi(change) => self.wifi.push(change),
+                Change::Admission(change) => self.admission.push(change),
             }
         }
         Ok(())

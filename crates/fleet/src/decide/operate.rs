@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Outcome, advance, device_entry, put_device};
+use super::{Outcome, advance, device_entry, put_device, touched};
 use crate::commit::{Change, Commit, Guard};
 use crate::credential::{Credential, CredentialStatus, RevocationReason};
 use crate::device::Device;
@@ -136,6 +136,37 @@ pub fn revoke_access(
     }
     let revoked = revoke_access_into(&mut commit, facts, access, reason);
     Outcome::accept(revoked, commit)
+}
+
+/// Revokes all credentials of a device. One that was onboarded is so no longer: it stays in the
+/// inventory, and must onboard before it may come in again. A device without credentials that is not
+/// onboarded is in the wanted state already.
+pub fn revoke_all(facts: &OperateFacts<'_>, reason: RevocationReason) -> Outcome<Device> {
+    let mut commit = Commit::default();
+    let has_none = facts.credentials.is_empty() && facts.wifi.access.is_empty();
+    let next = match advance(facts.device, Event::Revoke, facts.actor, facts.now) {
+        Ok((mut next, _)) => {
+            next.reason = facts.reasons.first().map(|reason| reason.text.clone());
+            next
+        }
+        // Elsewhere in its life only its credentials change.
+        Err(_) if has_none => return Outcome::nothing(facts.device.clone()),
+        Err(_) => touched(facts.device, facts.now),
+    };
+    put_device(&mut commit, facts.device, next.clone());
+    for credential in facts.credentials {
+        revoke_into(&mut commit, facts, credential, reason);
+    }
+    for access in &facts.wifi.access {
+        revoke_access_into(&mut commit, facts, access, reason);
+    }
+    if commit.entries.is_empty() {
+        let action = Action::CredentialRevoked;
+        let mut entry = device_entry(facts.device, action, facts.actor, facts.now);
+        entry.reasons = facts.reasons.to_vec();
+        commit.entries.push(entry);
+    }
+    Outcome::accept(next, commit)
 }
 
 fn operate(

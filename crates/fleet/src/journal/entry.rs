@@ -7,16 +7,18 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::ids::{DeviceId, Digest, ManufacturerId};
+use crate::ids::{DeviceId, Digest, GateId, ManufacturerId};
 use crate::text::{text_enum, unknown_text};
 
-/// Whose chain an entry belongs to. Written `device:…`, `manufacturer:…` or `site`.
+/// Whose chain an entry belongs to. Written `device:…`, `manufacturer:…`, `gate:…` or `site`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// A device; its chain travels with it.
     Device(DeviceId),
     /// A manufacturer, at the owner's controller.
     Manufacturer(ManufacturerId),
+    /// A gate of this site.
+    Gate(GateId),
     /// The installation itself: policy, tokens, owners, strangers at the door.
     Site,
 }
@@ -29,6 +31,7 @@ impl Subject {
     pub fn parse(text: &str) -> Result<Self, Error> {
         match text.split_once(':') {
             Some(("device", id)) => DeviceId::parse(id).map(Self::Device),
+            Some(("gate", id)) => GateId::parse(id).map(Self::Gate),
             Some(("manufacturer", id)) => ManufacturerId::parse(id).map(Self::Manufacturer),
             None if text == "site" => Ok(Self::Site),
             _ => Err(unknown_text("Subject", text)),
@@ -41,6 +44,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Device(id) => write!(f, "device:{id}"),
             Self::Manufacturer(id) => write!(f, "manufacturer:{id}"),
+            Self::Gate(id) => write!(f, "gate:{id}"),
             Self::Site => f.write_str("site"),
         }
     }
@@ -140,6 +144,22 @@ text_enum! {
         NetworkAssigned = "network-assigned",
         /// Another key signs connectors from now on.
         SigningKeyReplaced = "signing-key-replaced",
+        /// A segment was described or changed.
+        SegmentChanged = "segment-changed",
+        /// A segment was removed.
+        SegmentRemoved = "segment-removed",
+        /// A gate was given a token with which it enrols.
+        GateInvited = "gate-invited",
+        /// A gate used its token and got a certificate.
+        GateEnrolled = "gate-enrolled",
+        /// A gate got a certificate in place of an older one.
+        GateRenewed = "gate-renewed",
+        /// Trust in a gate ended.
+        GateRemoved = "gate-removed",
+        /// A gate confirmed that a session of the device is over that had to end.
+        CutOff = "cut-off",
+        /// A session of the device was ended; it may begin another.
+        SessionEnded = "session-ended",
         /// An API token was made.
         TokenCreated = "token-created",
         /// An API token was revoked.
@@ -164,6 +184,8 @@ text_enum! {
         Masa = "masa",
         /// Policy; `name` is its digest.
         Policy = "policy",
+        /// A gate; `name` is its name.
+        Gate = "gate",
         /// This program on its own account.
         System = "system",
     }

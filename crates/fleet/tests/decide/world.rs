@@ -424,6 +424,7 @@ impl World {
             }
             Guard::JournalHead { subject, expected } => self.head(*subject) == *expected,
             Guard::Wifi(guard) => self.wifi.holds(guard),
+            Guard::Admission(_) => true,
         }
     }
 
@@ -464,7 +465,8 @@ impl World {
             Change::PutOwner(_)
             | Change::PutToken(_)
             | Change::PutClaim(_)
-            | Change::PutPolicy(_) => {}
+            | Change::PutPolicy(_)
+            | Change::Admission(_) => {}
         }
     }
 }

@@ -141,6 +141,15 @@ impl Profile {
         }
     }
 
+    /// A gate: serverAuth for the devices that it lets in, clientAuth towards its controller.
+    pub fn gate(subject: Name, dns_names: &[&str]) -> Self {
+        Self {
+            extended_key_usages: vec![oid::SERVER_AUTH, oid::CLIENT_AUTH],
+            subject_alt_names: dns(dns_names),
+            ..Self::end_entity(subject)
+        }
+    }
+
     /// A TLS server.
     pub fn tls_server(subject: Name, dns_names: &[&str]) -> Self {
         Self {

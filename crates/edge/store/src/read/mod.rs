@@ -4,6 +4,7 @@
 //! The limits read `LIMIT ?n + 0`: SQLite plans by the value of an argument that stands there
 //! alone, and so prepares the statement anew each time one is given.
 
+mod admission;
 mod credential;
 mod device;
 mod manufacturer_side;
@@ -11,6 +12,7 @@ mod register;
 mod voucher;
 mod wifi;
 
+pub use admission::SessionFilter;
 pub use credential::CredentialFilter;
 pub use device::{DeviceFilter, DeviceKey};
 pub use wifi::KeyFilter;

@@ -4,7 +4,8 @@
 use super::{DeviceFilter, DeviceKey};
 use crate::{Store, StoreConfig};
 
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 14] = [
+    include_str!("admission.rs"),
     include_str!("credential.rs"),
     include_str!("device.rs"),
     include_str!("manufacturer_side.rs"),
@@ -14,6 +15,7 @@ const SOURCES: [&str; 12] = [
     include_str!("../ask.rs"),
     include_str!("../batch.rs"),
     include_str!("../journal.rs"),
+    include_str!("../table/admission.rs"),
     include_str!("../table/device.rs"),
     include_str!("../table/ownership.rs"),
     include_str!("../table/wifi.rs"),

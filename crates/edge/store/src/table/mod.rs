@@ -1,5 +1,6 @@
 //! The tables: how a row of each is written and read back.
 
+pub(crate) mod admission;
 pub(crate) mod audit;
 pub(crate) mod credential;
 pub(crate) mod device;
