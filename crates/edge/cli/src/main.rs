@@ -27,6 +27,7 @@ mod logging;
 mod maker;
 mod manufacturer;
 mod network;
+mod one_machine;
 mod output;
 mod owner;
 mod policy;
