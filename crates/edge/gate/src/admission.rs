@@ -4,7 +4,9 @@
 //! desired state takes effect. So there is no moment at which a device comes in by an old state and
 //! is not found by the new one.
 
-use std::collections::BTreeMap;
+mod sessions;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,13 +15,26 @@ use tokio::sync::watch;
 use vouchsafe_radius::accounting::{Record, Status};
 use vouchsafe_radius::{Grant, Question, Station};
 
-use crate::desired::{Desired, Entry};
+use self::sessions::Sessions;
+use crate::desired::{Desired, DesiredError, Difference, Entry};
+use crate::segment::Segments;
 
 /// Most sessions at a time.
 pub const MAX_SESSIONS: usize = 200_000;
 
+/// Most sessions of one device: it may have roamed without a word, and is not everywhere. One more ends
+/// the one that was heard of least lately.
+pub const MAX_PLACES: usize = 8;
+
+/// With as many that still have to go, nothing more is begun for a device.
+const MAX_PLACES_ENDING: usize = 2 * MAX_PLACES;
+
 /// How long after its time a session may be without a new proof: the access point needs a moment.
 const GRACE: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long after its time a session that nobody confirms to be over is kept. The access point was told
+/// to ask again long before that.
+const FORGOTTEN: SignedDuration = SignedDuration::from_hours(24);
 
 /// How far in the future a desired state may have been issued: two machines have two clocks. One from
 /// further on would count for as much longer, whatever happened meanwhile.
@@ -56,7 +71,8 @@ pub struct Session {
     pub class: String,
     /// Whose it is.
     pub device: String,
-    /// With which credential: the certificate's serial number in hexadecimal.
+    /// With which credential: the certificate's serial number in hexadecimal; empty where the station came
+    /// in by its MAC address.
     pub credential: String,
     /// Where it was put.
     pub segment: Option<String>,
@@ -74,7 +90,14 @@ pub struct Session {
     pub octets: (u64, u64),
 }
 
-/// Why a proved device may not come in.
+impl Session {
+    /// Whether nothing was proved: the station came in by its MAC address.
+    pub fn is_weak(&self) -> bool {
+        self.credential.is_empty()
+    }
+}
+
+/// Why a device may not come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denial {
     /// The gate has no desired state.
@@ -89,6 +112,10 @@ pub enum Denial {
     Expired,
     /// No room for another session.
     Full,
+    /// The device is at too many places, and does not leave them.
+    TooManyPlaces,
+    /// A station with this MAC address has proved itself, and is in: no other comes in by the address.
+    Proved,
 }
 
 impl Denial {
@@ -101,6 +128,8 @@ impl Denial {
             Self::NotAdmitted => "not-admitted",
             Self::Expired => "decision-expired",
             Self::Full => "no-room",
+            Self::TooManyPlaces => "too-many-places",
+            Self::Proved => "station-proved-elsewhere",
         }
     }
 }
@@ -113,6 +142,7 @@ pub struct Admission(Arc<Shared>);
 struct Shared {
     inner: Mutex<Inner>,
     rules: Rules,
+    own: Option<OwnPorts>,
     changed: watch::Sender<u64>,
 }
 
@@ -125,21 +155,60 @@ pub struct Rules {
     pub longest_age: u32,
 }
 
+/// The ports of this machine. There a session is moved to another segment as it is; at other access
+/// points the device goes out and comes in again.
+#[derive(Debug, Clone)]
+pub struct OwnPorts {
+    /// The RADIUS client that asks for them. Another one that calls itself like a port is not there.
+    pub client: u32,
+    /// Their names.
+    pub names: BTreeSet<String>,
+}
+
+impl OwnPorts {
+    fn has(&self, place: &Place) -> bool {
+        let name = place.access_point.as_ref();
+        place.client == self.client && name.is_some_and(|name| self.names.contains(name))
+    }
+}
+
 #[derive(Debug, Default)]
 struct Inner {
-    desired: Option<Arc<Desired>>,
-    sessions: BTreeMap<Place, Session>,
+    desired: Option<Desired>,
+    sessions: Sessions,
+    /// Where something changed at our own ports since the filter last asked.
+    touched: BTreeSet<Place>,
+}
+
+impl Inner {
+    fn touch(&mut self, own: Option<&OwnPorts>, place: &Place) {
+        if own.is_some_and(|own| own.has(place)) {
+            self.touched.insert(place.clone());
+        }
+    }
+}
+
+/// Who asks to come in, and by what.
+struct Arriving<'a> {
+    place: Place,
+    entry: &'a Entry,
+    credential: String,
+    class: &'a str,
+    name: Option<String>,
+    seconds: u32,
 }
 
 impl Admission {
     /// Nobody may come in yet. `sessions` are those that an earlier run left.
-    pub fn new(rules: Rules, sessions: BTreeMap<Place, Session>) -> Self {
+    pub fn new(rules: Rules, own: Option<OwnPorts>, sessions: BTreeMap<Place, Session>) -> Self {
         Self(Arc::new(Shared {
             inner: Mutex::new(Inner {
                 desired: None,
-                sessions,
+                sessions: Sessions::of(sessions),
+                touched: BTreeSet::new(),
             }),
             rules,
+            own,
             changed: watch::Sender::new(0),
         }))
     }
@@ -152,6 +221,18 @@ impl Admission {
     /// The version in force.
     pub fn version(&self) -> Option<u64> {
         self.lock().desired.as_ref().map(|desired| desired.version)
+    }
+
+    /// How many credentials may come in.
+    pub fn admitted(&self) -> usize {
+        self.lock().desired.as_ref().map_or(0, Desired::len)
+    }
+
+    /// The segments in force.
+    pub fn segments(&self) -> Arc<Segments> {
+        let inner = self.lock();
+        let segments = inner.desired.as_ref().map(|it| it.segments().clone());
+        segments.unwrap_or_default()
     }
 
     /// Decides about a proved device, and records its session when the grant lets it in.
@@ -169,84 +250,186 @@ impl Admission {
             .map(vouchsafe_trust::Certificate::serial_hex)
             .ok_or(Denial::NotAdmitted)?;
         let mut inner = self.lock();
-        let entry = self.judge(&inner, &credential, now)?;
-        let left = entry.expires_at.duration_since(now).as_secs().max(1);
-        let seconds = u32::try_from(left).unwrap_or(u32::MAX);
-        let seconds = seconds.min(self.0.rules.session_seconds);
-        let grant = Grant {
-            name: Some(entry.device.clone()),
-            segment: entry.segment.clone(),
-            session_seconds: Some(seconds),
-            class: Some(class.as_bytes().to_vec()),
-        };
+        let desired = self.current(&inner, now)?;
+        let entry = may(desired.admitted(&credential), now)?;
+        let (grant, seconds) = self.grant(desired, &entry, class, now);
         if question.is_last() {
-            let place = Place::of(question.origin().client, question.station());
-            if inner.sessions.len() >= MAX_SESSIONS && !inner.sessions.contains_key(&place) {
-                return Err(Denial::Full);
-            }
-            let until = now.checked_add(SignedDuration::from_secs(seconds.into()));
-            let session = Session {
-                class: class.to_owned(),
-                device: entry.device.clone(),
+            let arriving = Arriving {
+                place: Place::of(question.origin().client, question.station()),
+                entry: &entry,
                 credential,
-                segment: entry.segment.as_ref().map(|it| it.as_str().to_owned()),
+                class,
                 name: question.station().session.clone(),
-                since: now,
-                until: until.unwrap_or(Timestamp::MAX),
-                ending: None,
-                seen: now,
-                octets: (0, 0),
+                seconds,
             };
-            inner.sessions.insert(place, session);
+            self.let_in(&mut inner, arriving, now)?;
             drop(inner);
             self.tell();
         }
         Ok((grant, entry))
     }
 
+    /// Decides about a station that shows nothing but its MAC address, and records its session when it
+    /// comes in. Only stations that the state names do.
+    ///
+    /// # Errors
+    /// [`Denial`]. One that proved itself is never replaced by this.
+    pub fn decide_station(
+        &self,
+        client: u32,
+        station: &Station,
+        class: &str,
+        now: Timestamp,
+    ) -> Result<(Grant, Entry), Denial> {
+        let mac = station.mac.ok_or(Denial::NotAdmitted)?;
+        let mut inner = self.lock();
+        let desired = self.current(&inner, now)?;
+        let entry = may(desired.station(mac), now)?;
+        let (grant, seconds) = self.grant(desired, &entry, class, now);
+        let place = Place::of(client, station);
+        let is_proved = |at: &Place, session: &Session| {
+            at.mac == Some(mac) && !session.is_weak() && session.ending.is_none()
+        };
+        let mut there = inner.sessions.of_device(&entry.device);
+        let here = inner.sessions.find(&place);
+        let is_in = there.any(|(at, session)| is_proved(at, session))
+            || here.is_some_and(|it| is_proved(&place, it));
+        drop(there);
+        if is_in {
+            return Err(Denial::Proved);
+        }
+        let arriving = Arriving {
+            place,
+            entry: &entry,
+            credential: String::new(),
+            class,
+            name: station.session.clone(),
+            seconds,
+        };
+        self.let_in(&mut inner, arriving, now)?;
+        drop(inner);
+        self.tell();
+        Ok((grant, entry))
+    }
+
     /// Takes another desired state. Sessions that it does not admit must go from now on; how many.
-    pub fn apply(&self, desired: Arc<Desired>, now: Timestamp) -> usize {
+    pub fn apply(&self, desired: Desired, now: Timestamp) -> usize {
         let mut inner = self.lock();
         inner.desired = Some(desired);
-        let ending = self.end_what_must_go(&mut inner, now);
+        let ending = self.settle_all(&mut inner, now);
         drop(inner);
         self.tell();
         ending
     }
 
+    /// Takes what changed in the desired state. Only sessions of what it names are looked at; how many
+    /// must go.
+    ///
+    /// # Errors
+    /// It does not begin at the state in force. Then nothing changed.
+    pub fn apply_difference(
+        &self,
+        difference: Difference,
+        now: Timestamp,
+    ) -> Result<usize, DesiredError> {
+        let mut inner = self.lock();
+        let from = difference.from;
+        let desired = inner.desired.as_mut();
+        let desired = desired.ok_or(DesiredError::OtherBeginning { from, ours: 0 })?;
+        let changes = desired.apply(difference)?;
+        let mut ending = 0;
+        for credential in &changes.credentials {
+            for place in inner.sessions.of_credential(credential) {
+                ending += usize::from(self.settle(&mut inner, &place, now));
+            }
+        }
+        for mac in &changes.stations {
+            for place in inner.sessions.of_station(*mac) {
+                ending += usize::from(self.settle(&mut inner, &place, now));
+            }
+        }
+        drop(inner);
+        self.tell();
+        Ok(ending)
+    }
+
     /// Ends what has run out by itself: decisions, and sessions that were not renewed.
     pub fn look(&self, now: Timestamp) -> usize {
         let mut inner = self.lock();
-        let ending = self.end_what_must_go(&mut inner, now);
+        let ending = self.settle_all(&mut inner, now);
+        let is_forgotten = |session: &Session| now.duration_since(session.until) > FORGOTTEN;
+        let all = inner.sessions.all().iter();
+        let forgotten = all.filter(|(_, session)| is_forgotten(session));
+        let forgotten: Vec<_> = forgotten.map(|(place, _)| place.clone()).collect();
+        for place in &forgotten {
+            tracing::warn!(
+                ?place,
+                "nobody confirmed the end of a session; forgetting it"
+            );
+            inner.sessions.remove(place);
+            inner.touch(self.0.own.as_ref(), place);
+        }
         drop(inner);
-        if ending > 0 {
+        if ending > 0 || !forgotten.is_empty() {
             self.tell();
         }
         ending
     }
 
-    /// Whether a station at this port of this machine is in, and may stay.
-    pub fn is_live(&self, access_point: &str, mac: [u8; 6]) -> bool {
-        self.at(access_point, mac)
-            .is_some_and(|(_, session)| session.ending.is_none())
+    /// The session of a station at a port of this machine, and where it is.
+    pub fn at(&self, port: &str, mac: [u8; 6]) -> Option<(Place, Session)> {
+        let place = self.own_place(port, mac)?;
+        let inner = self.lock();
+        let session = inner.sessions.find(&place).cloned()?;
+        Some((place, session))
     }
 
-    /// The session of a station at a port of this machine.
-    pub fn at(&self, access_point: &str, mac: [u8; 6]) -> Option<(Place, Session)> {
+    /// The session of a station at an access point of a client.
+    pub fn find(&self, place: &Place) -> Option<Session> {
+        self.lock().sessions.find(place).cloned()
+    }
+
+    /// Where something changed at the ports of this machine since this was last asked.
+    pub fn take_touched(&self) -> BTreeSet<Place> {
+        std::mem::take(&mut self.lock().touched)
+    }
+
+    /// The place of a station at a port of this machine.
+    pub fn own_place(&self, port: &str, mac: [u8; 6]) -> Option<Place> {
+        let place = Place {
+            client: self.0.own.as_ref()?.client,
+            access_point: Some(port.to_owned()),
+            mac: Some(mac),
+            port: None,
+        };
+        self.0.own.as_ref()?.has(&place).then_some(place)
+    }
+
+    /// Whether a place is a port of this machine.
+    pub fn is_own(&self, place: &Place) -> bool {
+        self.0.own.as_ref().is_some_and(|own| own.has(place))
+    }
+
+    /// The stations that the state lets in by their MAC address.
+    pub fn weak_stations(&self) -> BTreeSet<[u8; 6]> {
         let inner = self.lock();
-        let found = inner.sessions.iter().find(|(place, _)| {
-            place.mac == Some(mac) && place.access_point.as_deref() == Some(access_point)
-        });
-        found.map(|(place, session)| (place.clone(), session.clone()))
+        let stations = inner.desired.as_ref().map(|it| it.stations().collect());
+        stations.unwrap_or_default()
+    }
+
+    /// The sessions of a client.
+    pub fn of_client(&self, client: u32) -> Vec<(Place, Session)> {
+        let inner = self.lock();
+        let found = inner.sessions.places_of(client);
+        found
+            .map(|(place, session)| (place.clone(), session.clone()))
+            .collect()
     }
 
     /// The sessions of a client that must go.
     pub fn ending(&self, client: u32) -> Vec<(Place, Session)> {
         let inner = self.lock();
-        let ending = inner
-            .sessions
-            .iter()
-            .filter(|(place, session)| place.client == client && session.ending.is_some());
+        let ending = inner.sessions.ending(client);
         ending
             .map(|(place, session)| (place.clone(), session.clone()))
             .collect()
@@ -255,7 +438,7 @@ impl Admission {
     /// The session that had to go is gone; how long that took. A new one at the same place stays.
     pub fn gone(&self, place: &Place, class: &str, now: Timestamp) -> Option<SignedDuration> {
         let mut inner = self.lock();
-        let session = inner.sessions.get(place)?;
+        let session = inner.sessions.find(place)?;
         if session.class != class {
             return None;
         }
@@ -266,37 +449,62 @@ impl Admission {
         Some(took)
     }
 
+    /// The station of a session was not seen for long, or its link is down.
+    pub fn left(&self, place: &Place, class: &str) {
+        let mut inner = self.lock();
+        let is_this = |session: &Session| session.class == class && session.ending.is_none();
+        if inner.sessions.find(place).is_some_and(is_this) {
+            inner.sessions.remove(place);
+            inner.touch(self.0.own.as_ref(), place);
+            drop(inner);
+            self.tell();
+        }
+    }
+
+    /// The station of a session was seen. A weak one goes on for as long as it is, and may.
+    pub fn seen(&self, place: &Place, now: Timestamp) {
+        let mut inner = self.lock();
+        let seconds = SignedDuration::from_secs(self.0.rules.session_seconds.into());
+        let until = now.checked_add(seconds).unwrap_or(Timestamp::MAX);
+        inner.sessions.saw(place, now, until);
+    }
+
     /// What an access point reports about a session that it got the class of from here.
     pub fn account(&self, client: u32, record: &Record, now: Timestamp) -> bool {
         let mut inner = self.lock();
         if matches!(record.status, Status::On | Status::Off) {
-            // The access point began anew: its sessions are over (RFC 2866 §5.1).
+            // The access point began anew: its sessions are over (RFC 2866 §5.1). Those that must go stay
+            // until whoever ends them has confirmed that.
             let name = &record.station.access_point;
-            let before = inner.sessions.len();
-            inner
+            let over = inner
                 .sessions
-                .retain(|place, _| place.client != client || place.access_point != *name);
-            let changed = inner.sessions.len() != before;
+                .places_of(client)
+                .filter(|(place, session)| place.access_point == *name && session.ending.is_none());
+            let over: Vec<_> = over.map(|(place, _)| place.clone()).collect();
+            for place in &over {
+                inner.sessions.remove(place);
+                inner.touch(self.0.own.as_ref(), place);
+            }
             drop(inner);
-            if changed {
+            if !over.is_empty() {
                 self.tell();
             }
             return true;
         }
         let place = Place::of(client, &record.station);
         let class = record.class.as_deref().unwrap_or_default();
-        let Some(session) = inner.sessions.get_mut(&place) else {
+        let found = inner.sessions.find(&place);
+        let Some(session) = found.filter(|it| it.class.as_bytes() == class) else {
             return false;
         };
-        if session.class.as_bytes() != class {
-            return false;
-        }
-        session.seen = now;
-        session.octets = (record.octets_in, record.octets_out);
-        session.name.clone_from(&record.station.session);
+        let ending = session.ending;
+        let octets = (record.octets_in, record.octets_out);
+        let name = record.station.session.as_ref();
+        inner.sessions.note(&place, now, octets, name);
         // One that must go stays until whoever ends it has confirmed that.
-        if record.status == Status::Stop && session.ending.is_none() {
+        if record.status == Status::Stop && ending.is_none() {
             inner.sessions.remove(&place);
+            inner.touch(self.0.own.as_ref(), &place);
             drop(inner);
             self.tell();
         }
@@ -305,10 +513,11 @@ impl Admission {
 
     /// All sessions, to be kept over a restart.
     pub fn sessions(&self) -> BTreeMap<Place, Session> {
-        self.lock().sessions.clone()
+        self.lock().sessions.all().clone()
     }
 
-    fn judge(&self, inner: &Inner, credential: &str, now: Timestamp) -> Result<Entry, Denial> {
+    /// The state, if it may be used to let somebody in.
+    fn current<'a>(&self, inner: &'a Inner, now: Timestamp) -> Result<&'a Desired, Denial> {
         let desired = inner.desired.as_ref().ok_or(Denial::NoState)?;
         let age = now.duration_since(desired.issued_at);
         if age > SignedDuration::from_secs(self.0.rules.longest_age.into()) {
@@ -317,37 +526,118 @@ impl Admission {
         if age < -CLOCK_ALLOWANCE {
             return Err(Denial::FutureState);
         }
-        let entry = desired.admitted(credential).ok_or(Denial::NotAdmitted)?;
-        if entry.expires_at <= now {
-            return Err(Denial::Expired);
-        }
-        Ok(entry.clone())
+        Ok(desired)
     }
 
-    fn end_what_must_go(&self, inner: &mut Inner, now: Timestamp) -> usize {
-        let Some(desired) = inner.desired.clone() else {
-            return 0;
+    /// What the access point is told, and for how many seconds.
+    fn grant(&self, desired: &Desired, entry: &Entry, class: &str, now: Timestamp) -> (Grant, u32) {
+        let left = entry.expires_at.duration_since(now).as_secs().max(1);
+        let seconds = u32::try_from(left).unwrap_or(u32::MAX);
+        let seconds = seconds.min(self.0.rules.session_seconds);
+        let segment = entry.segment.as_ref();
+        let grant = Grant {
+            name: Some(entry.device.clone()),
+            segment: segment.map(|it| desired.segments().on_the_air(it).clone()),
+            session_seconds: Some(seconds),
+            class: Some(class.as_bytes().to_vec()),
         };
-        let mut ending = 0;
-        for session in inner.sessions.values_mut() {
-            // A device that belongs elsewhere now goes out to come in again: not every access point can
-            // move it.
-            let stays = desired.admitted(&session.credential).is_some_and(|entry| {
-                let segment = entry.segment.as_ref().map(|it| it.as_str());
-                let overdue = now.duration_since(session.until) > GRACE;
-                !overdue && entry.expires_at > now && segment == session.segment.as_deref()
-            });
-            match (stays, session.ending) {
-                (false, None) => {
-                    session.ending = Some(now);
-                    ending += 1;
-                }
-                // It may stay after all, before anybody ended it.
-                (true, Some(_)) => session.ending = None,
-                _ => {}
+        (grant, seconds)
+    }
+
+    fn let_in(
+        &self,
+        inner: &mut Inner,
+        arriving: Arriving<'_>,
+        now: Timestamp,
+    ) -> Result<(), Denial> {
+        let place = arriving.place;
+        if inner.sessions.find(&place).is_none() {
+            if inner.sessions.len() >= MAX_SESSIONS {
+                return Err(Denial::Full);
             }
+            self.make_room(inner, &arriving.entry.device, now)?;
+        }
+        let until = now.checked_add(SignedDuration::from_secs(arriving.seconds.into()));
+        let segment = arriving.entry.segment.as_ref();
+        let session = Session {
+            class: arriving.class.to_owned(),
+            device: arriving.entry.device.clone(),
+            credential: arriving.credential,
+            segment: segment.map(|it| it.as_str().to_owned()),
+            name: arriving.name,
+            since: now,
+            until: until.unwrap_or(Timestamp::MAX),
+            ending: None,
+            seen: now,
+            octets: (0, 0),
+        };
+        inner.touch(self.0.own.as_ref(), &place);
+        inner.sessions.insert(place, session);
+        Ok(())
+    }
+
+    /// A device is at [`MAX_PLACES`] at most.
+    fn make_room(&self, inner: &mut Inner, device: &str, now: Timestamp) -> Result<(), Denial> {
+        let there = || inner.sessions.of_device(device);
+        let all = there().count();
+        if all < MAX_PLACES {
+            return Ok(());
+        }
+        if all >= MAX_PLACES_ENDING {
+            return Err(Denial::TooManyPlaces);
+        }
+        let staying = || there().filter(|(_, session)| session.ending.is_none());
+        let oldest = staying().min_by_key(|(_, session)| session.seen);
+        if staying().count() >= MAX_PLACES
+            && let Some(oldest) = oldest.map(|(place, _)| place.clone())
+        {
+            inner.sessions.set_ending(&oldest, Some(now));
+            inner.touch(self.0.own.as_ref(), &oldest);
+        }
+        Ok(())
+    }
+
+    fn settle_all(&self, inner: &mut Inner, now: Timestamp) -> usize {
+        let places: Vec<_> = inner.sessions.all().keys().cloned().collect();
+        let mut ending = 0;
+        for place in places {
+            ending += usize::from(self.settle(inner, &place, now));
         }
         ending
+    }
+
+    /// Brings one session in agreement with the state; whether it must go from now on.
+    fn settle(&self, inner: &mut Inner, place: &Place, now: Timestamp) -> bool {
+        let (Some(desired), Some(session)) = (&inner.desired, inner.sessions.find(place)) else {
+            return false;
+        };
+        let entry = match place.mac {
+            Some(mac) if session.is_weak() => desired.station(mac),
+            _ => desired.admitted(&session.credential),
+        };
+        let is_overdue = now.duration_since(session.until) > GRACE;
+        let entry = entry.filter(|entry| !is_overdue && entry.expires_at > now);
+        let segment = entry
+            .and_then(|it| it.segment.as_ref())
+            .map(|it| it.as_str().to_owned());
+        let is_own = self.is_own(place);
+        let was_ending = session.ending.is_some();
+        let is_elsewhere = segment != session.segment;
+        // A device that belongs elsewhere now goes out to come in again: not every access point can move
+        // it. Our own ports can.
+        let stays = entry.is_some() && (is_own || !is_elsewhere);
+        if stays && is_elsewhere {
+            inner.sessions.move_to(place, segment);
+            inner.touch(self.0.own.as_ref(), place);
+        }
+        match (stays, was_ending) {
+            (false, false) => inner.sessions.set_ending(place, Some(now)),
+            // It may stay after all, before anybody ended it.
+            (true, true) => inner.sessions.set_ending(place, None),
+            _ => return false,
+        }
+        inner.touch(self.0.own.as_ref(), place);
+        !stays
     }
 
     fn tell(&self) {
@@ -359,4 +649,13 @@ impl Admission {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is known, if it lets somebody in.
+fn may(entry: Option<&Entry>, now: Timestamp) -> Result<Entry, Denial> {
+    let entry = entry.ok_or(Denial::NotAdmitted)?;
+    if entry.expires_at <= now {
+        return Err(Denial::Expired);
+    }
+    Ok(entry.clone())
 }

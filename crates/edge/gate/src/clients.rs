@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use vouchsafe_radius::Shared;
+use vouchsafe_radius::{RADSEC_SECRET, Shared};
 use vouchsafe_trust::Secret;
 
-use crate::config::{ClientConfig, read_text};
+use crate::config::{ClientConfig, RadiusConfig, WiredConfig, read_text};
 use crate::error::GateError;
 
 /// Shortest secret, in octets. MD5 gives no more than it gets (RFC 6614 §1).
@@ -24,16 +24,34 @@ pub(crate) struct RadiusClient {
     pub(crate) name: String,
     pub(crate) shared: Shared,
     pub(crate) disconnect: Option<SocketAddr>,
-    network: Network,
+    /// Whether it may ask for stations that show nothing but their MAC address.
+    pub(crate) mac: bool,
+    /// From where it may call over UDP; nowhere, when it comes over TLS.
+    network: Option<Network>,
+}
+
+impl RadiusClient {
+    /// Whether it comes over RadSec.
+    pub(crate) fn is_over_tls(&self) -> bool {
+        self.network.is_none()
+    }
 }
 
 impl Clients {
-    pub(crate) fn read(configs: &[ClientConfig]) -> Result<Self, GateError> {
-        configs
-            .iter()
-            .map(read_client)
-            .collect::<Result<_, _>>()
-            .map(Self)
+    /// Those over UDP first, then those over TLS.
+    pub(crate) fn read(config: &RadiusConfig) -> Result<Self, GateError> {
+        let radsec = config.radsec.iter().flat_map(|radsec| &radsec.clients);
+        let over_tls = radsec.map(|client| {
+            Ok(RadiusClient {
+                name: client.name.clone(),
+                shared: Shared::new(Secret::new(RADSEC_SECRET.to_vec())),
+                disconnect: None,
+                mac: false,
+                network: None,
+            })
+        });
+        let clients = config.clients.iter().map(read_client).chain(over_tls);
+        clients.collect::<Result<_, _>>().map(Self)
     }
 
     /// Who may call from `address`: the most exact entry.
@@ -41,8 +59,33 @@ impl Clients {
         let address = mapped(address);
         (0..)
             .zip(&self.0)
-            .filter(|(_, client)| client.network.contains(address))
-            .max_by_key(|(_, client)| client.network.length)
+            .filter_map(|(number, client)| Some((number, client, client.network?)))
+            .filter(|(_, _, network)| network.contains(address))
+            .max_by_key(|(_, _, network)| network.length)
+            .map(|(number, client, _)| (number, client))
+    }
+
+    /// Who asks for the wired ports of this machine: another client that calls itself like a port must not
+    /// open it.
+    pub(crate) fn of_ports(&self, config: &WiredConfig) -> Result<u32, GateError> {
+        let wrong = |problem: String| Err(GateError::content("gate.toml", problem));
+        if let Some(name) = &config.client {
+            return match self.named(name) {
+                Some(number) => Ok(number),
+                None => wrong(format!("wired.client: there is no RADIUS client `{name}`")),
+            };
+        }
+        let mut clients = self.all().filter(|(_, client)| !client.is_over_tls());
+        match (clients.next(), clients.next()) {
+            (Some((number, _)), None) => Ok(number),
+            _ => wrong("wired.client is missing: which RADIUS client has the ports?".to_owned()),
+        }
+    }
+
+    /// The number of the client of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<u32> {
+        let (number, _) = self.all().find(|(_, client)| client.name == name)?;
+        Some(number)
     }
 
     pub(crate) fn number(&self, number: u32) -> Option<&RadiusClient> {
@@ -71,7 +114,8 @@ fn read_client(config: &ClientConfig) -> Result<RadiusClient, GateError> {
         name: config.name.clone(),
         shared: Shared::new(Secret::new(secret.to_vec())),
         disconnect: config.disconnect,
-        network,
+        mac: config.mac,
+        network: Some(network),
     })
 }
 

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::error::GateError;
 use crate::join_proxy::JoinProxyConfig;
 use crate::link::LinkConfig;
+use crate::radsec::RadsecConfig;
 
 /// Largest configuration that is read, in octets.
 const MAX_CONFIG: u64 = 1024 * 1024;
@@ -90,6 +91,8 @@ pub struct RadiusConfig {
     /// Access points, switches and other gates.
     #[serde(rename = "client")]
     pub clients: Vec<ClientConfig>,
+    /// RADIUS over TLS, where it is wanted.
+    pub radsec: Option<RadsecConfig>,
 }
 
 impl Default for RadiusConfig {
@@ -100,6 +103,7 @@ impl Default for RadiusConfig {
             accounting: SocketAddr::new(any, 1813),
             session_seconds: 3600,
             clients: Vec::new(),
+            radsec: None,
         }
     }
 }
@@ -117,12 +121,22 @@ pub struct ClientConfig {
     /// Where it takes Disconnect-Requests (RFC 5176), if it does.
     #[serde(default)]
     pub disconnect: Option<SocketAddr>,
+    /// Whether it may ask for stations that show nothing but their MAC address (MAC authentication bypass).
+    /// They come in only where the desired state names them.
+    #[serde(default)]
+    pub mac: bool,
 }
 
 /// Wired ports, joined by a bridge of this machine.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WiredConfig {
+    /// The RADIUS client that the ports' hostapd is, by its name. Needed where there is more than one.
+    #[serde(default)]
+    pub client: Option<String>,
+    /// What a port without a proved device lets through to this machine.
+    #[serde(default)]
+    pub onboarding: Option<OnboardingConfig>,
     /// The packet filter's table.
     #[serde(default = "default_table")]
     pub table: String,
@@ -131,6 +145,17 @@ pub struct WiredConfig {
     /// The ports.
     #[serde(rename = "port")]
     pub ports: Vec<PortConfig>,
+}
+
+/// The onboarding network: all that a device reaches before it has proved itself, which is this machine
+/// only. mDNS, GRASP and IPv6 neighbour discovery belong to it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OnboardingConfig {
+    /// TCP ports of this machine; the join proxy's without.
+    pub ports: Option<Vec<u16>>,
+    /// Whether a DHCP server of this machine is reached too.
+    pub dhcp: bool,
 }
 
 /// One wired port with its authenticator.
@@ -163,6 +188,9 @@ impl Config {
     fn resolve(&mut self, dir: &Path) {
         let chain = self.identity.iter_mut().map(|it| &mut it.chain);
         let state = self.state.anchor.iter_mut().chain(&mut self.state.file);
+        if let Some(radsec) = &mut self.radius.radsec {
+            radsec.resolve(dir);
+        }
         let secrets = self.radius.clients.iter_mut().map(|it| &mut it.secret_file);
         for path in chain.chain(state).chain(secrets) {
             *path = dir.join(&*path);
@@ -177,6 +205,9 @@ impl Config {
             return Err("radius.session_seconds is at least 1".to_owned());
         }
         self.check_source()?;
+        if let Some(radsec) = &self.radius.radsec {
+            radsec.check()?;
+        }
         if let Some(join_proxy) = &self.join_proxy {
             join_proxy.check(self.link.is_some())?;
         }

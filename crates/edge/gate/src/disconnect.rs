@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 use vouchsafe_radius::Shared;
@@ -21,6 +22,12 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How often one datagram goes out; then a new one is made.
 const ATTEMPTS: usize = 3;
+
+/// How long after its beginning a session may still come about at an access point that knows none of it:
+/// the server repeats its acceptance to a repeated request for ten seconds ([`vouchsafe_radius::Limits`]),
+/// the access point asks again within five, and then takes a moment. "No such session" before that is no
+/// confirmation.
+const SETTLED: SignedDuration = SignedDuration::from_secs(10 + 5 + 1);
 
 /// Pause before a session that did not end is tried again.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -53,7 +60,7 @@ pub(crate) async fn run(desk: Desk, number: u32, address: SocketAddr) {
     }
 }
 
-fn confirmed(desk: &Desk, place: &Place, session: &Session) {
+pub(crate) fn confirmed(desk: &Desk, place: &Place, session: &Session) {
     let now = desk.clock.now();
     if let Some(took) = desk.admission.gone(place, &session.class, now) {
         let event = Event::CutOff {
@@ -106,7 +113,11 @@ async fn end(
         socket.send(&datagram).await.map_err(failed)?;
         let answered = timeout(PATIENCE, answer(&socket, &client.shared, &sent)).await;
         match answered {
-            Ok(Ok(Outcome::Done | Outcome::NoSuchSession)) => return Ok(true),
+            Ok(Ok(Outcome::Done)) => return Ok(true),
+            Ok(Ok(Outcome::NoSuchSession)) => {
+                let age = desk.clock.now().duration_since(session.since);
+                return Ok(age >= SETTLED);
+            }
             Ok(Ok(Outcome::NotDone(cause))) => {
                 tracing::warn!(%address, ?cause, "the access point does not end a session");
                 return Ok(false);
@@ -136,6 +147,6 @@ async fn answer(
 }
 
 /// As RFC 3580 §3.21 writes it.
-fn calling_station(mac: [u8; 6]) -> String {
+pub(crate) fn calling_station(mac: [u8; 6]) -> String {
     mac.map(|octet| format!("{octet:02X}")).join("-")
 }

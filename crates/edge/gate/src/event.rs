@@ -18,6 +18,9 @@ pub enum Event {
         radius: String,
         /// Where accounting arrives.
         accounting: String,
+        /// Where RADIUS over TLS arrives, if it does.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        radsec: Option<String>,
     },
     /// The controller answers.
     LinkUp {

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use vouchsafe_keystore::write_file;
 use vouchsafe_net::Clock;
 
-use crate::admission::{Admission, Place, Rules, Session};
+use crate::admission::{Admission, OwnPorts, Place, Rules, Session};
 use crate::clients::Clients;
 use crate::config::{Config, read_text};
-use crate::desired::Desired;
+use crate::desired::Update;
 use crate::disconnect;
 use crate::error::GateError;
 use crate::event::{Event, Events};
@@ -26,6 +26,7 @@ use crate::join_proxy::{JoinProxy, Target};
 use crate::lanes::Lanes;
 use crate::link::{Beginning, Link, Tap};
 use crate::radius::{Desk, bind};
+use crate::radsec::{Known, Lines, Radsec, end_sessions};
 use crate::random;
 use crate::source::Source;
 use crate::wired::Wired;
@@ -62,7 +63,7 @@ pub async fn run(
 ) -> Result<(), GateError> {
     // 1
     let config = Config::read(dir)?;
-    let clients = Arc::new(Clients::read(&config.radius.clients)?);
+    let clients = Arc::new(Clients::read(&config.radius)?);
     let memory_file = dir.join("sessions.json");
     let memory = read_memory(&memory_file)?;
     let mut known = memory.version;
@@ -76,17 +77,35 @@ pub async fn run(
         Some(_) => events.also(tap.clone()),
         None => events,
     };
+    let own = match &config.wired {
+        Some(wired) => Some(OwnPorts {
+            client: clients.of_ports(wired)?,
+            names: wired.ports.iter().map(|it| it.interface.clone()).collect(),
+        }),
+        None => None,
+    };
     let desk = Desk {
         clients,
-        admission: Admission::new(rules, memory.sessions.into_iter().collect()),
+        admission: Admission::new(rules, own, memory.sessions.into_iter().collect()),
         clock,
         events,
         stop: Arc::new(AtomicBool::new(false)),
+        lines: Lines::default(),
         lanes: Arc::new(Lanes::new(&source.acceptor())),
     };
     // 2
     let (access, access_at) = bind(config.radius.listen)?;
     let (accounting, accounting_at) = bind(config.radius.accounting)?;
+    let radsec = match &config.radius.radsec {
+        Some(radsec) => {
+            let first = u32::try_from(config.radius.clients.len()).unwrap_or(u32::MAX);
+            let known = Known::read(&radsec.clients, first)?;
+            let identity = source.identity.clone();
+            Some(Radsec::begin(radsec.listen, known, identity, desk.clone()).await?)
+        }
+        None => None,
+    };
+    let radsec_at = radsec.as_ref().map(|(_, at)| at.to_string());
     let wired = match config.wired {
         Some(wired) => Some(Wired::begin(wired, desk.clone(), dir.to_owned()).await?),
         None => None,
@@ -110,9 +129,14 @@ pub async fn run(
     if let Some(wired) = wired {
         tasks.spawn(wired.run());
     }
+    if let Some((radsec, _)) = radsec {
+        tasks.spawn(radsec.run());
+    }
     for (number, client) in desk.clients.all() {
         if let Some(address) = client.disconnect {
             tasks.spawn(disconnect::run(desk.clone(), number, address));
+        } else if client.is_over_tls() {
+            tasks.spawn(end_sessions(desk.clone(), number));
         }
     }
     let mut link = match &config.link {
@@ -127,7 +151,7 @@ pub async fn run(
                 events: desk.events.clone(),
             })?;
             if let Some(first) = first {
-                source.take(first, &desk);
+                source.take(Update::Whole(Box::new(first)), &desk);
             }
             Some(link)
         }
@@ -145,6 +169,7 @@ pub async fn run(
     let ready = Event::Ready {
         radius: access_at.to_string(),
         accounting: accounting_at.to_string(),
+        radsec: radsec_at,
     };
     desk.events.tell(desk.clock.now(), ready);
     // 3 and 4
@@ -155,7 +180,7 @@ pub async fn run(
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = &mut stop => break,
-            desired = next(&mut link) => source.take(desired, &desk),
+            update = next(&mut link) => source.take(update, &desk),
         }
         source.look(&desk);
         looks = looks.wrapping_add(1);
@@ -187,7 +212,7 @@ pub async fn run(
     Ok(())
 }
 
-async fn next(link: &mut Option<Link>) -> Arc<Desired> {
+async fn next(link: &mut Option<Link>) -> Update {
     match link {
         Some(link) => link.next().await,
         None => std::future::pending().await,

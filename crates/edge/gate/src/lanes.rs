@@ -4,15 +4,18 @@
 //! there are several, each with a lock of its own, and whatever belongs to one conversation goes to the
 //! same one: repeated requests too, from whichever port and over whichever thread they come.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use vouchsafe_radius::{Acceptor, Limits, Server, lane};
+use vouchsafe_radius::{Acceptor, Limits, Server, Trust, lane};
 
 /// How many. Two threads meet in one of them seldom enough.
 const LANES: usize = 16;
 
-/// The servers.
-pub(crate) struct Lanes(Vec<Mutex<Server>>);
+/// The servers, and how their handshakes are made.
+pub(crate) struct Lanes {
+    servers: Vec<Mutex<Server>>,
+    acceptor: RwLock<Arc<Acceptor>>,
+}
 
 impl Lanes {
     /// All begin with this acceptor, and share the limits of one server.
@@ -24,19 +27,34 @@ impl Lanes {
             ..whole
         };
         let server = || Mutex::new(Server::new(acceptor.clone(), limits));
-        Self(std::iter::repeat_with(server).take(LANES).collect())
+        Self {
+            servers: std::iter::repeat_with(server).take(LANES).collect(),
+            acceptor: RwLock::new(acceptor.clone()),
+        }
     }
 
     /// From now on handshakes begin with this acceptor.
     pub(crate) fn replace_acceptor(&self, acceptor: &Arc<Acceptor>) {
-        for lane in &self.0 {
+        for lane in &self.servers {
             lock(lane).replace_acceptor(acceptor.clone());
         }
+        let mut current = self
+            .acceptor
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = acceptor.clone();
+    }
+
+    /// Whom handshakes believe now.
+    pub(crate) fn trust(&self) -> Trust {
+        let current = self.acceptor.read().unwrap_or_else(PoisonError::into_inner);
+        current.trust().clone()
     }
 
     /// The server to which a datagram belongs. No other thread has it for as long.
     pub(crate) fn of(&self, datagram: &[u8]) -> Option<MutexGuard<'_, Server>> {
-        self.0.get(usize::from(lane(datagram)) % LANES).map(lock)
+        let number = usize::from(lane(datagram)) % LANES;
+        self.servers.get(number).map(lock)
     }
 }
 

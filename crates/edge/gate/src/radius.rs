@@ -19,6 +19,7 @@ use crate::clients::{Clients, RadiusClient, mapped};
 use crate::error::GateError;
 use crate::event::{Event, Events, station_text};
 use crate::lanes::Lanes;
+use crate::radsec::Lines;
 use crate::random;
 
 /// How long a thread waits before it looks whether it shall end.
@@ -32,6 +33,8 @@ pub(crate) struct Desk {
     pub(crate) clock: Clock,
     pub(crate) events: Events,
     pub(crate) stop: Arc<AtomicBool>,
+    /// The connections of RadSec clients.
+    pub(crate) lines: Lines,
     /// The conversations.
     pub(crate) lanes: Arc<Lanes>,
 }
@@ -65,21 +68,31 @@ impl Desk {
     pub(crate) fn serve_accounting(&self, socket: &UdpSocket) {
         self.each_datagram(socket, |desk, from, datagram| {
             let (number, client) = desk.client(from)?;
-            match accounting::receive(&client.shared, datagram) {
-                Ok((record, answer)) => {
-                    if let Some(record) = record
-                        && !desk.admission.account(number, &record, desk.clock.now())
-                    {
-                        tracing::debug!(client = client.name, "a record of no session of ours");
-                    }
-                    Some(answer)
-                }
-                Err(error) => {
-                    tracing::warn!(client = client.name, code = error.reason_code(), "dropped");
-                    None
-                }
-            }
+            desk.account(number, client, datagram)
         });
+    }
+
+    /// What is answered to a record of accounting.
+    pub(crate) fn account(
+        &self,
+        number: u32,
+        client: &RadiusClient,
+        datagram: &[u8],
+    ) -> Option<Vec<u8>> {
+        match accounting::receive(&client.shared, datagram) {
+            Ok((record, answer)) => {
+                if let Some(record) = record
+                    && !self.admission.account(number, &record, self.clock.now())
+                {
+                    tracing::debug!(client = client.name, "a record of no session of ours");
+                }
+                Some(answer)
+            }
+            Err(error) => {
+                tracing::warn!(client = client.name, code = error.reason_code(), "dropped");
+                None
+            }
+        }
     }
 
     fn each_datagram(

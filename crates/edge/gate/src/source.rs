@@ -3,16 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use rustls::crypto::CryptoProvider;
-use rustls::sign::CertifiedKey;
-use vouchsafe_net::Identity;
+use vouchsafe_net::{Identity, ReloadableIdentity};
 use vouchsafe_radius::{Acceptor, Trust};
 use vouchsafe_trust::{Anchors, Certificate, Revocation};
 
 use crate::config::{Config, read_text};
-use crate::desired::Desired;
+use crate::desired::{Desired, Update};
 use crate::error::GateError;
 use crate::event::Event;
 use crate::link::LinkFolder;
@@ -27,16 +26,23 @@ const MAX_CHAIN_FILE: u64 = 1024 * 1024;
 /// Time and length of a file: another pair means that it was replaced.
 type Stamp = Option<(SystemTime, u64)>;
 
+/// How long to wait before a file that was not taken is looked at again, where time may help.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// The two files, as they were last read.
 pub(crate) struct Source {
     dir: PathBuf,
     config: Config,
     anchor: Certificate,
     provider: Arc<CryptoProvider>,
-    key: Arc<CertifiedKey>,
+    /// The gate's certificate and key.
+    pub(crate) identity: ReloadableIdentity,
     trust: Trust,
     chain_seen: Stamp,
+    /// Of the state that was taken, or refused for what is in it.
     state_seen: Stamp,
+    /// Of the state that was not taken for now: until when not to look, and why.
+    state_waits: Option<(Stamp, Instant, String)>,
     /// The newest version that was in force.
     pub(crate) known: Option<u64>,
 }
@@ -56,10 +62,11 @@ impl Source {
         Ok(Self {
             dir: dir.to_owned(),
             chain_seen: stamp(&chain_file(dir, &config)),
-            key: read_identity(dir, &config)?.certified_key(),
+            identity: ReloadableIdentity::new(read_identity(dir, &config)?),
             provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
             trust: nobody,
             state_seen: None,
+            state_waits: None,
             config,
             anchor,
             known,
@@ -68,7 +75,10 @@ impl Source {
 
     /// How handshakes are made now.
     pub(crate) fn acceptor(&self) -> Arc<Acceptor> {
-        let (provider, key) = (self.provider.clone(), self.key.clone());
+        let (provider, key) = (
+            self.provider.clone(),
+            self.identity.current().certified_key(),
+        );
         Arc::new(Acceptor::new(provider, key, self.trust.clone()))
     }
 
@@ -82,27 +92,55 @@ impl Source {
     }
 
     /// Takes what the link brought.
-    pub(crate) fn take(&mut self, desired: Arc<Desired>, desk: &Desk) {
-        self.put_in_force(desired, desk);
-        self.replace_acceptor(desk);
+    pub(crate) fn take(&mut self, update: Update, desk: &Desk) {
+        let difference = match update {
+            Update::Whole(desired) => {
+                self.put_in_force(*desired, desk);
+                self.replace_acceptor(desk);
+                return;
+            }
+            Update::Difference(difference) => *difference,
+        };
+        let (now, version) = (desk.clock.now(), difference.to);
+        let trust = difference.trust(&self.anchor);
+        match desk.admission.apply_difference(difference, now) {
+            Ok(ending) => {
+                self.known = Some(version);
+                if let Some(trust) = trust {
+                    self.trust = trust;
+                    self.replace_acceptor(desk);
+                }
+                self.tell_in_force(desk, version, ending);
+            }
+            Err(error) => desk.events.tell(
+                now,
+                Event::StateRefused {
+                    reason: error.code(),
+                    problem: error.to_string(),
+                },
+            ),
+        }
     }
 
     fn replace_acceptor(&self, desk: &Desk) {
         desk.lanes.replace_acceptor(&self.acceptor());
     }
 
-    fn put_in_force(&mut self, desired: Arc<Desired>, desk: &Desk) {
-        let now = desk.clock.now();
-        self.known = Some(desired.version);
+    fn put_in_force(&mut self, desired: Desired, desk: &Desk) {
+        let version = desired.version;
+        self.known = Some(version);
         self.trust = desired.trust();
-        let (version, admitted) = (desired.version, desired.len());
-        let ending = desk.admission.apply(desired, now);
+        let ending = desk.admission.apply(desired, desk.clock.now());
+        self.tell_in_force(desk, version, ending);
+    }
+
+    fn tell_in_force(&self, desk: &Desk, version: u64, ending: usize) {
         let event = Event::StateInForce {
             version,
-            admitted,
+            admitted: desk.admission.admitted(),
             ending,
         };
-        desk.events.tell(now, event);
+        desk.events.tell(desk.clock.now(), event);
     }
 
     fn look_at_certificate(&mut self) -> bool {
@@ -113,7 +151,7 @@ impl Source {
         match read_identity(&self.dir, &self.config) {
             Ok(identity) => {
                 self.chain_seen = stamp;
-                self.key = identity.certified_key();
+                self.identity.replace(identity);
                 true
             }
             // The key may come a moment after the chain; the old pair serves until both fit.
@@ -129,32 +167,59 @@ impl Source {
             return false;
         };
         let stamp = stamp(&file);
-        if stamp.is_none() || stamp == self.state_seen {
+        if stamp.is_none() || stamp == self.state_seen || self.shall_wait(stamp) {
             return false;
         }
-        self.state_seen = stamp;
         let now = desk.clock.now();
         let text = match read_text(&file, MAX_STATE) {
             Ok(text) => text,
             Err(error) => {
-                tracing::error!(%error, "the desired state cannot be read");
+                // It may be readable the next time.
+                let problem = error.to_string();
+                if self.wait(stamp, &problem) {
+                    let reason = "state-unreadable";
+                    desk.events
+                        .tell(now, Event::StateRefused { reason, problem });
+                }
                 return false;
             }
         };
         match Desired::read(&text, &self.anchor, self.known, now) {
             Ok(desired) => {
-                self.put_in_force(Arc::new(desired), desk);
+                (self.state_seen, self.state_waits) = (stamp, None);
+                self.put_in_force(desired, desk);
                 true
             }
             Err(error) => {
-                let event = Event::StateRefused {
-                    reason: error.code(),
-                    problem: error.to_string(),
+                let problem = error.to_string();
+                let is_new = if error.depends_on_time() {
+                    self.wait(stamp, &problem)
+                } else {
+                    self.state_seen = stamp;
+                    true
                 };
-                desk.events.tell(now, event);
+                if is_new {
+                    let reason = error.code();
+                    desk.events
+                        .tell(now, Event::StateRefused { reason, problem });
+                }
                 false
             }
         }
+    }
+
+    /// Whether this very file was not taken a moment ago.
+    fn shall_wait(&self, stamp: Stamp) -> bool {
+        let waits = self.state_waits.as_ref();
+        waits.is_some_and(|(seen, until, _)| *seen == stamp && Instant::now() < *until)
+    }
+
+    /// This file is looked at again later; whether the reason is another than before.
+    fn wait(&mut self, stamp: Stamp, problem: &str) -> bool {
+        let before = self
+            .state_waits
+            .replace((stamp, Instant::now() + AGAIN, problem.to_owned()));
+        before.is_none_or(|(seen, _, before)| seen != stamp || before != problem)
     }
 }
 

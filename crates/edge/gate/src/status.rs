@@ -78,7 +78,7 @@ pub fn status(dir: &Path) -> Result<Status, GateError> {
 /// What is wrong, and in which file.
 pub fn check(dir: &Path) -> Result<(), GateError> {
     let config = Config::read(dir)?;
-    Clients::read(&config.radius.clients)?;
+    Clients::read(&config.radius)?;
     source::read_anchor(dir, &config)?;
     source::read_identity(dir, &config)?;
     Ok(())

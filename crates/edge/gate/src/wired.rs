@@ -117,7 +117,8 @@ impl Wired {
         };
         for station in stations.iter().filter(|station| station.is_authorized) {
             let entry: Entry = (name.clone(), station.mac);
-            if self.desk.admission.is_live(name, station.mac) {
+            let at = self.desk.admission.at(name, station.mac);
+            if at.is_some_and(|(_, session)| session.ending.is_none()) {
                 self.open(&entry).await?;
             } else {
                 self.cut(port, &entry).await?;

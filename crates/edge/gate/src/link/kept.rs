@@ -90,22 +90,17 @@ impl Kept {
         self.document.as_ref().map(|document| document.version)
     }
 
-    /// What the document would be with this difference.
-    pub(crate) fn with(
-        &self,
-        difference: &StateDifference,
-    ) -> Result<DesiredState, DifferenceError> {
+    /// Whether a difference begins where we are, and leads on.
+    pub(crate) fn leads(&self, difference: &StateDifference) -> Result<(), DifferenceError> {
         let (from, to) = (difference.from, difference.to);
         let ours = self.version();
-        let Some(document) = self.document.as_ref().filter(|it| it.version == from) else {
+        if ours != Some(from) {
             return Err(DifferenceError::OtherBeginning { from, ours });
-        };
+        }
         if to <= from {
             return Err(DifferenceError::Backwards { from, to });
         }
-        let mut document = document.clone();
-        apply(&mut document, difference.clone());
-        Ok(document)
+        Ok(())
     }
 
     /// Writes a whole document down.
@@ -114,19 +109,18 @@ impl Kept {
         self.write_whole()
     }
 
-    /// Writes a difference down, which makes the document this one.
-    pub(crate) fn append(
-        &mut self,
-        difference: &StateDifference,
-        document: DesiredState,
-    ) -> Result<(), GateError> {
+    /// Writes a difference down that leads on from here.
+    pub(crate) fn append(&mut self, difference: StateDifference) -> Result<(), GateError> {
         let path = self.differences_file.clone();
         let mut line =
-            serde_json::to_vec(difference).map_err(|error| GateError::content(&path, error))?;
+            serde_json::to_vec(&difference).map_err(|error| GateError::content(&path, error))?;
         line.push(b'\n');
         let length = u64::try_from(line.len()).unwrap_or(u64::MAX);
         if self.sizes.1.saturating_add(length) > self.sizes.0.max(LEAST_DIFFERENCES) {
-            return self.put(document);
+            if let Some(document) = &mut self.document {
+                apply(document, difference);
+            }
+            return self.write_whole();
         }
         let failed = |source| GateError::file(&path, source);
         let mut file = match self.appending.take() {
@@ -143,7 +137,9 @@ impl Kept {
             .map_err(failed)?;
         self.appending = Some(file);
         self.sizes.1 += length;
-        self.document = Some(document);
+        if let Some(document) = &mut self.document {
+            apply(document, difference);
+        }
         Ok(())
     }
 

@@ -23,7 +23,6 @@ mod renewal;
 mod report;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -31,7 +30,7 @@ use vouchsafe_net::{Clock, Connector, Origin, ReloadableIdentity, ServerTrust};
 use vouchsafe_trust::Anchors;
 
 use crate::admission::Admission;
-use crate::desired::Desired;
+use crate::desired::{Desired, Update};
 use crate::error::GateError;
 use crate::event::Events;
 
@@ -55,7 +54,7 @@ const WAITING: usize = 4;
 /// A link that runs.
 pub(crate) struct Link {
     tasks: JoinSet<()>,
-    states: mpsc::Receiver<Arc<Desired>>,
+    states: mpsc::Receiver<Update>,
     /// Where the controller's registrar is.
     pub(crate) controller: Origin,
 }
@@ -77,9 +76,7 @@ impl Link {
     ///
     /// # Errors
     /// A file cannot be read, or the key is not there.
-    pub(crate) fn begin(
-        beginning: Beginning<'_>,
-    ) -> Result<(Self, Option<Arc<Desired>>), GateError> {
+    pub(crate) fn begin(beginning: Beginning<'_>) -> Result<(Self, Option<Desired>), GateError> {
         let folder = LinkFolder::of(beginning.dir);
         let wrong = |problem| GateError::content(beginning.dir.join("gate.toml"), problem);
         let controller = beginning.config.origin().map_err(wrong)?;
@@ -135,7 +132,7 @@ impl Link {
     }
 
     /// The next state that is to be put in force; never ready when there is none.
-    pub(crate) async fn next(&mut self) -> Arc<Desired> {
+    pub(crate) async fn next(&mut self) -> Update {
         match self.states.recv().await {
             Some(desired) => desired,
             None => std::future::pending().await,

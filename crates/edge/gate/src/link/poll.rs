@@ -2,13 +2,12 @@
 //! controller may keep waiting until there is something new.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
 use tokio::sync::mpsc;
-use vouchsafe_api::gate::StateUpdate;
+use vouchsafe_api::gate::{StateDifference, StateUpdate};
 use vouchsafe_net::{Connection, Connector, Origin};
 use vouchsafe_trust::Certificate;
 
@@ -17,7 +16,7 @@ use super::error::LinkError;
 use super::health::Health;
 use super::kept::Kept;
 use super::pause::Pause;
-use crate::desired::Desired;
+use crate::desired::{Desired, DesiredError, Difference, Update};
 use crate::event::Event;
 
 /// How long the controller may keep a request, in seconds.
@@ -37,16 +36,16 @@ pub(super) struct Poll {
     pub(super) kept: Kept,
     /// The newest version that was ever in force, also where the file with it is gone.
     pub(super) known: Option<u64>,
-    pub(super) hand: mpsc::Sender<Arc<Desired>>,
+    pub(super) hand: mpsc::Sender<Update>,
     pub(super) health: Health,
 }
 
 impl Poll {
     /// The state that an earlier run left, if it is still good.
-    pub(super) fn first(&self) -> Option<Arc<Desired>> {
+    pub(super) fn first(&self) -> Option<Desired> {
         let document = self.kept.document()?.clone();
         match Desired::of(document, &self.anchor, self.known, self.health.now()) {
-            Ok(desired) => Some(Arc::new(desired)),
+            Ok(desired) => Some(desired),
             Err(error) => {
                 self.health.tell(Event::StateRefused {
                     reason: error.code(),
@@ -81,11 +80,9 @@ impl Poll {
                     self.take_whole(document).await?;
                     false
                 }
-                Some(StateUpdate::Difference(difference)) => match self.kept.with(&difference) {
-                    Ok(document) => {
-                        let desired = self.prove(document.clone())?;
-                        self.kept.append(&difference, document)?;
-                        self.hand_over(desired).await;
+                Some(StateUpdate::Difference(difference)) => match self.kept.leads(&difference) {
+                    Ok(()) => {
+                        self.take_difference(difference).await?;
                         false
                     }
                     Err(error) if whole => {
@@ -137,31 +134,45 @@ impl Poll {
     }
 
     async fn take_whole(&mut self, document: vouchsafe_api::DesiredState) -> Result<(), LinkError> {
-        let desired = self.prove(document.clone())?;
+        let known = self.known.max(self.kept.version());
+        let (anchor, now) = (&self.anchor, self.health.now());
+        let desired = Desired::of(document.clone(), anchor, known, now);
+        let desired = desired.map_err(|error| self.refused(error))?;
         self.kept.put(document)?;
-        self.hand_over(desired).await;
+        self.hand_over(desired.version, Update::Whole(Box::new(desired)))
+            .await;
+        Ok(())
+    }
+
+    async fn take_difference(&mut self, difference: StateDifference) -> Result<(), LinkError> {
+        if let Some(known) = self.known.filter(|known| difference.to < *known) {
+            let offered = difference.to;
+            return Err(self.refused(DesiredError::Older { offered, known }));
+        }
+        let proved = Difference::of(difference.clone(), &self.anchor, self.health.now());
+        let proved = proved.map_err(|error| self.refused(error))?;
+        self.kept.append(difference)?;
+        self.hand_over(proved.to, Update::Difference(Box::new(proved)))
+            .await;
         Ok(())
     }
 
     /// What is older than ever known, or not under the domain CA, is not taken. That is no answer to ask
     /// for again at once.
-    fn prove(&self, document: vouchsafe_api::DesiredState) -> Result<Desired, LinkError> {
-        let known = self.known.max(self.kept.version());
-        Desired::of(document, &self.anchor, known, self.health.now()).map_err(|error| {
-            self.health.tell(Event::StateRefused {
-                reason: error.code(),
-                problem: error.to_string(),
-            });
-            LinkError::State {
-                controller: self.controller.to_string(),
-                source: error,
-            }
-        })
+    fn refused(&self, error: DesiredError) -> LinkError {
+        self.health.tell(Event::StateRefused {
+            reason: error.code(),
+            problem: error.to_string(),
+        });
+        LinkError::State {
+            controller: self.controller.to_string(),
+            source: error,
+        }
     }
 
-    async fn hand_over(&mut self, desired: Desired) {
-        self.known = Some(desired.version);
+    async fn hand_over(&mut self, version: u64, update: Update) {
+        self.known = Some(version);
         // Nobody takes it while the gate stops.
-        let _ = self.hand.send(Arc::new(desired)).await;
+        let _ = self.hand.send(update).await;
     }
 }

@@ -305,7 +305,7 @@ fn describe(place: &Place, session: &Session) -> SessionReport {
     SessionReport {
         id: session.class.clone(),
         device: session.device.clone(),
-        credential: Some(session.credential.clone()),
+        credential: (!session.is_weak()).then(|| session.credential.clone()),
         station: place.mac.map(mac_text),
         access_point: place.access_point.clone().unwrap_or_default(),
         segment: session.segment.clone(),

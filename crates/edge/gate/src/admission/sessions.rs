@@ -1,0 +1,162 @@
+//! The sessions, and how to find them: by place, by credential, by device, and those that must go.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{Place, Session};
+use crate::event::mac_text;
+
+/// All sessions.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    by_place: BTreeMap<Place, Session>,
+    by_credential: BTreeMap<String, BTreeSet<Place>>,
+    by_device: BTreeMap<String, BTreeSet<Place>>,
+    ending: BTreeSet<Place>,
+}
+
+impl Sessions {
+    pub(super) fn of(sessions: BTreeMap<Place, Session>) -> Self {
+        let mut all = Self::default();
+        for (place, session) in sessions {
+            all.insert(place, session);
+        }
+        all
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_place.len()
+    }
+
+    pub(super) fn all(&self) -> &BTreeMap<Place, Session> {
+        &self.by_place
+    }
+
+    pub(super) fn find(&self, place: &Place) -> Option<&Session> {
+        self.by_place.get(place)
+    }
+
+    /// What an access point tells of a session. Neither its owner nor its end.
+    pub(super) fn note(
+        &mut self,
+        place: &Place,
+        seen: Timestamp,
+        octets: (u64, u64),
+        name: Option<&String>,
+    ) {
+        if let Some(session) = self.by_place.get_mut(place) {
+            session.seen = seen;
+            session.octets = octets;
+            session.name = name.cloned();
+        }
+    }
+
+    /// A station was seen; a weak session is good until then.
+    pub(super) fn saw(&mut self, place: &Place, seen: Timestamp, until: Timestamp) {
+        if let Some(session) = self.by_place.get_mut(place) {
+            session.seen = seen;
+            if session.is_weak() {
+                session.until = until;
+            }
+        }
+    }
+
+    pub(super) fn move_to(&mut self, place: &Place, segment: Option<String>) {
+        if let Some(session) = self.by_place.get_mut(place) {
+            session.segment = segment;
+        }
+    }
+
+    pub(super) fn insert(&mut self, place: Place, session: Session) {
+        self.remove(&place);
+        let credential = key(&place, &session);
+        let of_credential = self.by_credential.entry(credential).or_default();
+        of_credential.insert(place.clone());
+        let of_device = self.by_device.entry(session.device.clone()).or_default();
+        of_device.insert(place.clone());
+        if session.ending.is_some() {
+            self.ending.insert(place.clone());
+        }
+        self.by_place.insert(place, session);
+    }
+
+    pub(super) fn remove(&mut self, place: &Place) -> Option<Session> {
+        let session = self.by_place.remove(place)?;
+        leave(&mut self.by_credential, &key(place, &session), place);
+        leave(&mut self.by_device, &session.device, place);
+        self.ending.remove(place);
+        Some(session)
+    }
+
+    /// From `at` on it must go; or it may stay after all.
+    pub(super) fn set_ending(&mut self, place: &Place, at: Option<Timestamp>) {
+        if let Some(session) = self.by_place.get_mut(place) {
+            session.ending = at;
+            if at.is_some() {
+                self.ending.insert(place.clone());
+            } else {
+                self.ending.remove(place);
+            }
+        }
+    }
+
+    /// Where a credential is.
+    pub(super) fn of_credential(&self, credential: &str) -> Vec<Place> {
+        let places = self.by_credential.get(credential);
+        places.into_iter().flatten().cloned().collect()
+    }
+
+    /// Where a station is that came in by its MAC address.
+    pub(super) fn of_station(&self, mac: [u8; 6]) -> Vec<Place> {
+        self.of_credential(&mac_text(mac))
+    }
+
+    /// Where a device is.
+    pub(super) fn of_device(&self, device: &str) -> impl Iterator<Item = (&Place, &Session)> {
+        let places = self.by_device.get(device).into_iter().flatten();
+        places.filter_map(|place| Some((place, self.by_place.get(place)?)))
+    }
+
+    /// Those of a client that must go.
+    pub(super) fn ending(&self, client: u32) -> impl Iterator<Item = (&Place, &Session)> {
+        let first = Place {
+            client,
+            access_point: None,
+            mac: None,
+            port: None,
+        };
+        let ending = self.ending.range(first..);
+        ending
+            .take_while(move |place| place.client == client)
+            .filter_map(|place| Some((place, self.by_place.get(place)?)))
+    }
+
+    pub(super) fn places_of(&self, client: u32) -> impl Iterator<Item = (&Place, &Session)> {
+        let first = Place {
+            client,
+            access_point: None,
+            mac: None,
+            port: None,
+        };
+        let of_client = self.by_place.range(first..);
+        of_client.take_while(move |(place, _)| place.client == client)
+    }
+}
+
+/// A certificate's serial number, or the MAC address of a station that came in by it: that has colons.
+fn key(place: &Place, session: &Session) -> String {
+    match place.mac {
+        Some(mac) if session.is_weak() => mac_text(mac),
+        _ => session.credential.clone(),
+    }
+}
+
+fn leave(index: &mut BTreeMap<String, BTreeSet<Place>>, key: &str, place: &Place) {
+    if let Some(places) = index.get_mut(key) {
+        places.remove(place);
+        if places.is_empty() {
+            index.remove(key);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! RadSec (RFC 6614): RADIUS from access points and proxies over TLS in which both ends prove themselves.
+//!
+//! 1. A connection is accepted while there is room ([`MAX_CONNECTIONS`], [`MAX_LINES`] of one client).
+//! 2. TLS proves the client's key, and `known` says which of the configured clients it is.
+//! 3. Packets are cut out of the stream. One that is malformed or proves nothing ends the connection
+//!    (RFC 6613 §2.6.4); others are answered as over UDP, up to [`AT_ONCE`] of them at a time.
+//! 4. Orders to end sessions go down the same connections (`lines`), and their outcomes come back.
+
+mod config;
+mod ending;
+mod known;
+mod lines;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use vouchsafe_net::{Accepted, Acceptor, AcceptorOptions, ClientAuth, ReloadableIdentity};
+use vouchsafe_radius::{Code, Error, Framer, MAX_PACKET, Origin, Packet, Refusal};
+
+use crate::clients::mapped;
+use crate::error::GateError;
+use crate::radius::Desk;
+
+pub(crate) use config::RadsecConfig;
+pub(crate) use ending::run as end_sessions;
+pub(crate) use known::Known;
+pub(crate) use lines::Lines;
+
+/// Most connections, handshaking ones included.
+const MAX_CONNECTIONS: usize = 1024;
+
+/// Most connections of one client.
+const MAX_LINES: usize = 16;
+
+/// Most requests of one connection that are worked on; the rest waits in the network.
+const AT_ONCE: usize = 32;
+
+/// Longest time for a handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How long a connection may be silent. Clients ask every half minute whether we live (RFC 3539 §3.4).
+const IDLE: Duration = Duration::from_secs(300);
+
+/// How long a client may be silent in the middle of a packet, or leave an answer unread.
+const STALLED: Duration = Duration::from_secs(10);
+
+/// Pause after a failed accept, for example while no file descriptor is free.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The listener.
+pub(crate) struct Radsec {
+    listener: TcpListener,
+    acceptor: Acceptor,
+    known: Known,
+    desk: Desk,
+}
+
+impl Radsec {
+    /// Listens. `known` are the clients, `identity` what they see.
+    pub(crate) async fn begin(
+        listen: SocketAddr,
+        known: Known,
+        identity: ReloadableIdentity,
+        desk: Desk,
+    ) -> Result<(Self, SocketAddr), GateError> {
+        let failed = |source| GateError::Socket {
+            address: listen.to_string(),
+            source,
+        };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        let options = AcceptorOptions {
+            identity,
+            // Whose certificate it is, is judged here: not every client's leads to the domain CA.
+            client_auth: ClientAuth::Optional,
+            handshake: HANDSHAKE,
+            clock: desk.clock.clone(),
+        };
+        let acceptor = Acceptor::new(options)
+            .map_err(|error| GateError::content("gate.toml", error.to_string()))?;
+        let radsec = Self {
+            listener,
+            acceptor,
+            known,
+            desk,
+        };
+        Ok((radsec, bound))
+    }
+
+    /// Serves for as long as the gate runs; connections end with it.
+    pub(crate) async fn run(self) {
+        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let shared = Arc::new(self);
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = shared.listener.accept() => accepted,
+                Some(_) = connections.join_next() => continue,
+            };
+            let (wire, from) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let Ok(place) = room.clone().try_acquire_owned() else {
+                tracing::warn!(%from, code = "radsec-full", "no room for a connection");
+                continue;
+            };
+            let shared = shared.clone();
+            connections.spawn(async move {
+                shared.connection(wire, from).await;
+                drop(place);
+            });
+        }
+    }
+
+    /// Steps 2 and 3.
+    async fn connection(&self, wire: TcpStream, from: SocketAddr) {
+        let _ = wire.set_nodelay(true);
+        let Accepted { stream, chain } = match self.acceptor.accept(wire).await {
+            Ok(accepted) => accepted,
+            Err(failure) => {
+                tracing::warn!(%from, code = failure.as_str(), "handshake failed");
+                return;
+            }
+        };
+        let now = self.desk.clock.now();
+        let number = match self.known.who(&chain, &self.desk.lanes, now) {
+            Ok(number) => number,
+            Err(code) => {
+                tracing::warn!(%from, code, "not one of the clients");
+                return;
+            }
+        };
+        let (send, outgoing) = mpsc::channel(AT_ONCE);
+        let Some(line) = self.desk.lines.open(number, send.clone()) else {
+            tracing::warn!(%from, code = "radsec-full", "the client has connections enough");
+            return;
+        };
+        let (read, write) = tokio::io::split(stream);
+        let origin = Origin {
+            client: number,
+            address: mapped(from.ip()).octets(),
+            port: 0,
+        };
+        tokio::select! {
+            ended = self.read(read, origin, &send) => {
+                tracing::debug!(%from, code = ended, "connection ended");
+            }
+            () = write_all(write, outgoing) => {}
+        }
+        drop(line);
+    }
+
+    /// Reads until something ends the connection, and says what.
+    async fn read(
+        &self,
+        mut stream: impl AsyncRead + Unpin,
+        origin: Origin,
+        send: &mpsc::Sender<Vec<u8>>,
+    ) -> &'static str {
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        let spoiled = Arc::new(Notify::new());
+        let mut framer = Framer::default();
+        let mut buffer = vec![0; MAX_PACKET];
+        loop {
+            let patience = if framer.is_begun() { STALLED } else { IDLE };
+            let read = tokio::select! {
+                read = timeout(patience, stream.read(&mut buffer)) => read,
+                () = spoiled.notified() => return "radsec-spoiled",
+            };
+            let length = match read {
+                Err(_) => return "radsec-silent",
+                Ok(Err(_) | Ok(0)) => return "radsec-closed",
+                Ok(Ok(length)) => length,
+            };
+            let mut octets = buffer.get(..length).unwrap_or_default();
+            loop {
+                let packet = match framer.take(&mut octets) {
+                    Ok(Some(packet)) => packet,
+                    Ok(None) => break,
+                    Err(error) => return error.reason_code(),
+                };
+                let Ok(place) = places.clone().acquire_owned().await else {
+                    return "radsec-closed";
+                };
+                let (desk, send, spoiled) = (self.desk.clone(), send.clone(), spoiled.clone());
+                // A handshake computes for half a millisecond, which is nothing for these threads.
+                tokio::task::spawn_blocking(move || {
+                    match handle(&desk, origin, &packet) {
+                        // A client that does not read its answers loses them, and then its connection.
+                        Ok(Some(answer)) => drop(send.blocking_send(answer)),
+                        Ok(None) => {}
+                        Err(error) => {
+                            tracing::warn!(code = error.reason_code(), "connection closed");
+                            spoiled.notify_one();
+                        }
+                    }
+                    drop(place);
+                });
+            }
+        }
+    }
+}
+
+/// The answer to a packet, if it deserves one. An error ends the connection.
+fn handle(desk: &Desk, origin: Origin, datagram: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    let packet = Packet::parse(datagram)?;
+    let client = desk
+        .clients
+        .number(origin.client)
+        .ok_or(Refusal::UnknownClient)?;
+    match packet.code() {
+        Code::AccessRequest | Code::StatusServer => {
+            client.shared.check_access_request(&packet)?;
+            Ok(desk.access(client, origin, datagram))
+        }
+        Code::AccountingRequest => {
+            client.shared.check_digest_request(&packet)?;
+            Ok(desk.account(origin.client, client, datagram))
+        }
+        Code::DisconnectAck | Code::DisconnectNak | Code::CoaAck | Code::CoaNak => {
+            desk.lines
+                .answered(origin.client, &client.shared, datagram)?;
+            Ok(None)
+        }
+        _ => Err(Refusal::CodeUnexpected.into()),
+    }
+}
+
+/// Writes what is due until nobody has anything more, or the client does not read.
+async fn write_all(mut stream: impl AsyncWrite + Unpin, mut outgoing: mpsc::Receiver<Vec<u8>>) {
+    while let Some(packet) = outgoing.recv().await {
+        let write = async {
+            stream.write_all(&packet).await?;
+            stream.flush().await
+        };
+        if !matches!(timeout(STALLED, write).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
