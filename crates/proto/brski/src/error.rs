@@ -187,6 +187,7 @@ vouchsafe_trust::reasons! {
         Certificate: "certificate-malformed", "RFC 8995 §3.4", "an embedded certificate does not parse";
         Telemetry: "telemetry-malformed", "RFC 8995 §5.7", "the status report is not the JSON it should be";
         AuditLog: "audit-log-malformed", "RFC 8995 §5.8.1", "the audit log is not the JSON it should be";
+        Grasp: "grasp-malformed", "RFC 8990 §2.8.11", "the message is no GRASP flood";
         Attributes: "csr-attributes-malformed", "RFC 9908 §3", "the CSR attributes do not parse";
         CertificateRequest: "certificate-request-malformed", "RFC 7030 §4.2.1", "the certificate request does not parse";
         CertsOnly: "certs-only-malformed", "RFC 7030 §4.1.3", "the answer is not a certs-only message";

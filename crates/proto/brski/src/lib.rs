@@ -18,6 +18,8 @@
 //! 8. [`telemetry`]: the device reports; [`audit`]: the registrar asks the MASA who came before.
 //! 9. [`est`], [`csrattrs`]: the device fetches the domain's certificates and gets one of its own.
 //!
+//! Before the first step comes [`grasp`]: where a registrar, or a proxy to one, is.
+//!
 //! The caller's part: transport, replay protection of nonces, ownership, policy.
 
 pub mod audit;
@@ -31,6 +33,7 @@ mod envelope;
 mod error;
 pub mod est;
 pub mod examine;
+pub mod grasp;
 pub mod idevid;
 mod inspect;
 mod json;

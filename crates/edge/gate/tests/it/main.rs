@@ -9,6 +9,7 @@
     unreachable_pub
 )]
 
+mod clock;
 mod controller;
 mod join_proxy;
 mod link;

@@ -31,7 +31,7 @@ pub(crate) const SECRET: &str = "one secret for the tests";
 /// How long anything may take on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-fn random<const N: usize>() -> [u8; N] {
+pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).unwrap();
     bytes
@@ -139,13 +139,16 @@ impl Site {
     }
 
     pub(crate) fn device(&self, id: &str) -> Device {
+        let name = Name::new(&[(oid::SERIAL_NUMBER, id)]).unwrap();
+        self.issue(id, &Profile::ldevid(name, Vec::new()))
+    }
+
+    pub(crate) fn issue(&self, id: &str, profile: &Profile) -> Device {
         let pkcs8 = generate(Algorithm::EcdsaP256);
         let signer = SoftwareSigner::from_pkcs8_der(&pkcs8).unwrap();
-        let name = Name::new(&[(oid::SERIAL_NUMBER, id)]).unwrap();
-        let profile = Profile::ldevid(name, Vec::new());
         let certificate = self
             .authority
-            .issue(&profile, signer.public_key(), &serial(), validity())
+            .issue(profile, signer.public_key(), &serial(), validity())
             .unwrap();
         Device {
             id: id.to_owned(),
@@ -195,7 +198,12 @@ impl Site {
     }
 
     pub(crate) fn start(&self) -> Gate {
-        Gate::start(self.folder.path())
+        self.start_at(Clock::system())
+    }
+
+    /// A gate that goes by this clock.
+    pub(crate) fn start_at(&self, clock: Clock) -> Gate {
+        Gate::start(self.folder.path(), clock)
     }
 
     pub(crate) fn connector(&self, device: &Device) -> Connector {
@@ -225,10 +233,11 @@ pub(crate) struct Gate {
     thread: Option<std::thread::JoinHandle<Result<(), GateError>>>,
     pub(crate) access: SocketAddr,
     pub(crate) accounting: SocketAddr,
+    pub(crate) radsec: Option<SocketAddr>,
 }
 
 impl Gate {
-    fn start(dir: &Path) -> Self {
+    fn start(dir: &Path, clock: Clock) -> Self {
         let (tell, events) = channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let dir = dir.to_owned();
@@ -243,7 +252,7 @@ impl Gate {
             let stopped = async {
                 let _ = stopped.await;
             };
-            runtime.block_on(vouchsafe_gate::run(&dir, Clock::system(), events, stopped))
+            runtime.block_on(vouchsafe_gate::run(&dir, clock, events, stopped))
         });
         let nowhere = "0.0.0.0:0".parse().unwrap();
         let mut gate = Self {
@@ -253,6 +262,7 @@ impl Gate {
             thread: Some(thread),
             access: nowhere,
             accounting: nowhere,
+            radsec: None,
         };
         loop {
             let recorded = gate
@@ -260,7 +270,12 @@ impl Gate {
                 .recv_timeout(PATIENCE)
                 .expect("a gate that is ready");
             match recorded.event {
-                Event::Ready { radius, accounting } => {
+                Event::Ready {
+                    radius,
+                    accounting,
+                    radsec,
+                } => {
+                    gate.radsec = radsec.map(|address| address.parse().unwrap());
                     gate.access = radius.parse().unwrap();
                     gate.accounting = accounting.parse().unwrap();
                     return gate;
