@@ -24,6 +24,7 @@ use crate::folder::{
 use crate::keys::Keys;
 use crate::random;
 use crate::renew;
+use crate::wifi::code::Code;
 use crate::wifi::configuration::WifiStatus;
 use crate::wifi::join::Fresh;
 use crate::wifi::{self, WifiError};
@@ -310,6 +311,15 @@ impl Agent {
             .map_err(AgentError::Wifi)?;
         self.handed_over.store(true, Ordering::Relaxed);
         self.status().map_err(Into::into)
+    }
+
+    /// Takes a code that a person has told the controller as well. The device tries it when it asks for
+    /// its Wi-Fi configuration next, a few times at most.
+    ///
+    /// # Errors
+    /// [`LocalError`] with the file.
+    pub async fn take_code(&self, code: Code) -> Result<(), LocalError> {
+        wifi::join::take_code(&self.device, code).await
     }
 
     /// Wipes everything but the birth credential: keys first, so that none outlives its certificate.

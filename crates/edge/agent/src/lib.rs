@@ -56,5 +56,6 @@ pub use error::{AgentError, Failure, LocalError, Step, UnusableCertificate};
 pub use event::{Event, Events, Record};
 pub use supplicant::SupplicantError;
 pub use wifi::again::Before;
+pub use wifi::code::Code;
 pub use wifi::configuration::{WifiNetworkStatus, WifiStatus};
 pub use wifi::{UnusableConfiguration, WifiError, enrollee};

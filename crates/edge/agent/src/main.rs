@@ -10,7 +10,7 @@
 //! | 2 | the command line, a file or the configuration is wrong |
 //! | 3 | nobody was there, or not in time |
 
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Read as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use tracing_subscriber::EnvFilter;
 use vouchsafe_agent::birth::DEFAULT_KEYS;
 use vouchsafe_agent::line::{BirthError, NewDevice, be_born};
 use vouchsafe_agent::{
-    Agent, AgentError, Config, Events, Failure, LocalError, Status, WifiError, status,
+    Agent, AgentError, Code, Config, Events, Failure, LocalError, Status, WifiError, status,
 };
 use vouchsafe_keystore::Algorithm;
 use vouchsafe_net::{Clock, Origin};
@@ -34,6 +34,15 @@ Exit codes:
   1  refused: by a registrar, or by this device
   2  the command line, a file or the configuration is wrong
   3  nobody was there, or not in time";
+
+const CODE_EXAMPLES: &str = "\
+Examples:
+  vouchsafe-agent --dir DIR code --identifier bench < code.txt
+
+The device tries it five times at most, and has no use for it once it worked.";
+
+/// Longest code that is read, in bytes.
+const MAX_CODE: u64 = 1024;
 
 /// Brings a device into its owner's network and keeps it there
 #[derive(Debug, Parser)]
@@ -102,6 +111,16 @@ enum Command {
     Renew(Search),
     /// Ask for another Wi-Fi configuration now
     Reconfigure,
+    /// Take a code that the Wi-Fi controller was told as well, for a device without a label
+    #[command(after_help = CODE_EXAMPLES)]
+    Code {
+        /// The file with the code, in its first line; - for standard input
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        file: PathBuf,
+        /// By which the controller finds the code, where it was given a name
+        #[arg(long, value_name = "NAME")]
+        identifier: Option<String>,
+    },
     /// Wipe everything but the birth credential
     Reset,
     /// Completions for a shell, on standard output
@@ -222,6 +241,11 @@ async fn command(command: Command, global: &Global) -> Result<(), Bad> {
             let configured = until_signalled(agent.reconfigure(), None).await?;
             configured.map(drop).map_err(Into::into)
         }
+        Command::Code { file, identifier } => {
+            let code = read_code(&file, identifier.as_deref())?;
+            let agent = open(&Search::default(), global, clock).await?;
+            Ok(agent.take_code(code).await?)
+        }
         Command::Reset => {
             let agent = open(&Search::default(), global, clock).await?;
             Ok(agent.reset().await?)
@@ -249,6 +273,25 @@ async fn birth(arguments: BirthArgs, global: &Global, clock: &Clock) -> Result<(
         line_anchor: arguments.line_anchor,
     };
     Ok(be_born(&device, clock, &events(global.output)).await?)
+}
+
+/// The first line of a file. Codes are not on the command line, where every process could see them.
+fn read_code(file: &std::path::Path, identifier: Option<&str>) -> Result<Code, Bad> {
+    let unread = |error: std::io::Error| Bad::usage(format!("{}: {error}", file.display()));
+    let mut text = String::new();
+    match file == std::path::Path::new("-") {
+        true => std::io::stdin()
+            .lock()
+            .take(MAX_CODE)
+            .read_to_string(&mut text),
+        false => std::fs::File::open(file)
+            .map_err(unread)?
+            .take(MAX_CODE)
+            .read_to_string(&mut text),
+    }
+    .map_err(unread)?;
+    let code = text.lines().next().unwrap_or_default();
+    Code::new(identifier, code).map_err(|error| Bad::usage(error.to_string()))
 }
 
 async fn run_agent(arguments: RunArgs, global: &Global, clock: Clock) -> Result<(), Bad> {

@@ -1,7 +1,8 @@
 //! The enrollee over TCP (Wi-Fi Easy Connect 3.0 §6.6): one connection, one exchange.
 //!
 //! 1. Connect. Who knows the controller's key begins authentication, and both prove themselves; who
-//!    does not announces its presence and waits to be called (§6.2, §6.3). A device that was configured
+//!    does not announces its presence and waits to be called (§6.2, §6.3); both may know a code, by which
+//!    they learn each other's keys first (§5.6). A device that was configured
 //!    before may show its connector instead of its bootstrapping key (§6.5, [`super::again`]).
 //! 2. Authentication; a controller that needs a person asks to wait.
 //! 3. The request: what the device is and wants (§6.4). The answer may be "come back", "with a
@@ -33,11 +34,13 @@ use vouchsafe_dpp::configuration::{
     CONNECTION_STATUS_SECONDS, Configured, ConnectionStatus, EnrolleeSide, Outcome,
 };
 use vouchsafe_dpp::object::{ConfigurationObject, NetRole, RequestObject};
+use vouchsafe_dpp::pkex::{self, PkexBinding, Tries};
 use vouchsafe_dpp::{Agreement, BootstrappingPublicKey, Opening, Status, announcement, csr, tcp};
 use vouchsafe_keystore::{Algorithm, generate_pkcs8, random};
 use vouchsafe_trust::{Name, RequestContent, Secret, Signer, SoftwareSigner, oid};
 
 use super::again::{self, Before};
+use super::code::Code;
 use super::{UnusableConfiguration, WifiError};
 use crate::birth::Birth;
 use crate::error::LocalError;
@@ -67,6 +70,8 @@ pub struct Parameters {
     pub controller: Option<BootstrappingPublicKey>,
     /// What the device was configured with before, to be known by that.
     pub before: Option<Before>,
+    /// A code that the controller was told as well; used where neither of these is known.
+    pub code: Option<Code>,
     /// What the device calls itself.
     pub name: String,
     /// Its serial number, for the subject of a certificate.
@@ -110,6 +115,8 @@ pub enum Seen {
         /// Its length in bytes.
         bytes: usize,
     },
+    /// Both sides have shown that they know the code, which is used up by that.
+    CodeKnown,
     /// The controller needs a person to bring our key.
     Pending,
     /// Authentication succeeded.
@@ -179,7 +186,13 @@ pub async fn enrol(
     let authenticated = match (&parameters.before, &parameters.controller) {
         (Some(before), _) => show_connector(&mut line, before, now, seen).await?,
         (None, Some(controller)) => call(&mut line, parameters, controller, seen).await?,
-        (None, None) => be_called(&mut line, parameters, seen).await?,
+        (None, None) => match &parameters.code {
+            Some(code) => {
+                let controller = exchange_keys(&mut line, parameters, code, seen).await?;
+                call(&mut line, parameters, &controller, seen).await?
+            }
+            None => be_called(&mut line, parameters, seen).await?,
+        },
     };
     seen(Seen::Authenticated {
         mutual: authenticated.mutual(),
@@ -203,6 +216,39 @@ pub async fn enrol(
         networks: offer.configured.objects().len(),
     });
     Ok(offer)
+}
+
+/// The first message of an exchange by code: from here on it is a try.
+pub(crate) const FIRST_BY_CODE: &str = "PKEX Exchange Request";
+
+/// Step 2 begins with a code: the controller's key, for ours (§5.6, version 2). The controller hangs up
+/// when ours is another one.
+async fn exchange_keys(
+    line: &mut Line,
+    parameters: &Parameters,
+    code: &Code,
+    seen: &(dyn Fn(Seen) + Send + Sync),
+) -> Result<BootstrappingPublicKey, WifiError> {
+    let (own, code) = (Arc::clone(&parameters.key), code.for_exchange()?);
+    let entropy = Entropy::new(random::bytes());
+    // They are counted by the caller, over restarts.
+    let mut tries = Tries::default();
+    let (request, waiting) =
+        pkex::Initiator::start(own, code, PkexBinding::Versions, &mut tries, &entropy)?;
+    line.send(FIRST_BY_CODE, &request, seen).await?;
+    let response = line
+        .receive("PKEX Exchange Response", MESSAGE, seen)
+        .await?;
+    // A key in hardware makes one wait.
+    let (commit, waiting) = blocking(move || waiting.handle(&response)).await??;
+    line.send("PKEX Commit-Reveal Request", &commit, seen)
+        .await?;
+    let response = line
+        .receive("PKEX Commit-Reveal Response", MESSAGE, seen)
+        .await?;
+    let controller = waiting.handle(&response, &mut tries)?;
+    seen(Seen::CodeKnown);
+    Ok(controller)
 }
 
 /// Step 2, begun by us: we know the controller's key, and it must know ours.

@@ -9,7 +9,8 @@
 //! 4. The supplicant gets it and tries it, and a controller that asked for it hears how that went.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,6 +19,7 @@ use vouchsafe_dpp::uri::BootstrappingUri;
 use vouchsafe_keystore::Sealer;
 
 use super::again::Before;
+use super::code::{self, Code};
 use super::configuration::Configuration;
 use super::enrollee::{self, Parameters, Reporter, Seen};
 use super::{Progress, WifiError, given, key};
@@ -82,11 +84,18 @@ pub(crate) async fn ask(
     address: SocketAddr,
     before: Option<&Before>,
 ) -> Result<Fresh, WifiError> {
+    let code = match (before, &config.controller_uri) {
+        (None, None) => with_code(device, code::usable).await?,
+        _ => None,
+    };
+    let by_code = code.is_some();
     let parameters = Parameters {
         before: before.cloned(),
+        code,
         ..parameters(device, config).await?
     };
     let controller = address.to_string();
+    let (tried, known) = (AtomicBool::new(false), AtomicBool::new(false));
     let seen = |step: Seen| match step {
         Seen::Authenticated {
             mutual, version, ..
@@ -99,9 +108,24 @@ pub(crate) async fn ask(
             controller: controller.clone(),
             milliseconds,
         }),
+        Seen::Sent {
+            message: enrollee::FIRST_BY_CODE,
+            ..
+        } => tried.store(true, Ordering::Relaxed),
+        Seen::CodeKnown => known.store(true, Ordering::Relaxed),
         step => tracing::debug!(controller, ?step, "enrolling"),
     };
-    let offer = enrollee::enrol(address, &parameters, device.now(), &seen).await?;
+    if by_code {
+        // Before it is made: who takes the power away has guessed all the same.
+        with_code(device, |state, sealer| code::count(state, sealer, true)).await?;
+    }
+    let offered = enrollee::enrol(address, &parameters, device.now(), &seen).await;
+    if by_code && known.load(Ordering::Relaxed) {
+        with_code(device, |state, _| code::forget(state)).await?;
+    } else if by_code && !tried.load(Ordering::Relaxed) {
+        with_code(device, |state, sealer| code::count(state, sealer, false)).await?;
+    }
+    let offer = offered?;
     let configuration = match given::configuration(&offer, &controller, device.now()) {
         Ok(configuration) => configuration,
         Err(error) => {
@@ -219,6 +243,19 @@ pub(crate) async fn take_back(config: &DppConfig) -> Result<usize, WifiError> {
     Ok(hand_over::take_back(&mut control).await?)
 }
 
+/// The device shall try this code.
+pub(crate) async fn take_code(device: &Device, code: Code) -> Result<(), LocalError> {
+    with_code(device, move |state, sealer| code::put(state, sealer, &code)).await
+}
+
+async fn with_code<T: Send + 'static>(
+    device: &Device,
+    work: impl FnOnce(&Path, &Sealer) -> Result<T, LocalError> + Send + 'static,
+) -> Result<T, LocalError> {
+    let (state, keys) = (state(device), device.birth.keys.clone());
+    blocking(move || work(&state, &Sealer::beside(&keys)?)).await?
+}
+
 async fn keep(device: &Device, given: Configuration) -> Result<Configuration, LocalError> {
     let (state, keys) = (state(device), device.birth.keys.clone());
     let kept = blocking(move || {
@@ -249,6 +286,7 @@ async fn parameters(device: &Device, config: &DppConfig) -> Result<Parameters, W
         key: bootstrapping_key(device).await?.agreement(),
         controller,
         before: None,
+        code: None,
         name: name.unwrap_or_else(|| birth.serial.clone()),
         serial: birth.serial.clone(),
         mud_url: device.birth.idevid()?.mud_url().map(str::to_owned),

@@ -1,7 +1,7 @@
 //! Wi-Fi Easy Connect: how a device without a screen gets into a Wi-Fi network.
 //!
 //! 1. The device's bootstrapping key comes from its birth folder ([`key`]); its public half is on the
-//!    label.
+//!    label. A device without a label may be told a code ([`code`]).
 //! 2. The device finds a controller, over TCP ([`enrollee`]) or over the air, where `wpa_supplicant`
 //!    speaks the protocol ([`crate::supplicant`]). Both prove themselves as far as they know each
 //!    other's key.
@@ -11,6 +11,7 @@
 
 pub(crate) mod again;
 pub(crate) mod certificate;
+pub(crate) mod code;
 pub(crate) mod configuration;
 pub mod enrollee;
 pub(crate) mod given;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
 use vouchsafe_agent::{
-    AgentError, Config, DppConfig, Event, Events, LocalError, Status as Shown, WifiError,
+    AgentError, Code, Config, DppConfig, Event, Events, LocalError, Status as Shown, WifiError,
 };
 use vouchsafe_dpp::uri::BootstrappingUri;
 use vouchsafe_dpp::{Agreement as _, BootstrappingKey, Curve, Status};
 use vouchsafe_keystore::Sealer;
 
-use super::controller::{Controller, Keys, Manner, key};
+use super::controller::{CODE, Controller, Keys, Manner, key};
 use super::hostap::Supplicant;
 use crate::world::{Device, Maker};
 
@@ -371,4 +371,58 @@ async fn a_controller_that_asks_hears_how_joining_went() {
         end.send_to(b"END", &path).unwrap();
         thread.join().unwrap();
     }
+}
+
+/// §5.6: neither side has a label of the other, and both prove their keys all the same.
+#[tokio::test]
+async fn a_device_that_was_told_the_code_is_configured_by_it() {
+    let (mut device, key) = device();
+    let controller = Controller::start(Manner::Honest, key.public_key()).await;
+    told(&mut device, &[&controller]);
+    let code = Code::new(Some("bench"), CODE).unwrap();
+    device
+        .agent(Events::ignored())
+        .await
+        .take_code(code)
+        .await
+        .unwrap();
+    let file = device.dir.path().join("state/code.sealed");
+    assert!(file.exists());
+    let (status, events) = run(&device).await;
+    assert!(status.unwrap().wifi.unwrap().mutual);
+    assert_eq!(controller.result().await, Some(Status::Ok));
+    assert!(
+        events
+            .iter()
+            .any(|event| matches!(event, Event::WifiAuthenticated { mutual: true, .. }))
+    );
+    assert!(!file.exists(), "a code is good once");
+}
+
+/// §5.6.2: whoever answers has one guess a try, and there are five.
+#[tokio::test]
+async fn a_device_does_not_try_its_code_for_ever() {
+    let (mut device, key) = device();
+    let code = Code::new(Some("bench"), "another code").unwrap();
+    let agent = device.agent(Events::ignored()).await;
+    agent.take_code(code).await.unwrap();
+    drop(agent);
+    // Nobody is there: that is no try.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    told(&mut device, &[]);
+    device.config.dpp.as_mut().unwrap().controllers = vec![address.to_string()];
+    run(&device).await.0.unwrap_err();
+    for _ in 0..5 {
+        let controller = Controller::start(Manner::Honest, key.public_key()).await;
+        told(&mut device, &[&controller]);
+        run(&device).await.0.unwrap_err();
+        assert_eq!(controller.result().await, None);
+    }
+    // Now it announces itself as a device without a code does.
+    let controller = Controller::start(Manner::Honest, key.public_key()).await;
+    told(&mut device, &[&controller]);
+    run(&device).await.0.unwrap();
+    assert_eq!(controller.result().await, Some(Status::Ok));
 }

@@ -17,10 +17,11 @@ use vouchsafe_dpp::object::{
     Akm, ConfigurationObject, ConnectorCredential, Credential, CredentialParts,
     EnterpriseCredential, NetRole, Password, Ssid,
 };
+use vouchsafe_dpp::pkex::{self, ExchangeRequest, PkexBinding, PkexCode, Tries};
 use vouchsafe_dpp::reconfiguration::{Configurator, ConfiguratorConnector};
 use vouchsafe_dpp::{
-    Agreement as _, BootstrappingKey, BootstrappingPublicKey, Curve, Opening, PrivateKey, Status,
-    csr, tcp,
+    Agreement, BootstrappingKey, BootstrappingPublicKey, Curve, Opening, PrivateKey, Status, csr,
+    tcp,
 };
 use vouchsafe_keystore::random;
 use vouchsafe_trust::{Certificate, Profile, Validity};
@@ -63,6 +64,9 @@ pub(crate) enum Manner {
     /// Announces a frame of 16 MiB.
     Huge,
 }
+
+/// The code that a person told the controller, by the name `bench`.
+pub(crate) const CODE: &str = "seven silver spoons";
 
 pub(crate) struct Controller {
     pub(crate) address: SocketAddr,
@@ -298,8 +302,29 @@ impl Desk {
             Opening::ReconfigurationAnnouncement { frame, .. } => {
                 self.meet_again(line, &frame).await
             }
+            Opening::Pkex { frame, .. } => {
+                let next = self.exchange_keys(line, &frame).await?;
+                Box::pin(self.authenticate(line, &next)).await
+            }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// A person told this controller [`CODE`].
+    async fn exchange_keys(&self, line: &mut Line, frame: &[u8]) -> Option<Vec<u8>> {
+        let request = ExchangeRequest::read(frame).unwrap();
+        let own: Arc<dyn Agreement> = Arc::<BootstrappingKey>::clone(&self.key);
+        let code = PkexCode::new(Some("bench"), CODE).unwrap();
+        let (binding, mut tries) = (PkexBinding::Versions, Tries::default());
+        let entropy = Entropy::new(random::bytes());
+        let (response, waiting) =
+            pkex::Responder::answer(&request, own, &code, binding, &mut tries, &entropy).ok()?;
+        line.send(&response).await;
+        let commit = line.receive().await?;
+        let (reveal, device) = waiting.handle(&commit, &mut tries).ok()?;
+        assert_eq!(device, self.device);
+        line.send(&reveal).await;
+        line.receive().await
     }
 
     async fn meet_again(&self, line: &mut Line, frame: &[u8]) -> Option<Authenticated> {

@@ -17,6 +17,7 @@ fn parameters(key: &BootstrappingKey) -> Parameters {
         key: Arc::new(key.clone()),
         controller: None,
         before: None,
+        code: None,
         name: "lamp 3".to_owned(),
         serial: "LAMP-3".to_owned(),
         mud_url: Some("https://lamp.example/mud.json".to_owned()),

@@ -98,6 +98,7 @@ impl Supplicant {
             key: Arc::new(key.clone()),
             controller: controller.map(|uri| uri.key().clone()),
             before: None,
+            code: None,
             name: "lamp 3".to_owned(),
             serial: "LAMP-3".to_owned(),
             mud_url: None,
