@@ -9,6 +9,7 @@
 //!   (RFC 8995 §5.1).
 //! * [`Acceptor`]: TLS alone, for protocols that are not HTTP.
 //! * [`Announcement`]: how a service is found by mDNS.
+//! * [`Neighbours`]: datagrams to all on a link.
 //! * [`Clock`]: the one place that reads the wall clock.
 //!
 //! # Who checks what
@@ -37,6 +38,7 @@ mod connection;
 mod error;
 mod identity;
 mod limits;
+mod neighbours;
 mod origin;
 mod peer;
 mod pool;
@@ -55,6 +57,7 @@ pub use config::ClientAuth;
 pub use error::ClientError;
 pub use identity::{Identity, IdentityError, ReloadableIdentity};
 pub use limits::{Limits, raise_open_files_limit};
+pub use neighbours::{Link, Neighbours};
 pub use origin::{Origin, OriginError};
 pub use peer::Peer;
 pub use pool::{Pool, PoolLimits};
