@@ -14,5 +14,6 @@ mod controller;
 mod join_proxy;
 mod link;
 mod radius;
+mod radsec;
 mod wired;
 mod world;
