@@ -30,6 +30,8 @@ pub enum Found {
     Configured,
     /// By mDNS.
     Discovered,
+    /// By GRASP.
+    Flooded,
     /// Another one sent us there.
     Redirected,
 }
@@ -41,6 +43,7 @@ impl Found {
             Self::Remembered => "remembered",
             Self::Configured => "configured",
             Self::Discovered => "mdns",
+            Self::Flooded => "grasp",
             Self::Redirected => "redirected",
         }
     }

@@ -1,5 +1,6 @@
 //! Which registrars there are: the configured one, that of the link, or those that announce themselves
-//! as `_brski-registrar._tcp` (RFC 8995 appendix B) where the configuration says that one may look.
+//! as `_brski-registrar._tcp` (RFC 8995 appendix B) or by GRASP (§4.3) where the configuration says that one
+//! may look.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,15 +9,16 @@ use std::net::{SocketAddr, SocketAddrV6};
 use mdns_sd::{IfKind, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::config::JoinProxyConfig;
+use super::grasp;
 
 /// What registrars are announced as (RFC 8995 §8.7).
 const SERVICE: &str = "_brski-registrar._tcp.local.";
 
 /// Most registrars that are kept in mind; announcements are anybody's.
-const MAX_FOUND: usize = 8;
+pub(super) const MAX_FOUND: usize = 8;
 
 /// Most addresses of one of them.
 const MAX_ADDRESSES: usize = 4;
@@ -58,7 +60,8 @@ impl fmt::Display for Target {
 /// The registrars that are known now.
 pub(crate) struct Registrars {
     known: watch::Sender<Vec<Target>>,
-    search: Option<(ServiceDaemon, JoinHandle<()>)>,
+    daemon: Option<ServiceDaemon>,
+    tasks: JoinSet<()>,
 }
 
 impl Registrars {
@@ -69,20 +72,30 @@ impl Registrars {
             None => link.into_iter().collect(),
         };
         let known = watch::Sender::new(given.clone());
-        let is_wanted = config.registrar.is_none() && !config.discover_on.is_empty();
-        let search = is_wanted
-            .then(|| browse(&config.discover_on))
-            .and_then(|it| {
-                it.inspect_err(
-                    |error| tracing::warn!(%error, "registrars are not looked for by mDNS"),
-                )
-                .ok()
-            });
-        let search = search.map(|(daemon, events)| {
-            let known = known.clone();
-            (daemon, tokio::spawn(follow(events, given, known)))
-        });
-        Self { known, search }
+        let mut registrars = Self {
+            known,
+            daemon: None,
+            tasks: JoinSet::new(),
+        };
+        if config.registrar.is_none() && !config.discover_on.is_empty() {
+            registrars.look(given, &config.discover_on);
+        }
+        registrars
+    }
+
+    fn look(&mut self, given: Vec<Target>, interfaces: &[String]) {
+        let by_mdns = watch::Sender::new(Vec::new());
+        let by_grasp = watch::Sender::new(Vec::new());
+        let both = (by_mdns.subscribe(), by_grasp.subscribe());
+        match browse(interfaces) {
+            Ok((daemon, events)) => {
+                self.daemon = Some(daemon);
+                self.tasks.spawn(follow(events, by_mdns));
+            }
+            Err(error) => tracing::warn!(%error, "registrars are not looked for by mDNS"),
+        }
+        self.tasks.spawn(grasp::hear(interfaces.to_vec(), by_grasp));
+        self.tasks.spawn(join(given, both, self.known.clone()));
     }
 
     pub(crate) fn known(&self) -> watch::Receiver<Vec<Target>> {
@@ -90,12 +103,44 @@ impl Registrars {
     }
 
     /// Looks no longer.
-    pub(crate) async fn end(self) {
-        if let Some((daemon, task)) = self.search {
-            task.abort();
-            if let Ok(done) = daemon.shutdown() {
-                let _ = done.recv_async().await;
+    pub(crate) async fn end(mut self) {
+        self.tasks.shutdown().await;
+        if let Some(daemon) = self.daemon
+            && let Ok(done) = daemon.shutdown()
+        {
+            let _ = done.recv_async().await;
+        }
+    }
+}
+
+/// Those given first, then those that mDNS and GRASP find.
+async fn join(
+    given: Vec<Target>,
+    (mut by_mdns, mut by_grasp): (watch::Receiver<Vec<Target>>, watch::Receiver<Vec<Target>>),
+    known: watch::Sender<Vec<Target>>,
+) {
+    loop {
+        let mut all = given.clone();
+        for found in [by_mdns.borrow_and_update(), by_grasp.borrow_and_update()] {
+            for target in found.iter() {
+                if !all.contains(target) {
+                    all.push(target.clone());
+                }
             }
+        }
+        known.send_if_modified(|known| {
+            let is_new = *known != all;
+            *known = all;
+            is_new
+        });
+        // One that has ended brings nothing more; the other still may.
+        let changed = tokio::select! {
+            Ok(()) = by_mdns.changed() => true,
+            Ok(()) = by_grasp.changed() => true,
+            else => false,
+        };
+        if !changed {
+            return;
         }
     }
 }
@@ -119,12 +164,8 @@ fn browse(
     Ok((daemon, events))
 }
 
-/// Keeps `known` in agreement with what is announced.
-async fn follow(
-    events: mdns_sd::Receiver<ServiceEvent>,
-    given: Vec<Target>,
-    known: watch::Sender<Vec<Target>>,
-) {
+/// Keeps `known` in agreement with what mDNS announces.
+async fn follow(events: mdns_sd::Receiver<ServiceEvent>, known: watch::Sender<Vec<Target>>) {
     let mut found: BTreeMap<String, Vec<Target>> = BTreeMap::new();
     while let Ok(event) = events.recv_async().await {
         match event {
@@ -139,8 +180,7 @@ async fn follow(
             }
             _ => continue,
         }
-        let all = given.iter().chain(found.values().flatten());
-        let all: Vec<_> = all.cloned().collect();
+        let all: Vec<_> = found.values().flatten().cloned().collect();
         known.send_if_modified(|known| {
             let is_new = *known != all;
             *known = all;

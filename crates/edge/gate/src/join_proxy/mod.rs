@@ -17,6 +17,7 @@ mod circuit;
 mod circuits;
 mod config;
 mod find;
+mod grasp;
 mod listen;
 
 use std::net::SocketAddr;
@@ -121,6 +122,7 @@ async fn run(
     }
     let mut known = shared.registrars.clone();
     let mut announced: Vec<Announcement> = Vec::new();
+    let mut floods = JoinSet::new();
     loop {
         let targets = known.borrow_and_update().clone();
         let event = Event::JoinProxyRegistrars {
@@ -128,15 +130,20 @@ async fn run(
         };
         shared.events.tell(shared.clock.now(), event);
         if targets.is_empty() {
+            floods.abort_all();
             withdraw(&mut announced).await;
         } else if announced.is_empty() && shared.config.announce {
             announced = places.iter().filter_map(announce).collect();
+            for (address, interface) in places.iter().filter(|it| it.0.is_ipv6()) {
+                floods.spawn(grasp::tell(vec![interface.clone()], address.port()));
+            }
         }
         tokio::select! {
             changed = known.changed() => if changed.is_err() { break },
             _ = stopped.wait_for(|stop| *stop) => break,
         }
     }
+    floods.shutdown().await;
     withdraw(&mut announced).await;
     tasks.shutdown().await;
     registrars.end().await;
