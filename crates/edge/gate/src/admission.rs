@@ -435,6 +435,16 @@ impl Admission {
             .collect()
     }
 
+    /// The sessions at the ports of this machine that must go.
+    pub fn own_ending(&self) -> Vec<(Place, Session)> {
+        let Some(own) = &self.0.own else {
+            return Vec::new();
+        };
+        let mut ending = self.ending(own.client);
+        ending.retain(|(place, _)| own.has(place));
+        ending
+    }
+
     /// The session that had to go is gone; how long that took. A new one at the same place stays.
     pub fn gone(&self, place: &Place, class: &str, now: Timestamp) -> Option<SignedDuration> {
         let mut inner = self.lock();

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 use vouchsafe_radius::Shared;
@@ -74,6 +74,15 @@ pub(crate) fn confirmed(desk: &Desk, place: &Place, session: &Session) {
     }
 }
 
+/// Whether an answer says that the session is over, and will not come about any more.
+pub(crate) fn is_over(outcome: &Outcome, session: &Session, now: Timestamp) -> bool {
+    match outcome {
+        Outcome::Done => true,
+        Outcome::NoSuchSession => now.duration_since(session.since) >= SETTLED,
+        _ => false,
+    }
+}
+
 /// Whether the access point said that the session is gone.
 async fn end(
     desk: &Desk,
@@ -113,10 +122,8 @@ async fn end(
         socket.send(&datagram).await.map_err(failed)?;
         let answered = timeout(PATIENCE, answer(&socket, &client.shared, &sent)).await;
         match answered {
-            Ok(Ok(Outcome::Done)) => return Ok(true),
-            Ok(Ok(Outcome::NoSuchSession)) => {
-                let age = desk.clock.now().duration_since(session.since);
-                return Ok(age >= SETTLED);
+            Ok(Ok(outcome @ (Outcome::Done | Outcome::NoSuchSession))) => {
+                return Ok(is_over(&outcome, session, desk.clock.now()));
             }
             Ok(Ok(Outcome::NotDone(cause))) => {
                 tracing::warn!(%address, ?cause, "the access point does not end a session");

@@ -133,6 +133,24 @@ pub enum Event {
         /// Who confirmed: `filter`, `access-point`.
         confirmed_by: &'static str,
     },
+    /// A station was moved to other treatment at its port, in place.
+    StationMoved {
+        /// The port.
+        port: String,
+        /// The station's MAC address.
+        station: String,
+        /// The segment whose list limits it; none where nothing does.
+        confined: Option<String>,
+    },
+    /// The packet filter did not take what concerns a station. It is tried again.
+    FilterFailed {
+        /// The port.
+        port: String,
+        /// The station's MAC address.
+        station: String,
+        /// What it said.
+        problem: String,
+    },
     /// A port lets a station through.
     PortOpened {
         /// The port.

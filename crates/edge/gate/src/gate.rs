@@ -107,7 +107,11 @@ pub async fn run(
     };
     let radsec_at = radsec.as_ref().map(|(_, at)| at.to_string());
     let wired = match config.wired {
-        Some(wired) => Some(Wired::begin(wired, desk.clone(), dir.to_owned()).await?),
+        Some(wired) => {
+            let join_proxy = config.join_proxy.as_ref().map(|it| it.listen.port());
+            let join_proxy = join_proxy.filter(|port| *port != 0);
+            Some(Wired::begin(wired, join_proxy, desk.clone(), dir.to_owned()).await?)
+        }
         None => None,
     };
     // The first draw of randomness takes long; nobody waits for it now.

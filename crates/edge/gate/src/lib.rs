@@ -12,6 +12,7 @@
 //! state, for as long as that is not older than the configuration allows.
 
 pub mod admission;
+mod bystander;
 mod clients;
 mod config;
 pub mod desired;
@@ -24,6 +25,7 @@ mod hostapd;
 mod join_proxy;
 mod lanes;
 mod link;
+mod nft;
 mod radius;
 mod radsec;
 mod random;

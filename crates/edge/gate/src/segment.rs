@@ -127,6 +127,11 @@ impl Reach {
         })
     }
 
+    /// Whether the network holds an address.
+    pub(crate) fn holds(&self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.address.is_ipv4() && masked(address, self.length) == self.address
+    }
+
     /// As the packet filter writes it.
     pub(crate) fn network(&self) -> String {
         format!("{}/{}", self.address, self.length)

@@ -3,108 +3,226 @@
 //!
 //! Driver `wired` speaks EAPOL and blocks nothing, and its events are no account of what is: a supplicant
 //! that dies and comes back makes no second one, and a listener that starts late hears none. So each
-//! event, each change of sessions and each second is a reason to look at everything:
+//! event is a reason to look at its port, each change of sessions a reason to look at those, and each
+//! second one to look at everything:
 //!
-//! 1. For each port, ask hostapd for its stations.
-//! 2. A station that hostapd holds for authorized **and** that has a session here that may stay: let
-//!    through.
-//! 3. One whose session must go: deny first, then deauthenticate, then confirm.
+//! 1. A session that must go: deny first, then deauthenticate, then confirm. Many at once are denied in one
+//!    transaction. Nobody is asked before, and what fails for one is tried again and stops no other.
+//! 2. A session that belongs to another segment: moved there, in place.
+//! 3. For each port, ask hostapd for its stations. One that hostapd holds for authorized **and** that has a
+//!    session here that may stay is let through; one without is denied and deauthenticated.
 //! 4. One that hostapd no longer holds for authorized: no longer let through.
+//! 5. A station that the state lets in by its MAC address comes in where the bridge sees it
+//!    ([`crate::bystander`]), unless one with this address has proved itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
+use crate::admission::{Place, Session};
+use crate::bystander::Bystanders;
 use crate::config::{PortConfig, WiredConfig};
 use crate::error::GateError;
 use crate::event::{Event, mac_text};
-use crate::filter::{Entry, Filter};
+use crate::filter::{Entry, Filter, Shape, Treatment};
 use crate::hostapd::{Control, Station};
 use crate::radius::Desk;
 
 /// How often everything is looked at without a reason.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How often the packet filter itself is read back.
-const READ_BACK: u32 = 10;
+/// How many looks pass between two at whether the packet filter holds what we put there.
+const READ_BACK: u32 = 5;
+
+/// How many looks pass between two at its rules.
+const READ_RULES: u32 = 60;
 
 /// All wired ports of this machine.
 pub(crate) struct Wired {
     config: WiredConfig,
     desk: Desk,
     filter: Filter,
+    bystanders: Bystanders,
     controls: BTreeMap<String, Control>,
     own: PathBuf,
-    wake: watch::Sender<u64>,
+    woken: Woken,
     listeners: JoinSet<()>,
 }
 
+/// Ports at which something happened. Clones are the same.
+#[derive(Clone)]
+struct Woken {
+    ports: Arc<Mutex<BTreeSet<String>>>,
+    count: watch::Sender<u64>,
+}
+
+impl Woken {
+    fn wake(&self, port: &str) {
+        let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        ports.insert(port.to_owned());
+        drop(ports);
+        self.count
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    fn take(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *self.ports.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What is to be done at the ports, in this order.
+#[derive(Default)]
+struct Plan {
+    cuts: Vec<Entry>,
+    /// Sessions that must go, which a cut confirms.
+    ending: Vec<(Place, Session)>,
+    forgets: Vec<Entry>,
+    moves: Vec<(Entry, Treatment)>,
+}
+
 impl Wired {
-    /// Closes all ports. `own` is the folder for our ends of the control sockets.
+    /// Closes all ports. `own` is the folder for our ends of the control sockets, `join_proxy` the port of
+    /// this machine's join proxy.
     pub(crate) async fn begin(
         config: WiredConfig,
+        join_proxy: Option<u16>,
         desk: Desk,
         own: PathBuf,
     ) -> Result<Self, GateError> {
-        let filter = Filter::begin(&config).await?;
+        let filter = Filter::begin(Shape::of(&config, join_proxy)).await?;
+        let ports = config.ports.iter().map(|it| it.interface.clone());
         Ok(Self {
+            bystanders: Bystanders::at(ports.collect()),
             config,
             desk,
             filter,
             controls: BTreeMap::new(),
             own,
-            wake: watch::Sender::new(0),
+            woken: Woken {
+                ports: Arc::default(),
+                count: watch::Sender::new(0),
+            },
             listeners: JoinSet::new(),
         })
     }
 
     /// Keeps the filter in agreement until the gate stops.
     pub(crate) async fn run(mut self) {
-        let mut woken = self.wake.subscribe();
+        let mut woken = self.woken.count.subscribe();
         let mut changes = self.desk.admission.changes();
         for port in self.config.ports.clone() {
             let own = self.own.join(format!("{}.events", port.interface));
-            self.listeners.spawn(listen(port, own, self.wake.clone()));
+            self.listeners.spawn(listen(port, own, self.woken.clone()));
         }
+        let all: BTreeSet<String> = self
+            .config
+            .ports
+            .iter()
+            .map(|it| it.interface.clone())
+            .collect();
         let mut looks = 0_u32;
+        let mut next_look = Instant::now();
         while !self.desk.stop.load(Ordering::Acquire) {
             woken.borrow_and_update();
             changes.borrow_and_update();
-            looks = looks.wrapping_add(1);
-            if looks.is_multiple_of(READ_BACK) && !self.filter.is_in_place().await {
-                self.restore().await;
+            let mut ports = self.woken.take();
+            let is_due = Instant::now() >= next_look;
+            if is_due {
+                next_look = Instant::now() + LOOK;
+                looks = looks.wrapping_add(1);
+                ports.clone_from(&all);
+                self.read_back(looks).await;
+                self.bystanders.look(&self.desk).await;
             }
+            let segments = self.desk.admission.segments();
+            if let Err(error) = self.filter.use_segments(segments).await {
+                tracing::error!(%error, "the segments in force are not those of the state");
+            }
+            // 1 and 2, before anybody is asked.
+            let mut plan = Plan::default();
+            ports.extend(self.follow_sessions(&mut plan));
+            self.carry_out(plan).await;
+            // 3 and 4
+            let mut plan = Plan::default();
             for port in self.config.ports.clone() {
-                if let Err(error) = self.look(&port).await {
-                    tracing::warn!(port = port.interface, %error, "cannot be looked at");
+                if ports.contains(&port.interface) {
+                    self.look(&port, &mut plan).await;
                 }
             }
+            self.carry_out(plan).await;
             tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
+                () = sleep_until(next_look) => {}
                 _ = woken.changed() => {}
                 _ = changes.changed() => {}
             }
         }
     }
 
-    /// Somebody took the table away: begin anew, and the next look fills it.
-    async fn restore(&mut self) {
-        tracing::warn!(
-            table = self.config.table,
-            "the packet filter was altered; restoring it"
-        );
-        match Filter::begin(&self.config).await {
-            Ok(filter) => self.filter = filter,
-            Err(error) => tracing::error!(%error, "the packet filter cannot be restored"),
+    /// Somebody may have taken the table away, or emptied it.
+    async fn read_back(&mut self, looks: u32) {
+        let in_place = !looks.is_multiple_of(READ_BACK) || self.filter.is_in_place().await;
+        let has_rules = !looks.is_multiple_of(READ_RULES) || self.filter.has_rules().await;
+        if in_place && has_rules {
+            return;
+        }
+        let table = &self.config.table;
+        tracing::warn!(table, "the packet filter was altered; restoring it");
+        if let Err(error) = self.filter.restore().await {
+            tracing::error!(%error, "the packet filter cannot be restored");
         }
     }
 
-    /// Steps 1 to 4 for one port.
-    async fn look(&mut self, port: &PortConfig) -> Result<(), GateError> {
+    /// Steps 1 and 2: by what changed in the admission. Gives the ports at which somebody may be waiting.
+    fn follow_sessions(&self, plan: &mut Plan) -> BTreeSet<String> {
+        let admission = &self.desk.admission;
+        let mut ports = BTreeSet::new();
+        for place in admission.take_touched() {
+            let (Some(port), Some(mac)) = (place.access_point.clone(), place.mac) else {
+                continue;
+            };
+            let entry = (port, mac);
+            let is_through = self.is_let_through(&entry);
+            match admission.find(&place) {
+                // Below.
+                Some(session) if session.ending.is_some() => {}
+                Some(session) if is_through || session.is_weak() => {
+                    let treatment = self.filter.treatment_in(session.segment.as_deref());
+                    plan.moves.push((entry, treatment));
+                }
+                Some(_) => {
+                    ports.insert(entry.0);
+                }
+                None if is_through => plan.forgets.push(entry),
+                None => {}
+            }
+        }
+        // All of them each time: what failed before is tried again.
+        for (place, session) in admission.own_ending() {
+            match (place.access_point.clone(), place.mac) {
+                (Some(port), Some(mac)) => {
+                    plan.cuts.push((port, mac));
+                    plan.ending.push((place, session));
+                }
+                // Nothing passes for a station without an address: it was never let through.
+                _ => self.confirm(&place, &session),
+            }
+        }
+        ports
+    }
+
+    fn is_let_through(&self, entry: &Entry) -> bool {
+        let treatment = self.filter.treatment(entry);
+        treatment.is_some_and(|it| *it != Treatment::Denied)
+    }
+
+    /// Steps 3 and 4 for one port.
+    async fn look(&mut self, port: &PortConfig, plan: &mut Plan) {
         let name = &port.interface;
         let stations = match self.stations(port).await {
             Ok(stations) => stations,
@@ -115,90 +233,149 @@ impl Wired {
                 Vec::new()
             }
         };
-        for station in stations.iter().filter(|station| station.is_authorized) {
-            let entry: Entry = (name.clone(), station.mac);
-            let at = self.desk.admission.at(name, station.mac);
-            if at.is_some_and(|(_, session)| session.ending.is_none()) {
-                self.open(&entry).await?;
-            } else {
-                self.cut(port, &entry).await?;
+        let authorized = stations.iter().filter(|station| station.is_authorized);
+        let authorized: BTreeSet<_> = authorized.map(|station| station.mac).collect();
+        for mac in &authorized {
+            let entry: Entry = (name.clone(), *mac);
+            match self.desk.admission.at(name, *mac) {
+                Some((_, session)) if session.ending.is_none() => {
+                    let treatment = self.filter.treatment_in(session.segment.as_deref());
+                    plan.moves.push((entry, treatment));
+                }
+                _ => plan.cuts.push(entry),
             }
         }
-        let is_authorized = |mac: [u8; 6]| {
-            let mut here = stations.iter();
-            here.any(|station| station.mac == mac && station.is_authorized)
-        };
-        for mac in self.filter.allowed_at(name) {
-            if !is_authorized(mac) {
-                let entry = (name.clone(), mac);
-                self.filter.forget(&entry).await?;
-                self.tell_closed(&entry);
+        for mac in self.filter.let_through_at(name) {
+            let session = self.desk.admission.at(name, mac);
+            let is_weak = session.is_some_and(|(_, it)| it.is_weak() && it.ending.is_none());
+            if !authorized.contains(&mac) && !is_weak {
+                plan.forgets.push((name.clone(), mac));
             }
         }
-        self.confirm_ended(name, is_authorized);
-        Ok(())
     }
 
-    async fn open(&mut self, entry: &Entry) -> Result<(), GateError> {
-        if self.filter.allows(entry) {
-            return Ok(());
-        }
-        self.filter.allow(entry).await?;
-        let event = Event::PortOpened {
-            port: entry.0.clone(),
-            station: mac_text(entry.1),
-        };
-        self.desk.events.tell(self.desk.clock.now(), event);
-        Ok(())
-    }
-
-    /// Step 3.
-    async fn cut(&mut self, port: &PortConfig, entry: &Entry) -> Result<(), GateError> {
-        let was_open = self.filter.allows(entry);
-        self.filter.deny(entry).await?;
-        if was_open {
+    /// Cuts, then what closes, then what opens.
+    async fn carry_out(&mut self, plan: Plan) {
+        let denials = plan
+            .cuts
+            .into_iter()
+            .map(|it| (it, Some(Treatment::Denied)));
+        let denials: Vec<_> = denials.collect();
+        let closed: Vec<_> = denials
+            .iter()
+            .map(|(entry, _)| entry)
+            .filter(|entry| self.is_let_through(entry))
+            .cloned()
+            .collect();
+        let failed = self.apply(&denials).await;
+        for entry in closed.iter().filter(|entry| !failed.contains(*entry)) {
             self.tell_closed(entry);
         }
-        if let Some(control) = self.controls.get(&port.interface)
-            && let Err(error) = control.deauthenticate(entry.1).await
-        {
-            tracing::warn!(port = port.interface, %error, "hostapd does not end a session");
-        }
-        let at = self.desk.admission.at(&entry.0, entry.1);
-        if let Some((place, session)) = at.filter(|(_, session)| session.ending.is_some()) {
-            let now = self.desk.clock.now();
-            if let Some(took) = self.desk.admission.gone(&place, &session.class, now) {
-                let event = Event::CutOff {
-                    device: session.device,
-                    station: mac_text(entry.1),
-                    access_point: entry.0.clone(),
-                    milliseconds: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
-                    confirmed_by: "filter",
-                };
-                self.desk.events.tell(now, event);
+        // Confirmed is what the filter took: whatever hostapd says, nothing passes.
+        for (place, session) in &plan.ending {
+            let is_done = |mac| {
+                let port = place.access_point.clone().unwrap_or_default();
+                !failed.contains(&(port, mac))
+            };
+            if place.mac.is_some_and(is_done) {
+                self.confirm(place, session);
             }
         }
-        Ok(())
+        for ((port, mac), _) in &denials {
+            if let Some(control) = self.controls.get(port)
+                && let Err(error) = control.deauthenticate(*mac).await
+            {
+                tracing::debug!(port, %error, "hostapd does not end a session");
+            }
+        }
+        let forgets: Vec<_> = plan.forgets.into_iter().map(|it| (it, None)).collect();
+        let failed = self.apply(&forgets).await;
+        for (entry, _) in forgets.iter().filter(|(it, _)| !failed.contains(it)) {
+            self.tell_closed(entry);
+        }
+        let moves = plan.moves.into_iter();
+        let moves = moves.filter(|(entry, it)| self.filter.treatment(entry) != Some(it));
+        let moves: Vec<_> = moves.map(|(entry, it)| (entry, Some(it))).collect();
+        let was_through: Vec<_> = moves
+            .iter()
+            .map(|(it, _)| self.is_let_through(it))
+            .collect();
+        let failed = self.apply(&moves).await;
+        for ((entry, treatment), was_through) in moves.into_iter().zip(was_through) {
+            if !failed.contains(&entry) {
+                self.tell_opened(entry, treatment, was_through);
+            }
+        }
     }
 
-    /// A session that had to go, and whose station is not even there.
-    fn confirm_ended(&self, name: &str, is_authorized: impl Fn([u8; 6]) -> bool) {
-        let now = self.desk.clock.now();
-        for (number, _) in self.desk.clients.all() {
-            for (place, session) in self.desk.admission.ending(number) {
-                let here = place.access_point.as_deref() == Some(name);
-                if here && place.mac.is_some_and(|mac| !is_authorized(mac)) {
-                    self.desk.admission.gone(&place, &session.class, now);
-                }
+    /// In one transaction; and if that fails, one for each, so that one failure stops no other. Gives those
+    /// that failed.
+    async fn apply(&mut self, moves: &[(Entry, Option<Treatment>)]) -> BTreeSet<Entry> {
+        let mut failed = BTreeSet::new();
+        if moves.is_empty() || self.filter.apply(moves).await.is_ok() {
+            return failed;
+        }
+        if !self.filter.is_in_place().await
+            && let Err(error) = self.filter.restore().await
+        {
+            tracing::error!(%error, "the packet filter cannot be restored");
+        }
+        for each in moves {
+            if let Err(error) = self.filter.apply(std::slice::from_ref(each)).await {
+                let (port, mac) = &each.0;
+                self.tell(Event::FilterFailed {
+                    port: port.clone(),
+                    station: mac_text(*mac),
+                    problem: error.to_string(),
+                });
+                failed.insert(each.0.clone());
             }
+        }
+        failed
+    }
+
+    fn confirm(&self, place: &Place, session: &Session) {
+        let now = self.desk.clock.now();
+        if let Some(took) = self.desk.admission.gone(place, &session.class, now) {
+            self.tell(Event::CutOff {
+                device: session.device.clone(),
+                station: crate::event::station_text(place.mac),
+                access_point: place.access_point.clone().unwrap_or_default(),
+                milliseconds: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
+                confirmed_by: "filter",
+            });
+        }
+    }
+
+    fn tell_opened(&self, entry: Entry, treatment: Option<Treatment>, was_through: bool) {
+        let (port, station) = (entry.0, mac_text(entry.1));
+        let segment = match treatment {
+            Some(Treatment::Confined(segment)) => Some(segment),
+            _ => None,
+        };
+        if !was_through {
+            self.tell(Event::PortOpened {
+                port: port.clone(),
+                station: station.clone(),
+            });
+        }
+        if was_through || segment.is_some() {
+            self.tell(Event::StationMoved {
+                port,
+                station,
+                confined: segment,
+            });
         }
     }
 
     fn tell_closed(&self, entry: &Entry) {
-        let event = Event::PortClosed {
+        self.tell(Event::PortClosed {
             port: entry.0.clone(),
             station: mac_text(entry.1),
-        };
+        });
+    }
+
+    fn tell(&self, event: Event) {
         self.desk.events.tell(self.desk.clock.now(), event);
     }
 
@@ -217,13 +394,13 @@ impl Wired {
 }
 
 /// Wakes the loop at each event of a port, for as long as its hostapd is there; and tries again.
-async fn listen(port: PortConfig, own: PathBuf, wake: watch::Sender<u64>) {
+async fn listen(port: PortConfig, own: PathBuf, woken: Woken) {
     loop {
         if let Ok(control) = Control::open(&port.control, own.clone())
             && control.attach().await.is_ok()
         {
             loop {
-                wake.send_modify(|count| *count = count.wrapping_add(1));
+                woken.wake(&port.interface);
                 // hostapd sends nothing when it ends; a new one does not know us.
                 let event = tokio::time::timeout(LOOK * 10, control.event()).await;
                 match event {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
-use vouchsafe_radius::dynamic::{Change, Order, Outcome, Target};
+use vouchsafe_radius::dynamic::{Change, Order, Target};
 
-use crate::disconnect::{calling_station, confirmed};
+use crate::disconnect::{calling_station, confirmed, is_over};
 use crate::radius::Desk;
 
 /// Pause before a session that did not end is tried again.
@@ -31,7 +31,9 @@ pub(crate) async fn run(desk: Desk, number: u32) {
             };
             let now = desk.clock.now();
             match desk.lines.order(number, &client.shared, &order, now).await {
-                Some(Outcome::Done | Outcome::NoSuchSession) => confirmed(&desk, &place, &session),
+                Some(outcome) if is_over(&outcome, &session, now) => {
+                    confirmed(&desk, &place, &session)
+                }
                 outcome => {
                     tracing::warn!(client = client.name, ?outcome, "a session does not end");
                     left = true;

@@ -1,0 +1,157 @@
+//! Stations at wired ports that show nothing but their MAC address, and that the desired state lets in all
+//! the same.
+//!
+//! Anybody can copy an address, so this is weak, and kept as narrow as it can be:
+//!
+//! 1. Only addresses that the state names, at a port where the bridge has just seen them.
+//! 2. One place at a time: while a station is seen where it came in, its address gets nothing elsewhere.
+//! 3. A station that proves itself by 802.1X counts, and no other comes in by its address.
+//! 4. A station that was not seen for [`QUIET`] has left.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Stdio;
+
+use jiff::SignedDuration;
+use serde::Deserialize;
+use tokio::process::Command;
+use vouchsafe_radius::attribute::mac_address;
+
+use crate::admission::Denial;
+use crate::event::{Event, mac_text};
+use crate::filter::Entry;
+use crate::radius::Desk;
+use crate::random;
+
+/// After what time without a sight of it a station has left. The bridge forgets after five minutes.
+const QUIET: SignedDuration = SignedDuration::from_secs(60);
+
+/// Largest account of a bridge that is read, in octets.
+const MAX_ACCOUNT: usize = 64 * 1024 * 1024;
+
+/// The ports, and what was told about whom.
+pub(crate) struct Bystanders {
+    ports: BTreeSet<String>,
+    refused: BTreeMap<Entry, Denial>,
+}
+
+/// A line of what the bridge knows.
+#[derive(Deserialize)]
+struct Sight {
+    mac: String,
+    ifname: String,
+    #[serde(default)]
+    state: String,
+}
+
+impl Bystanders {
+    pub(crate) fn at(ports: BTreeSet<String>) -> Self {
+        Self {
+            ports,
+            refused: BTreeMap::new(),
+        }
+    }
+
+    /// Lets in whom the state names and the bridge sees, and lets go who left.
+    pub(crate) async fn look(&mut self, desk: &Desk) {
+        let wanted = desk.admission.weak_stations();
+        if wanted.is_empty() {
+            self.refused.clear();
+            return;
+        }
+        let seen = match sights().await {
+            Ok(seen) => seen,
+            Err(error) => {
+                tracing::warn!(%error, "the bridge does not say whom it sees");
+                return;
+            }
+        };
+        let now = desk.clock.now();
+        let here: BTreeSet<Entry> = seen
+            .into_iter()
+            .filter(|sight| sight.state != "permanent" && self.ports.contains(&sight.ifname))
+            .filter_map(|sight| Some((sight.ifname, mac_address(&sight.mac)?)))
+            .filter(|(_, mac)| wanted.contains(mac))
+            .collect();
+        for mac in &wanted {
+            for port in &self.ports {
+                let Some((place, session)) = desk.admission.at(port, *mac) else {
+                    continue;
+                };
+                if !session.is_weak() {
+                    continue;
+                }
+                if here.contains(&(port.clone(), *mac)) {
+                    desk.admission.seen(&place, now);
+                } else if now.duration_since(session.seen) > QUIET {
+                    desk.admission.left(&place, &session.class);
+                }
+            }
+        }
+        for entry in here {
+            self.let_in(desk, entry);
+        }
+    }
+
+    fn let_in(&mut self, desk: &Desk, entry: Entry) {
+        let (port, mac) = &entry;
+        let is_in_somewhere = |port: &String| desk.admission.at(port, *mac).is_some();
+        if self.ports.iter().any(is_in_somewhere) {
+            return;
+        }
+        let now = desk.clock.now();
+        let Some(place) = desk.admission.own_place(port, *mac) else {
+            return;
+        };
+        let station = vouchsafe_radius::Station {
+            mac: Some(*mac),
+            access_point: Some(port.clone()),
+            ..vouchsafe_radius::Station::default()
+        };
+        let Ok(class) = random::bytes::<16>().map(hex::encode) else {
+            return;
+        };
+        let decided = desk
+            .admission
+            .decide_station(place.client, &station, &class, now);
+        let event = match decided {
+            Ok((grant, admitted)) => {
+                self.refused.remove(&entry);
+                Event::Accepted {
+                    device: admitted.device,
+                    station: mac_text(*mac),
+                    access_point: port.clone(),
+                    segment: admitted.segment.map(|it| it.as_str().to_owned()),
+                    seconds: grant.session_seconds.unwrap_or_default(),
+                }
+            }
+            // It is seen each second; what does not change is told once.
+            Err(denial) if self.refused.get(&entry) == Some(&denial) => return,
+            Err(denial) => {
+                let event = Event::Refused {
+                    identity: mac_text(*mac),
+                    station: mac_text(*mac),
+                    access_point: port.clone(),
+                    reason: denial.code().to_owned(),
+                };
+                self.refused.insert(entry, denial);
+                event
+            }
+        };
+        desk.events.tell(now, event);
+    }
+}
+
+/// Whom the bridges of this machine see, and at which port.
+async fn sights() -> std::io::Result<Vec<Sight>> {
+    let output = Command::new("bridge")
+        .args(["-j", "fdb", "show"])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await?;
+    let account = output.stdout;
+    if !output.status.success() || account.len() > MAX_ACCOUNT {
+        return Err(std::io::Error::other("no account of the bridge"));
+    }
+    Ok(serde_json::from_slice(&account)?)
+}

@@ -1,0 +1,66 @@
+//! The program `nft`: transactions in, nothing out.
+
+use std::process::Stdio;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::error::GateError;
+
+/// One transaction: all of it, or nothing.
+pub(crate) async fn run(text: &str) -> Result<(), GateError> {
+    transact(text, &["-f", "-"]).await
+}
+
+/// Whether a set holds an element. Asked by the attempt to create it without doing so: that lists nothing.
+pub(crate) async fn has(set: &str, element: &str) -> bool {
+    let text = format!("create element {set} {{ {element} }}\n");
+    match transact(&text, &["-c", "-f", "-"]).await {
+        Err(GateError::Filter(said)) => said.contains("File exists"),
+        _ => false,
+    }
+}
+
+/// What a command lists.
+pub(crate) async fn list(arguments: &[&str]) -> Result<String, GateError> {
+    let output = Command::new("nft")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(failed)?;
+    if !output.status.success() {
+        return Err(refused(&output.stderr));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+async fn transact(text: &str, arguments: &[&str]) -> Result<(), GateError> {
+    let mut child = Command::new("nft")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(failed)?;
+    if let Some(mut input) = child.stdin.take() {
+        input.write_all(text.as_bytes()).await.map_err(failed)?;
+    }
+    let output = child.wait_with_output().await.map_err(failed)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(refused(&output.stderr))
+}
+
+fn failed(error: std::io::Error) -> GateError {
+    GateError::Filter(error.to_string())
+}
+
+/// The first lines tell; a long transaction is repeated in what follows.
+fn refused(said: &[u8]) -> GateError {
+    let said = String::from_utf8_lossy(said);
+    GateError::Filter(said.trim().chars().take(500).collect())
+}
