@@ -7,11 +7,16 @@
 //!
 //! A network without multicast is no reason not to serve: devices may be configured, or find the
 //! registrar by a proxy. Then a warning is all.
+//!
+//! The registrar also floods `AN_join_registrar` by GRASP (RFC 8995 §4.3), for join proxies. It is not
+//! signed, and no more than a hint either.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
+use vouchsafe_brski::grasp::{Address, Flood, GROUP, PORT};
 use vouchsafe_fleet::OwnerId;
-use vouchsafe_net::{AnnouncedService, Announcement};
+use vouchsafe_net::{AnnouncedService, Announcement, Neighbours};
 
 /// The registrar (RFC 8995 §8.7).
 pub(crate) const REGISTRAR: &str = "_brski-registrar._tcp.local.";
@@ -39,4 +44,41 @@ pub(crate) fn announce(
         name: &short,
         text,
     })
+}
+
+/// How often a registrar tells of itself (RFC 8995 §4.3: not more often than once a minute).
+const FLOOD: Duration = Duration::from_secs(60);
+
+/// How long to wait for a network that is not there yet.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// Floods where the registrar is, by GRASP, on each of the interfaces, until dropped.
+pub(crate) async fn flood(addr: SocketAddr, interfaces: Vec<String>) {
+    loop {
+        let pause = match flood_once(addr, &interfaces).await {
+            Ok(()) => FLOOD,
+            Err(error) => {
+                tracing::debug!(%error, "not announced by GRASP");
+                AGAIN
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn flood_once(addr: SocketAddr, interfaces: &[String]) -> std::io::Result<()> {
+    let neighbours = Neighbours::join(Ipv6Addr::from(GROUP), PORT, interfaces)?;
+    for link in neighbours.links() {
+        let address = match addr.ip() {
+            IpAddr::V4(address) if !address.is_unspecified() => Address::V4(address.octets()),
+            IpAddr::V6(address) if !address.is_unspecified() => Address::V6(address.octets()),
+            // An IPv4 socket is not to be reached at the link's address.
+            IpAddr::V4(_) => continue,
+            IpAddr::V6(_) => Address::V6(link.address.octets()),
+        };
+        let session = u32::from_be_bytes(vouchsafe_keystore::random::bytes());
+        let flood = Flood::of_registrar(session, address, addr.port());
+        neighbours.send(link, &flood.to_bytes()).await?;
+    }
+    Ok(())
 }

@@ -116,6 +116,10 @@ pub async fn serve(
             &[],
         )
     });
+    let flooding = registrar_config.announce.then(|| {
+        let interfaces = registrar_config.announce_on.clone();
+        tokio::spawn(discovery::flood(devices.local_addr(), interfaces))
+    });
     let dpp_address = dpp.as_ref().map(dpp::Listener::local_addr);
     let dpp_announcement = match dpp_address {
         Some(address) => {
@@ -179,6 +183,9 @@ pub async fn serve(
     let stop = async {
         stop.await;
         // Devices look elsewhere from now on.
+        if let Some(flooding) = flooding {
+            flooding.abort();
+        }
         for announcement in [announcement, dpp_announcement] {
             if let Some(announcement) = announcement.flatten() {
                 announcement.withdraw().await;
