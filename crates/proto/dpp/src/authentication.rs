@@ -112,6 +112,7 @@ impl Roles {
 pub struct Entropy {
     seed: [u8; MAX_COORDINATE_LENGTH + 8],
     nonce: [u8; MAX_NONCE_LENGTH],
+    protocol_key: Option<PrivateKey>,
 }
 
 impl Entropy {
@@ -124,6 +125,7 @@ impl Entropy {
         let mut entropy = Self {
             seed: [0; MAX_COORDINATE_LENGTH + 8],
             nonce: [0; MAX_NONCE_LENGTH],
+            protocol_key: None,
         };
         let places = entropy.seed.iter_mut().chain(&mut entropy.nonce);
         for (place, octet) in places.zip(&octets) {
@@ -133,7 +135,22 @@ impl Entropy {
         entropy
     }
 
+    /// With a protocol key that the caller has just made and uses nowhere else, see
+    /// [`PrivateKey::from_agreement_key`]. It counts where its curve is the one of the exchange.
+    #[must_use]
+    pub fn with_protocol_key(mut self, key: PrivateKey) -> Self {
+        self.protocol_key = Some(key);
+        self
+    }
+
     pub(crate) fn protocol_key(&self, curve: Curve) -> Result<PrivateKey, Error> {
+        if let Some(key) = self
+            .protocol_key
+            .as_ref()
+            .filter(|key| key.curve() == curve)
+        {
+            return Ok(key.clone());
+        }
         let seed = self.seed.get(..curve.seed_length()).unwrap_or_default();
         PrivateKey::from_seed(curve, seed)
     }

@@ -12,6 +12,7 @@
 //!    that they go together ([`VerifiedConnector::matches`]).
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -29,6 +30,9 @@ use crate::signature;
 
 /// Longest connector that is read, in octets.
 pub const MAX_CONNECTOR_LENGTH: usize = 8 * 1024;
+
+/// Room that is made for a connector at once, in octets: one on P-256 with one group and an expiry.
+const USUAL_LENGTH: usize = 640;
 
 /// Most groups in one connector.
 pub const MAX_GROUPS: usize = 32;
@@ -65,6 +69,16 @@ pub struct CSignPublicKey {
     kid: String,
 }
 
+/// A configurator's signing key, ready to sign: its name and the header of its connectors are worked
+/// out once.
+#[derive(Clone, Debug)]
+pub struct CSignKey {
+    signer: Arc<dyn Signer>,
+    public: CSignPublicKey,
+    /// The protected header, encoded, and the dot behind it.
+    header: String,
+}
+
 /// A connector as it stands on the wire, its content unproved and therefore not readable.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Connector {
@@ -98,14 +112,20 @@ impl ConnectorContent {
     }
 
     fn to_json(&self) -> String {
-        let groups: Vec<serde_json::Value> = self
-            .groups
-            .iter()
-            .map(|group| serde_json::json!({"groupId": group.id, "netRole": group.role.name()}))
-            .collect();
-        let groups = serde_json::Value::from(groups);
-        let key = jwk::write(&self.net_access_key, None);
-        let mut text = format!(r#"{{"groups":{groups},"netAccessKey":{key}"#);
+        let mut text = String::with_capacity(USUAL_LENGTH);
+        text.push_str(r#"{"groups":["#);
+        for (index, group) in self.groups.iter().enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            text.push_str(r#"{"groupId":"#);
+            text.push_str(&json::quote(&group.id));
+            text.push_str(r#","netRole":""#);
+            text.push_str(group.role.name());
+            text.push_str(r#""}"#);
+        }
+        text.push_str(r#"],"netAccessKey":"#);
+        text.push_str(&jwk::write(&self.net_access_key, None));
         if let Some(expiry) = self.expiry {
             // Whole seconds in UTC, the form that hostap reads.
             let expiry = expiry.strftime("%Y-%m-%dT%H:%M:%SZ");
@@ -178,15 +198,51 @@ impl CSignPublicKey {
     }
 }
 
+impl CSignKey {
+    /// Prepares a key on P-256 or P-384, wherever it lives.
+    ///
+    /// # Errors
+    /// [`Misuse::SignerKey`] for a signer that is not on a curve of this protocol.
+    pub fn new(signer: Arc<dyn Signer>) -> Result<Self, Error> {
+        let public = CSignPublicKey::of_signer(signer.as_ref())?;
+        Ok(Self {
+            header: encoded_header(&public),
+            signer,
+            public,
+        })
+    }
+
+    /// The public half with its name.
+    pub fn public(&self) -> &CSignPublicKey {
+        &self.public
+    }
+
+    /// Where the key lives.
+    pub fn signer(&self) -> &Arc<dyn Signer> {
+        &self.signer
+    }
+
+    /// Signs `content`.
+    ///
+    /// # Errors
+    /// As [`Connector::issue`].
+    pub fn issue(&self, content: &ConnectorContent) -> Result<Connector, Error> {
+        Connector::assemble(content, &self.public, &self.header, |message| {
+            signature::sign_with(self.signer.as_ref(), message)
+        })
+    }
+}
+
 impl Connector {
-    /// Signs `content` with a configurator's key on P-256 or P-384, wherever it lives.
+    /// Signs `content` with a configurator's key on P-256 or P-384, wherever it lives. Who signs more
+    /// than one prepares the key: [`CSignKey`].
     ///
     /// # Errors
     /// [`Misuse::KeyDevice`] when the key could not be used, [`Misuse::SignerKey`] when it
     /// is of another kind, [`Misuse::NoGroups`] for content that nobody accepts.
     pub fn issue(content: &ConnectorContent, signer: &dyn Signer) -> Result<Self, Error> {
         let c_sign = CSignPublicKey::of_signer(signer)?;
-        Self::assemble(content, &c_sign, |message| {
+        Self::assemble(content, &c_sign, &encoded_header(&c_sign), |message| {
             signature::sign_with(signer, message)
         })
     }
@@ -198,25 +254,22 @@ impl Connector {
     /// implementation.
     pub fn issue_with_key(content: &ConnectorContent, key: &PrivateKey) -> Result<Self, Error> {
         let c_sign = CSignPublicKey::new(key.public().clone());
-        Self::assemble(content, &c_sign, |message| signature::sign(key, message))
+        Self::assemble(content, &c_sign, &encoded_header(&c_sign), |message| {
+            signature::sign(key, message)
+        })
     }
 
     fn assemble(
         content: &ConnectorContent,
         c_sign: &CSignPublicKey,
+        header: &str,
         sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, Error>,
     ) -> Result<Self, Error> {
         if content.groups.is_empty() || content.groups.len() > MAX_GROUPS {
             return Err(Misuse::NoGroups.into());
         }
-        let curve = c_sign.point.curve();
-        let header = format!(
-            r#"{{"typ":"dppCon","kid":"{}","alg":"{}"}}"#,
-            c_sign.kid,
-            curve.jws_name()
-        );
-        let mut text = BASE64_URL_SAFE_NO_PAD.encode(header);
-        text.push('.');
+        let mut text = String::with_capacity(USUAL_LENGTH);
+        text.push_str(header);
         BASE64_URL_SAFE_NO_PAD.encode_string(content.to_json(), &mut text);
         let signed_length = text.len();
         let signature = sign(text.as_bytes())?;
@@ -228,7 +281,7 @@ impl Connector {
         Ok(Self {
             text,
             kid: c_sign.kid.clone(),
-            curve,
+            curve: c_sign.point.curve(),
             signed_length,
         })
     }
@@ -414,6 +467,18 @@ impl VerifiedConnector {
         }
         Ok(())
     }
+}
+
+/// The protected header of a connector, base64url, with the dot behind it (§4.2.2).
+fn encoded_header(c_sign: &CSignPublicKey) -> String {
+    let header = format!(
+        r#"{{"typ":"dppCon","kid":"{}","alg":"{}"}}"#,
+        c_sign.kid,
+        c_sign.point.curve().jws_name()
+    );
+    let mut text = BASE64_URL_SAFE_NO_PAD.encode(header);
+    text.push('.');
+    text
 }
 
 fn same_group(one: &str, other: &str) -> bool {

@@ -224,6 +224,13 @@ impl Curve {
         }
     }
 
+    /// The curve of a key for the fast agreement.
+    pub(crate) fn of_agreement(algorithm: &'static agreement::Algorithm) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|curve| curve.fast_agreement() == Some(algorithm))
+    }
+
     /// The object identifier of the named curve, tag and length included (RFC 5480 §2.1.1.1,
     /// RFC 5639 §4.1).
     pub(crate) fn object_identifier(self) -> &'static [u8] {

@@ -55,6 +55,12 @@ impl Reader {
         self.buffer.extend_from_slice(octets);
     }
 
+    /// Whether nothing is held: no frame has begun that did not end.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
     /// The next whole frame; none when more octets are needed. A length beyond the limit is refused
     /// as soon as it is read, and ends the connection: what follows it has no meaning.
     pub fn next_frame(&mut self) -> Result<Option<Vec<u8>>, Error> {

@@ -102,8 +102,30 @@ fn a_signer_wherever_it_lives_issues_what_verifies() {
         let anchor = CSignPublicKey::of_signer(&signer).unwrap();
         assert_eq!(anchor.point(), private.public());
         let connector = Connector::issue(&content(NetRole::Station), &signer).unwrap();
-        connector.verify(&[anchor], now()).unwrap();
+        connector
+            .verify(std::slice::from_ref(&anchor), now())
+            .unwrap();
+        let prepared = CSignKey::new(Arc::new(signer)).unwrap();
+        assert_eq!(prepared.public(), &anchor);
+        let again = prepared.issue(&content(NetRole::Station)).unwrap();
+        again.verify(&[anchor], now()).unwrap();
+        let signed = |connector: &Connector| connector.text[..connector.signed_length].to_owned();
+        assert_eq!(signed(&again), signed(&connector));
     }
+}
+
+/// Names from outside stay text in the JSON that is written around them.
+#[test]
+fn group_names_are_quoted() {
+    let signer = key(Curve::P256, 1);
+    let mut content = content(NetRole::Station);
+    content.groups.push(Group {
+        id: r#"a","netRole":"configurator"},{"groupId":"*"#.to_owned(),
+        role: NetRole::AccessPoint,
+    });
+    let connector = Connector::issue_with_key(&content, &signer).unwrap();
+    let verified = connector.verify(&[anchor(&signer)], now()).unwrap();
+    assert_eq!(verified.content(), &content);
 }
 
 /// Objects that Debian's hostap 2.10 sent to Debian's wpa_supplicant, one a curve.

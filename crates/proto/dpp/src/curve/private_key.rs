@@ -1,6 +1,9 @@
 //! Private keys in memory: protocol keys, and bootstrapping keys that live in no device.
 
+use std::sync::Arc;
+
 use aws_lc_rs::agreement;
+use aws_lc_rs::encoding::{AsBigEndian, EcPrivateKeyBin};
 use p256::elliptic_curve::point::AffineCoordinates;
 use p256::elliptic_curve::sec1::{FromSec1Point, ModulusSize, ToSec1Point};
 use p256::elliptic_curve::{
@@ -16,12 +19,14 @@ use super::{Curve, Point, on_curve};
 use crate::error::{Error, Malformed, Misuse, Refusal, Unsupported};
 
 /// A private key of one curve: wiped when dropped, never printed.
+#[derive(Clone)]
 pub struct PrivateKey {
     /// Big-endian, in the curve's full length.
     scalar: Secret,
     public: Point,
-    /// The same key for the fast agreement, on the curves that have one.
-    fast: Option<agreement::PrivateKey>,
+    /// The same key for the fast agreement, on the curves that have one. To read it is to multiply
+    /// twice, so copies share it.
+    fast: Option<Arc<agreement::PrivateKey>>,
 }
 
 impl PrivateKey {
@@ -47,6 +52,23 @@ impl PrivateKey {
         Self::from_scalar(curve, Secret::new(bytes.to_vec()))
     }
 
+    /// Takes a key that the library of the fast agreement has made, at half the cost of
+    /// [`Self::from_seed`], which has it computed and checked again.
+    ///
+    /// # Errors
+    /// [`Unsupported::CurveUnknown`] for X25519, which is on no curve of this protocol.
+    pub fn from_agreement_key(key: agreement::PrivateKey) -> Result<Self, Error> {
+        let curve = Curve::of_agreement(key.algorithm()).ok_or(Unsupported::CurveUnknown)?;
+        let malformed = |_| Error::from(Malformed::PrivateKey);
+        let public = key.compute_public_key().map_err(malformed)?;
+        let scalar: EcPrivateKeyBin<'_> = key.as_be_bytes().map_err(malformed)?;
+        Ok(Self {
+            scalar: Secret::new(scalar.as_ref().to_vec()),
+            public: Point::from_computed(curve, public.as_ref()),
+            fast: Some(Arc::new(key)),
+        })
+    }
+
     fn from_scalar(curve: Curve, scalar: Secret) -> Result<Self, Error> {
         let malformed = || Error::from(Malformed::PrivateKey);
         let (public, fast) = match curve.fast_agreement() {
@@ -54,7 +76,10 @@ impl PrivateKey {
                 let key = agreement::PrivateKey::from_private_key(algorithm, scalar.expose())
                     .map_err(|_| malformed())?;
                 let public = key.compute_public_key().map_err(|_| malformed())?;
-                (Point::from_computed(curve, public.as_ref()), Some(key))
+                (
+                    Point::from_computed(curve, public.as_ref()),
+                    Some(Arc::new(key)),
+                )
             }
             None => {
                 let public = on_curve!(curve, C => {
@@ -97,7 +122,9 @@ impl PrivateKey {
         if let (Some(key), Some(algorithm)) = (&self.fast, self.curve().fast_agreement()) {
             let peer = agreement::UnparsedPublicKey::new(algorithm, peer.to_uncompressed());
             let off_curve = Error::from(Refusal::PointOffCurve);
-            return agreement::agree(key, peer, off_curve, |x| Ok(Secret::new(x.to_vec())));
+            return agreement::agree(key.as_ref(), peer, off_curve, |x| {
+                Ok(Secret::new(x.to_vec()))
+            });
         }
         on_curve!(self.curve(), C => {
             let mut product = multiply::<C>(self.scalar.expose(), peer)?;
@@ -165,19 +192,6 @@ impl PrivateKey {
             Ok(())
         } else {
             Err(Refusal::CurveMismatch.into())
-        }
-    }
-}
-
-impl Clone for PrivateKey {
-    fn clone(&self) -> Self {
-        let fast = self.curve().fast_agreement().and_then(|algorithm| {
-            agreement::PrivateKey::from_private_key(algorithm, self.scalar.expose()).ok()
-        });
-        Self {
-            scalar: self.scalar.clone(),
-            public: self.public.clone(),
-            fast,
         }
     }
 }

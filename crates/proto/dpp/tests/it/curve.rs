@@ -1,11 +1,12 @@
 //! Curves, points and keys: what is refused, and what the parts have in common.
 
+use aws_lc_rs::agreement::{self, ECDH_P256, ECDH_P384, ECDH_P521};
 use vouchsafe_dpp::{
     Agreement, BootstrappingKey, BootstrappingPublicKey, Curve, Error, Point, PrivateKey,
 };
 use vouchsafe_trust::Secret;
 
-use crate::world::{key, protocol_key, reason};
+use crate::world::{World, entropy, key, protocol_key, reason};
 
 #[test]
 fn a_point_off_its_curve_is_refused() {
@@ -225,4 +226,44 @@ fn a_device_that_gives_only_x_reaches_the_same_sum() {
             assert!(found.ct_eq(expected.expose()), "{curve} {number}");
         }
     }
+}
+
+/// The library's own key counts where its curve is that of the exchange, and is the same key as ever.
+#[test]
+fn a_protocol_key_made_beforehand_counts_on_its_own_curve() {
+    for (curve, algorithm) in [
+        (Curve::P256, &ECDH_P256),
+        (Curve::P384, &ECDH_P384),
+        (Curve::P521, &ECDH_P521),
+    ] {
+        let stored = protocol_key(curve, 5);
+        let made = agreement::PrivateKey::from_private_key(algorithm, stored.to_bytes().expose());
+        let made = PrivateKey::from_agreement_key(made.unwrap()).unwrap();
+        assert_eq!(made, stored);
+        assert_eq!(made.public(), stored.public());
+        let peer = protocol_key(curve, 6);
+        let agreed = made.agree_x(peer.public()).unwrap();
+        assert!(agreed.ct_eq(peer.agree_x(made.public()).unwrap().expose()));
+        for used in [Curve::P256, Curve::P384, Curve::P521] {
+            let world = World::new(used, true);
+            let accepted = world.accept(&world.request()).unwrap();
+            let entropy = entropy(22).with_protocol_key(made.clone());
+            let peer = world.initiator_key();
+            let own = world.responder_key();
+            let (response, _) = accepted
+                .respond(&own, Some(peer.public_key()), &entropy)
+                .unwrap();
+            let contains = |key: &PrivateKey| {
+                let raw = key.public().raw_xy();
+                response.windows(raw.len()).any(|window| window == raw)
+            };
+            assert_eq!(contains(&made), used == curve);
+            assert_eq!(contains(&world.responder_protocol_key()), used != curve);
+        }
+    }
+    let other = agreement::PrivateKey::generate(&agreement::X25519).unwrap();
+    assert_eq!(
+        reason(PrivateKey::from_agreement_key(other)),
+        "curve-unknown"
+    );
 }
