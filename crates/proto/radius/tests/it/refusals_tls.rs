@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{SignatureAlgorithm, SignatureScheme};
 use rustls_pki_types::CertificateDer;
@@ -60,6 +61,21 @@ fn a_certificate_outside_its_time_is_refused() {
     refuses(&world, &expired, "certificate-expired");
     let early = issue(&world.authority, &device_profile("17"), during(10, 500));
     refuses(&world, &early, "certificate-not-yet-valid");
+}
+
+/// RFC 5280 §6.3.3: a clock that is wrong by a day makes every list stale, or one from the future. Nobody
+/// comes in by that.
+#[test]
+fn a_server_whose_clock_is_wrong_by_a_day_lets_nobody_in() {
+    let world = World::new();
+    let device = world.device("17");
+    for hours in [-25, 25] {
+        let mut site = world.site();
+        site.now += SignedDuration::from_hours(hours);
+        let refused = attempt(&mut site, world.connector(&device));
+        assert!(!refused.is_in());
+        assert_eq!(refused.refused.unwrap().reason_code(), "revocation-unknown");
+    }
 }
 
 /// RFC 5280 §6.1.3 (a)(4)
