@@ -90,12 +90,24 @@ impl Default for Config {
 }
 
 /// `[gate]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GateConfig {
     /// Where the desired state is written for the gate on this machine; it is not when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_file: Option<PathBuf>,
+    /// The segment into which a device in quarantine comes; without a segment of this name it does not
+    /// come in at all.
+    pub quarantine_segment: String,
+}
+
+impl Default for GateConfig {
+    fn default() -> Self {
+        Self {
+            state_file: None,
+            quarantine_segment: "quarantine".to_owned(),
+        }
+    }
 }
 
 /// `[registrar]`

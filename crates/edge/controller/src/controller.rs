@@ -8,7 +8,9 @@ use vouchsafe_api::DppController;
 use vouchsafe_brski::Compatibility;
 use vouchsafe_fleet::decide::{MAX_STRANGERS, Outcome, Strangers};
 use vouchsafe_fleet::policy::{Input, Onboarding, Policy, RequestKind, Verdict};
-use vouchsafe_fleet::{Claim, ClaimSubject, Commit, Device, DeviceId, Manufacturer, OwnerId};
+use vouchsafe_fleet::{
+    Answer, Claim, ClaimSubject, Commit, Device, DeviceId, Manufacturer, OwnerId, Reason, Refusal,
+};
 use vouchsafe_net::{Clock, ReloadableIdentity};
 use vouchsafe_store::{CommitError, ReadError, Store};
 use vouchsafe_trust::{Anchors, Authority};
@@ -18,6 +20,7 @@ use crate::catalogue::Manufacturers;
 use crate::config::Config;
 use crate::dpp::{Codes, Keys};
 use crate::est::Requirements;
+use crate::gate::Gates;
 use crate::home::{Home, HomeError};
 use crate::registrar::Proofs;
 use crate::review::Reviews;
@@ -75,6 +78,8 @@ pub struct Inner {
     pub(crate) lists: Lists,
     /// Devices in service about which policy is to be asked again.
     pub(crate) reviews: Reviews,
+    /// The desired state of network admission, and who waits for it.
+    pub(crate) gates: Gates,
     /// Whoever replaces the policy.
     pub(crate) policy_turn: Mutex<()>,
     /// Whoever makes a checkpoint.
@@ -157,6 +162,7 @@ impl Controller {
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             lists: Lists::default(),
             reviews: Reviews::default(),
+            gates: Gates::default(),
             policy_turn: Mutex::default(),
             checkpoint_turn: Mutex::default(),
             registrar_url: OnceLock::new(),
@@ -168,6 +174,7 @@ impl Controller {
             clock,
         }));
         controller.reload_manufacturers().await?;
+        crate::gate::reload_segments(&controller).await?;
         Ok(controller)
     }
 
@@ -278,8 +285,23 @@ impl Controller {
         Ok(self.timed(device, verdict))
     }
 
-    /// Remembers when the verdict must be asked for again.
+    /// Remembers when the verdict must be asked for again, and holds it against what there is: a segment
+    /// that nobody described is no answer.
     fn timed(&self, device: &Device, verdict: Verdict) -> Verdict {
+        if let Answer::Allow {
+            segment: Some(segment),
+        } = &verdict.answer
+            && !self.gates.has_segment(segment)
+        {
+            let text =
+                format!("Policy names the segment `{segment}`, and there is none of this name.");
+            let reason = Reason::new(Refusal::SegmentUnknown.code(), text, "owner policy");
+            return Verdict {
+                answer: Answer::Deny,
+                reasons: vec![reason],
+                ask_again_at: None,
+            };
+        }
         if let Some(at) = verdict.ask_again_at {
             self.reviews.at(device.id, at);
         }

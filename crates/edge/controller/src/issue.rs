@@ -1,7 +1,8 @@
-//! The certificates that this domain gives to devices, by whatever protocol they ask.
+//! The certificates that this domain gives to devices and gates, by whatever protocol they ask.
 
 use jiff::SignedDuration;
 use vouchsafe_api::route;
+use vouchsafe_fleet::admission::Gate;
 use vouchsafe_fleet::decide::IssuedCertificate;
 use vouchsafe_fleet::{CredentialId, Device};
 use vouchsafe_keystore::random;
@@ -20,6 +21,29 @@ pub(crate) async fn certify(
     key: &PublicKey,
 ) -> Result<IssuedCertificate, Fault> {
     let profile = profile(controller, device).map_err(Fault::Sign)?;
+    sign(controller, profile, key).await
+}
+
+/// The CA signs a certificate for a gate's key. The caller holds a permit for both.
+///
+/// # Errors
+/// [`Fault::Sign`].
+pub(crate) async fn certify_gate(
+    controller: &Controller,
+    gate: &Gate,
+    key: &PublicKey,
+) -> Result<IssuedCertificate, Fault> {
+    let subject = Name::common(&gate.name).map_err(|error| Fault::Sign(error.to_string()))?;
+    let mut profile = Profile::gate(subject, &[&gate.name]);
+    say_where(controller, &mut profile);
+    sign(controller, profile, key).await
+}
+
+async fn sign(
+    controller: &Controller,
+    profile: Profile,
+    key: &PublicKey,
+) -> Result<IssuedCertificate, Fault> {
     let now = controller.clock.now();
     let lifetime = SignedDuration::try_from(controller.config.ldevid.lifetime.duration())
         .unwrap_or(SignedDuration::MAX);
@@ -60,10 +84,16 @@ fn profile(controller: &Controller, device: &Device) -> Result<Profile, String> 
         )));
     }
     let mut profile = Profile::ldevid(subject, names);
-    if !config.pki_url.is_empty() {
-        let under = |path: &str| format!("{}{path}", config.pki_url.trim_end_matches('/'));
+    say_where(controller, &mut profile);
+    Ok(profile)
+}
+
+/// Where others learn whether the certificate still counts.
+fn say_where(controller: &Controller, profile: &mut Profile) {
+    let url = controller.config.ldevid.pki_url.trim_end_matches('/');
+    if !url.is_empty() {
+        let under = |path: &str| format!("{url}{path}");
         profile.crl_urls = vec![under(route::SHOW_CRL.path)];
         profile.ocsp_urls = vec![under(route::ASK_OCSP.path)];
     }
-    Ok(profile)
 }

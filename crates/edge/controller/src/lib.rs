@@ -14,7 +14,7 @@
 //! | `est` | `/.well-known/est` |
 //! | `issue` | certificates for devices, by whichever protocol they ask |
 //! | `api` | the REST API on the contract of `vouchsafe-api` |
-//! | `gate` | the desired state of network admission |
+//! | `gate` | network admission: the desired state, gates and what they report |
 //! | `discovery` | mDNS: how devices find the registrar |
 //! | `revocation` | CRL and OCSP for the credentials of this domain |
 //! | `metrics` | measurements |
@@ -36,6 +36,8 @@ mod review;
 mod revocation;
 mod serve;
 
+use axum::extract::DefaultBodyLimit;
+
 pub use catalogue::{Catalogue, KnownManufacturer, Manufacturers};
 pub use controller::{Controller, Fault};
 pub use est::Requirements;
@@ -47,5 +49,7 @@ pub fn device_router(controller: Controller) -> axum::Router {
     registrar::routes()
         .merge(est::routes())
         .merge(revocation::routes())
+        .layer(DefaultBodyLimit::max(serve::DEVICE_BODY_BYTES))
+        .merge(gate::routes())
         .with_state(controller)
 }

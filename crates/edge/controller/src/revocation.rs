@@ -181,6 +181,12 @@ pub(crate) async fn watch(controller: &Controller) {
     }
 }
 
+/// The number of the newest list (RFC 5280 §5.2.3).
+pub(crate) async fn number(controller: &Controller) -> Option<u64> {
+    let known = controller.lists.0.lock().await;
+    known.list.as_ref().map(|list| list.number)
+}
+
 /// Until when the newest list counts.
 pub(crate) async fn next_update(controller: &Controller) -> Option<Timestamp> {
     let known = controller.lists.0.lock().await;
@@ -227,9 +233,29 @@ async fn read_on(controller: &Controller, known: &mut Known) -> Result<bool, Fau
             known.newest = Some(last);
         }
         if !full {
-            return Ok(more);
+            break;
         }
     }
+    // Gates' certificates: few, and all in one read.
+    let gates = controller.store.revoked_gate_credentials(PAGE).await?;
+    for credential in gates {
+        let (Some(at), Some(serial)) = (credential.revoked_at, serial(&credential.id)) else {
+            continue;
+        };
+        if over.is_some_and(|over| credential.not_after < over) {
+            continue;
+        }
+        let revoked = Revoked {
+            entry: RevokedCertificate {
+                serial,
+                at,
+                reason: RevocationReason::PrivilegeWithdrawn,
+            },
+            not_after: credential.not_after,
+        };
+        more |= known.revoked.insert(credential.id, revoked).is_none();
+    }
+    Ok(more)
 }
 
 /// Step 2.
@@ -297,6 +323,17 @@ async fn status(controller: &Controller, serial: &[u8]) -> Result<CertificateSta
     }
     let id = CredentialId(serial.iter().map(|byte| format!("{byte:02x}")).collect());
     let credential = controller.store.credential(&id).await?;
+    if credential.is_none()
+        && let Some(gate) = controller.store.gate_credential(&id).await?
+    {
+        return Ok(match gate.revoked_at {
+            None => CertificateStatus::Good,
+            Some(at) => CertificateStatus::Revoked {
+                at,
+                reason: RevocationReason::PrivilegeWithdrawn,
+            },
+        });
+    }
     Ok(match credential.map(|credential| credential.status) {
         None => CertificateStatus::Unknown,
         Some(CredentialStatus::Active | CredentialStatus::Superseded) => CertificateStatus::Good,

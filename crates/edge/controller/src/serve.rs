@@ -20,7 +20,7 @@ use vouchsafe_store::{OpenError, Store, StoreConfig};
 use crate::controller::{Controller, Fault};
 use crate::discovery;
 use crate::dpp;
-use crate::gate::DesiredStateFile;
+use crate::gate::DesiredStates;
 use crate::home::{Home, HomeError};
 use crate::review;
 use crate::revocation;
@@ -87,7 +87,8 @@ pub async fn serve(
     );
     devices.limits = Limits {
         connections: home.config.registrar.max_connections,
-        body_bytes: DEVICE_BODY_BYTES,
+        // Each route has its own limit below this one.
+        body_bytes: crate::gate::MAX_REPORT,
         ..Limits::default()
     };
     devices.clock = clock.clone();
@@ -150,10 +151,10 @@ pub async fn serve(
         let files = dpp::AccessFiles::new(controller.clone(), home.dir.join(folder));
         tokio::spawn(files.keep())
     });
-    let desired_state = home.config.gate.state_file.as_ref().map(|file| {
-        let file = DesiredStateFile::new(controller.clone(), home.dir.join(file));
-        tokio::spawn(file.keep())
-    });
+    let state_file = home.config.gate.state_file.as_ref();
+    let state_file = state_file.map(|file| home.dir.join(file));
+    let desired_state = DesiredStates::new(controller.clone(), state_file);
+    let desired_state = Some(tokio::spawn(desired_state.keep()));
     let renewal = tokio::spawn(renew(
         home,
         controller.clone(),

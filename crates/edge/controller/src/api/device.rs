@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use vouchsafe_api::{
     Approve, Claim, Device, DeviceFilter, DeviceState, IfMatch, JournalPage, Page, PageQuery,
-    Problem, Reasoned, Revoke, Version,
+    Problem, Reasoned, Revoke, Version, WaitQuery,
 };
 use vouchsafe_fleet::decide::{self, ApprovalFacts, ClaimFacts, OperateFacts, Outcome};
 use vouchsafe_fleet::wifi::Holdings;
@@ -22,8 +22,9 @@ use vouchsafe_store::DeviceKey;
 
 use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, Body, bad_after, optional_reason, reason};
-use super::{Caller, credential, journal, signed, wifi};
+use super::{Caller, credential, journal, session, signed, wifi};
 use crate::controller::Controller;
+use crate::gate::{Wanted, enforcement};
 
 /// Entries of one device's journal that are shown at most.
 const MAX_JOURNAL: usize = 10_000;
@@ -187,6 +188,7 @@ pub(super) async fn quarantine_device(
     State(controller): State<Controller>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
+    Asked(wait): Asked<WaitQuery>,
     headers: HeaderMap,
     Body(why): Body<Reasoned>,
 ) -> Result<Tagged, Failure> {
@@ -196,6 +198,7 @@ pub(super) async fn quarantine_device(
         &id,
         &headers,
         &why,
+        wait,
         decide::quarantine,
     )
     .await
@@ -205,20 +208,40 @@ pub(super) async fn restore_device(
     State(controller): State<Controller>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
+    Asked(wait): Asked<WaitQuery>,
     headers: HeaderMap,
     Body(why): Body<Reasoned>,
 ) -> Result<Tagged, Failure> {
-    operate(&controller, &caller, &id, &headers, &why, decide::restore).await
+    operate(
+        &controller,
+        &caller,
+        &id,
+        &headers,
+        &why,
+        wait,
+        decide::restore,
+    )
+    .await
 }
 
 pub(super) async fn retire_device(
     State(controller): State<Controller>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
+    Asked(wait): Asked<WaitQuery>,
     headers: HeaderMap,
     Body(why): Body<Reasoned>,
 ) -> Result<Tagged, Failure> {
-    operate(&controller, &caller, &id, &headers, &why, decide::retire).await
+    operate(
+        &controller,
+        &caller,
+        &id,
+        &headers,
+        &why,
+        wait,
+        decide::retire,
+    )
+    .await
 }
 
 async fn operate(
@@ -227,6 +250,7 @@ async fn operate(
     id: &str,
     headers: &HeaderMap,
     why: &Reasoned,
+    wait: WaitQuery,
     decide: fn(&OperateFacts<'_>) -> Outcome<vouchsafe_fleet::Device>,
 ) -> Result<Tagged, Failure> {
     let said = [reason(&why.reason)?];
@@ -250,13 +274,39 @@ async fn operate(
         })
         .await?;
     let device = accepted(outcome.decision)?;
-    tagged(controller, device).await
+    let ends = device.state == Life::Retired;
+    enforced(controller, device, wait, ends).await
+}
+
+/// The device, and how far the change has come.
+pub(super) async fn enforced(
+    controller: &Controller,
+    device: vouchsafe_fleet::Device,
+    wait: WaitQuery,
+    revoked: bool,
+) -> Result<Tagged, Failure> {
+    let wanted = Wanted {
+        device: device.id,
+        wait: wait.wait,
+        revoked,
+    };
+    let reached = enforcement(controller, wanted).await?;
+    let (version, Json(device)) = tagged(controller, device).await?;
+    let enforcement = Some(reached);
+    Ok((
+        version,
+        Json(Device {
+            enforcement,
+            ..device
+        }),
+    ))
 }
 
 pub(super) async fn revoke_device(
     State(controller): State<Controller>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
+    Asked(wait): Asked<WaitQuery>,
     headers: HeaderMap,
     Body(revoke): Body<Revoke>,
 ) -> Result<Tagged, Failure> {
@@ -279,26 +329,11 @@ pub(super) async fn revoke_device(
                 reasons: &said,
                 evidence: &[],
             };
-            // A device without credentials is in the wanted state already.
-            let mut all = Outcome {
-                decision: decide::Decision::Accept(()),
-                commit: vouchsafe_fleet::Commit::default(),
-            };
-            for credential in &standing.credentials {
-                let one = decide::revoke(&facts, credential, why);
-                super::append(&mut all.commit, one.commit);
-                accepted(one.decision)?;
-            }
-            for access in &standing.wifi.access {
-                let one = decide::revoke_access(&facts, access, why);
-                super::append(&mut all.commit, one.commit);
-                accepted(one.decision)?;
-            }
-            Ok(all)
+            Ok(decide::revoke_all(&facts, why))
         })
         .await?;
     accepted(outcome.decision)?;
-    tagged(&controller, find(&controller, &id).await?).await
+    enforced(&controller, find(&controller, &id).await?, wait, true).await
 }
 
 pub(super) async fn device_journal(
@@ -377,6 +412,7 @@ pub(super) async fn tagged(
     let wifi = wifi::of_device(controller, &device).await?;
     let shown = Device {
         wifi,
+        admission: session::of_device(controller, device.id).await?,
         ..shown(device.clone(), waits)
     };
     Ok((version(&device), Json(shown)))

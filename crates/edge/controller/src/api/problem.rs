@@ -73,7 +73,13 @@ pub(super) fn accepted<D>(decision: Decision<D>) -> Result<D, Problem> {
 /// A decision that is no.
 fn of_refusal(refusal: Refusal, reasons: &[Reason]) -> Problem {
     let code = match (refusal, refusal.kind()) {
-        (Refusal::AlreadyClaimed | Refusal::NetworkExists, _) => Code::AlreadyExists,
+        (
+            Refusal::AlreadyClaimed
+            | Refusal::NetworkExists
+            | Refusal::SegmentExists
+            | Refusal::GateExists,
+            _,
+        ) => Code::AlreadyExists,
         (Refusal::BootstrappingKeyConflict, _) => Code::Conflict,
         (_, RefusalKind::Unknown) => Code::NotFound,
         (_, RefusalKind::Malformed) => Code::BadRequest,

@@ -10,14 +10,14 @@ use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use vouchsafe_api::{IfMatch, Release, Released, Version};
+use vouchsafe_api::{IfMatch, Release, Released, Version, WaitQuery};
 use vouchsafe_fleet::decide::{self, Decision, OperateFacts, Outcome};
 use vouchsafe_fleet::release::{RELEASE_FORMAT, ReleaseStatement};
 use vouchsafe_fleet::{Commit, Device, Digest, Evidence, OwnerId, State as Life};
 
-use super::device::{Standing, find, tagged, version};
+use super::device::{Standing, enforced, find, version};
 use super::problem::{Failure, accepted, bad_request};
-use super::request::{Body, reason};
+use super::request::{Asked, Body, reason};
 use super::{Caller, sign};
 use crate::controller::{Controller, Fault};
 
@@ -25,6 +25,7 @@ pub(super) async fn release_device(
     State(controller): State<Controller>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
+    Asked(wait): Asked<WaitQuery>,
     headers: HeaderMap,
     Body(release): Body<Release>,
 ) -> Result<(Version, Json<Released>), Failure> {
@@ -82,7 +83,7 @@ pub(super) async fn release_device(
         })
         .await?;
     let (released, statement) = accepted(outcome.decision)?;
-    let (version, Json(device)) = tagged(&controller, released).await?;
+    let (version, Json(device)) = enforced(&controller, released, wait, true).await?;
     let statement = STANDARD.encode(statement);
     Ok((version, Json(Released { device, statement })))
 }

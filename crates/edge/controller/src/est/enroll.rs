@@ -34,6 +34,7 @@ use vouchsafe_trust::{
     Certificate, CertificateRequest, PublicKey, Signer, SoftwareSigner, Verified, oid,
 };
 
+use super::gate;
 use crate::controller::{Controller, Fault};
 use crate::issue;
 use crate::registrar::{Answer, Proved, note, prove, reason};
@@ -53,6 +54,10 @@ pub(super) async fn simple_enroll(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    if gate::shows_token(&headers) {
+        let issued = gate::enrol(&controller, &peer, &headers, &body).await;
+        return of_gate(&controller, issued);
+    }
     certificate(enroll(&controller, &peer, &headers, &body, Operation::Enroll).await)
 }
 
@@ -63,7 +68,28 @@ pub(super) async fn simple_reenroll(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    match crate::gate::shown(&controller, &peer).await {
+        Ok(None) => {}
+        Ok(Some(credential)) => {
+            let issued = gate::renew(&controller, &peer, &headers, &body, &credential).await;
+            return of_gate(&controller, issued);
+        }
+        Err(fault) => return Answer::from(fault).into_response(),
+    }
     certificate(enroll(&controller, &peer, &headers, &body, Operation::Reenroll).await)
+}
+
+/// A gate gets the CA's certificate beside its own: it needs the path for EAP.
+fn of_gate(controller: &Controller, issued: Result<Certificate, Answer>) -> Response {
+    match issued {
+        Ok(leaf) => {
+            let mut certificates = vec![leaf];
+            certificates.extend_from_slice(controller.authority.chain());
+            let kind = [(header::CONTENT_TYPE, MEDIA_TYPE_CERTS_ONLY)];
+            (kind, est::certs_only_body(&certificates)).into_response()
+        }
+        Err(answer) => answer.into_response(),
+    }
 }
 
 /// The handler of `serverkeygen`: the request's own key only proves that its sender can sign.

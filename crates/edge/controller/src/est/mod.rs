@@ -4,10 +4,12 @@
 //! 2. `csrattrs`: what a request must hold (§4.5), for anybody: it holds nothing of a device.
 //! 3. `simpleenroll`, `simplereenroll`: a certificate for the device's key (§4.2).
 //! 4. `serverkeygen`: a key made here, off unless configured (§4.4).
-//! 5. `fullcmc`: not offered (§4.3): 501.
+//! 5. Gates enrol here too, with a token ([`gate`]).
+//! 6. `fullcmc`: not offered (§4.3): 501.
 
 mod attributes;
 mod enroll;
+mod gate;
 
 use axum::Router;
 use axum::extract::State;

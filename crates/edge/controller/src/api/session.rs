@@ -1,0 +1,134 @@
+//! Sessions, as gates report them.
+
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use vouchsafe_api::{
+    DeviceAdmission, Page, PageQuery, Problem, Reasoned, Session, SessionFilter, WaitQuery,
+};
+use vouchsafe_fleet::DeviceId;
+use vouchsafe_fleet::admission as stored;
+use vouchsafe_fleet::decide::admission::end_session as decide_end;
+
+use super::problem::{Failure, accepted, bad_request};
+use super::request::{Asked, Body, reason};
+use super::{Caller, page};
+use crate::controller::Controller;
+use crate::gate::{Wanted, enforcement};
+
+/// Sessions that `device show` sums up.
+const SUMMED: u32 = 1000;
+
+/// Sessions that `device show` shows.
+const SHOWN: usize = 10;
+
+pub(super) async fn list_sessions(
+    State(controller): State<Controller>,
+    Asked(query): Asked<PageQuery>,
+    Asked(filter): Asked<SessionFilter>,
+) -> Result<Json<Page<Session>>, Failure> {
+    let limit = query.effective_limit();
+    let wanted = vouchsafe_store::SessionFilter {
+        device: filter
+            .device
+            .as_deref()
+            .map(DeviceId::parse)
+            .transpose()
+            .map_err(|_| bad_request("`device` must be an id of 32 hexadecimal digits"))?,
+        gate: filter.gate,
+        segment: filter.segment,
+        ended: filter.ended,
+    };
+    let after = query.after.as_deref();
+    let sessions = controller.store.sessions(&wanted, after, limit).await?;
+    let id = |session: &stored::Session| session.id.clone();
+    Ok(Json(page(sessions, limit, id, shown)))
+}
+
+pub(super) async fn show_session(
+    State(controller): State<Controller>,
+    Path(id): Path<String>,
+) -> Result<Json<Session>, Failure> {
+    Ok(Json(shown(find(&controller, &id).await?)))
+}
+
+/// The device's credentials are out of the desired state until the gates confirm that, or time is up: so
+/// its sessions end, and it may begin another afterwards.
+pub(super) async fn end_session(
+    State(controller): State<Controller>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Asked(wait): Asked<WaitQuery>,
+    Body(why): Body<Reasoned>,
+) -> Result<Json<Session>, Failure> {
+    let said = reason(&why.reason)?;
+    let actor = caller.actor();
+    let device = find(&controller, &id).await?.device;
+    controller.gates.withhold(device, true);
+    // Its entry wakes the task, which then sees the device without credentials.
+    let ended = async {
+        let outcome = controller
+            .settle_as::<_, Failure, _, _>(async || {
+                let session = find(&controller, &id).await?;
+                Ok(decide_end(controller.clock.now(), &actor, &session, &said))
+            })
+            .await?;
+        accepted(outcome.decision)?;
+        let wanted = Wanted {
+            device,
+            wait: wait.wait,
+            revoked: false,
+        };
+        Ok::<_, Failure>(enforcement(&controller, wanted).await?)
+    };
+    let ended = ended.await;
+    controller.gates.withhold(device, false);
+    ended?;
+    Ok(Json(shown(find(&controller, &id).await?)))
+}
+
+/// The session of this name, or 404.
+async fn find(controller: &Controller, id: &str) -> Result<stored::Session, Failure> {
+    let found = controller.store.session(id).await?;
+    found.ok_or_else(|| Problem::not_found("session", id).into())
+}
+
+/// Where a device is on the network, and was; none where no gate ever saw it.
+pub(super) async fn of_device(
+    controller: &Controller,
+    device: DeviceId,
+) -> Result<Option<DeviceAdmission>, Failure> {
+    let sessions = controller.store.device_sessions(device, SUMMED).await?;
+    if sessions.is_empty() {
+        return Ok(None);
+    }
+    let sum = |octets: fn(&stored::Session) -> u64| {
+        let all = sessions.iter().map(octets);
+        all.fold(0_u64, u64::saturating_add)
+    };
+    Ok(Some(DeviceAdmission {
+        first_seen: sessions.iter().map(|session| session.since).min(),
+        last_seen: sessions.iter().map(|session| session.seen).max(),
+        octets_from: sum(|session| session.octets.0),
+        octets_to: sum(|session| session.octets.1),
+        sessions: sessions.into_iter().take(SHOWN).map(shown).collect(),
+        mac: None,
+    }))
+}
+
+fn shown(session: stored::Session) -> Session {
+    Session {
+        id: session.id,
+        gate: session.gate,
+        device: session.device.to_string(),
+        credential: session.credential.map(|id| id.0),
+        station: session.station,
+        access_point: session.access_point,
+        segment: session.segment,
+        since: session.since,
+        until: session.until,
+        seen: session.seen,
+        ended: session.ended,
+        octets_from: session.octets.0,
+        octets_to: session.octets.1,
+    }
+}

@@ -1,0 +1,316 @@
+//! The desired state as it stands, and the differences that led to it: what the task writes and the link
+//! reads.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::sync::{Notify, Semaphore, watch};
+use vouchsafe_api::gate::{
+    AdmittedCredential, DesiredState, SegmentDefinition, StateDifference, StateUpdate,
+};
+use vouchsafe_fleet::DeviceId;
+
+/// Most gates that wait for news at once.
+const MAX_WAITING: usize = 2048;
+
+/// Most differences that are kept.
+const MAX_DIFFERENCES: usize = 4096;
+
+/// Most credentials in all differences that are kept.
+const MAX_IN_DIFFERENCES: usize = 200_000;
+
+/// How far the task has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The newest version; 0 while there is none.
+    pub(crate) version: u64,
+    /// The journal position up to which it is right.
+    pub(crate) position: u64,
+}
+
+/// What the task, the link and the API share.
+#[derive(Debug)]
+pub(crate) struct Gates {
+    current: Mutex<Current>,
+    progress: watch::Sender<Progress>,
+    /// Somebody wants a desired state.
+    pub(super) needed: watch::Sender<bool>,
+    /// The task has a reason to look that is no journal entry.
+    pub(super) nudge: Notify,
+    /// A report was taken.
+    pub(super) reported: Notify,
+    pub(super) waiting: Arc<Semaphore>,
+    /// Devices whose sessions a person ended: without their credentials for one version.
+    withheld: Mutex<BTreeSet<DeviceId>>,
+    segments: RwLock<Arc<BTreeSet<String>>>,
+}
+
+impl Default for Gates {
+    fn default() -> Self {
+        Self {
+            current: Mutex::default(),
+            progress: watch::Sender::default(),
+            needed: watch::Sender::new(false),
+            nudge: Notify::new(),
+            reported: Notify::new(),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            withheld: Mutex::default(),
+            segments: RwLock::default(),
+        }
+    }
+}
+
+/// The state, and what led to it.
+#[derive(Debug, Default)]
+pub(super) struct Current {
+    pub(super) version: u64,
+    pub(super) issued_at: Timestamp,
+    pub(super) lists: Vec<String>,
+    pub(super) segments: Vec<SegmentDefinition>,
+    pub(super) admitted: BTreeMap<DeviceId, Vec<AdmittedCredential>>,
+    differences: VecDeque<StateDifference>,
+    in_differences: usize,
+    /// The whole, written once for all gates that are too far behind.
+    whole: Option<(u64, Bytes)>,
+}
+
+impl Gates {
+    pub(super) fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody wants a desired state: the task begins, if it has not.
+    pub(crate) fn need(&self) {
+        self.needed.send_if_modified(|needed| {
+            let is_new = !*needed;
+            *needed = true;
+            is_new
+        });
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    pub(super) fn reached(&self, progress: Progress) {
+        self.progress.send_replace(progress);
+    }
+
+    /// The newest version; none before there is one.
+    pub(crate) fn version(&self) -> Option<u64> {
+        Some(self.progress.borrow().version).filter(|version| *version > 0)
+    }
+
+    /// Takes the device's credentials out of the desired state, or puts them back.
+    pub(crate) fn withhold(&self, device: DeviceId, withheld: bool) {
+        let mut all = self.withheld.lock().unwrap_or_else(PoisonError::into_inner);
+        if withheld {
+            all.insert(device);
+        } else {
+            all.remove(&device);
+        }
+        drop(all);
+        self.nudge.notify_one();
+    }
+
+    pub(super) fn withheld(&self) -> BTreeSet<DeviceId> {
+        let all = self.withheld.lock().unwrap_or_else(PoisonError::into_inner);
+        all.clone()
+    }
+
+    pub(super) fn set_segments(&self, names: BTreeSet<String>) {
+        *self
+            .segments
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(names);
+    }
+
+    /// The certificates with which a device may come in, and where that leads.
+    pub(super) fn segments_of(&self, device: DeviceId) -> Vec<(String, Option<String>)> {
+        let current = self.current();
+        let of_device = current.admitted.get(&device);
+        of_device
+            .into_iter()
+            .flatten()
+            .map(|it| (it.credential.clone(), it.segment.clone()))
+            .collect()
+    }
+
+    /// Whether policy may put a device into this segment: any, while nobody described one.
+    pub(crate) fn has_segment(&self, name: &str) -> bool {
+        let names = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        names.is_empty() || names.contains(name)
+    }
+}
+
+impl Current {
+    /// The next version: what `difference` says is in it already.
+    pub(super) fn advance(&mut self, difference: StateDifference) {
+        self.version = difference.to;
+        self.issued_at = difference.issued_at;
+        self.in_differences += weight(&difference);
+        self.differences.push_back(difference);
+        while self.differences.len() > MAX_DIFFERENCES || self.in_differences > MAX_IN_DIFFERENCES {
+            let Some(oldest) = self.differences.pop_front() else {
+                break;
+            };
+            self.in_differences -= weight(&oldest);
+        }
+    }
+
+    /// The next version, from which no difference leads back.
+    pub(super) fn replace(&mut self, version: u64, issued_at: Timestamp) {
+        self.version = version;
+        self.issued_at = issued_at;
+        self.differences.clear();
+        self.in_differences = 0;
+    }
+
+    /// What a gate is told that has this version; none when there is nothing new.
+    pub(super) fn update(&mut self, have: Option<u64>) -> Result<Option<Bytes>, serde_json::Error> {
+        if self.version == 0 || have == Some(self.version) {
+            return Ok(None);
+        }
+        if let Some(difference) = have.and_then(|have| self.since(have)) {
+            let update = StateUpdate::Difference(difference);
+            return serde_json::to_vec(&update).map(|bytes| Some(bytes.into()));
+        }
+        if let Some((version, whole)) = &self.whole
+            && *version == self.version
+        {
+            return Ok(Some(whole.clone()));
+        }
+        let whole = serde_json::to_vec(&StateUpdate::Whole(self.document()))?;
+        let whole = Bytes::from(whole);
+        self.whole = Some((self.version, whole.clone()));
+        Ok(Some(whole))
+    }
+
+    /// The whole, as a file holds it.
+    pub(super) fn document(&self) -> DesiredState {
+        DesiredState {
+            version: self.version,
+            issued_at: self.issued_at,
+            revocation_lists: self.lists.clone(),
+            segments: self.segments.clone(),
+            admitted: self.admitted.values().flatten().cloned().collect(),
+            stations: Vec::new(),
+        }
+    }
+
+    /// All differences since a version, as one.
+    fn since(&self, have: u64) -> Option<StateDifference> {
+        let first = self
+            .differences
+            .binary_search_by_key(&have, |difference| difference.from)
+            .ok()?;
+        let mut put = BTreeMap::new();
+        let mut removed = BTreeSet::new();
+        let mut merged = StateDifference {
+            from: have,
+            to: self.version,
+            issued_at: self.issued_at,
+            revocation_lists: None,
+            segments: None,
+            put: Vec::new(),
+            remove: Vec::new(),
+            stations_put: Vec::new(),
+            stations_remove: Vec::new(),
+        };
+        for difference in self.differences.iter().skip(first) {
+            if let Some(lists) = &difference.revocation_lists {
+                merged.revocation_lists = Some(lists.clone());
+            }
+            if let Some(segments) = &difference.segments {
+                merged.segments = Some(segments.clone());
+            }
+            for gone in &difference.remove {
+                put.remove(gone);
+                removed.insert(gone.clone());
+            }
+            for new in &difference.put {
+                removed.remove(&new.credential);
+                put.insert(new.credential.clone(), new.clone());
+            }
+        }
+        merged.put = put.into_values().collect();
+        merged.remove = removed.into_iter().collect();
+        Some(merged)
+    }
+}
+
+fn weight(difference: &StateDifference) -> usize {
+    1 + difference.put.len() + difference.remove.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admitted(credential: &str, segment: &str) -> AdmittedCredential {
+        AdmittedCredential {
+            credential: credential.to_owned(),
+            device: "d".to_owned(),
+            segment: Some(segment.to_owned()),
+            expires_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn step(from: u64, put: &[AdmittedCredential], remove: &[&str]) -> StateDifference {
+        StateDifference {
+            from,
+            to: from + 1,
+            issued_at: Timestamp::UNIX_EPOCH,
+            revocation_lists: None,
+            segments: None,
+            put: put.to_vec(),
+            remove: remove.iter().map(|&gone| gone.to_owned()).collect(),
+            stations_put: Vec::new(),
+            stations_remove: Vec::new(),
+        }
+    }
+
+    fn told(current: &mut Current, have: Option<u64>) -> Option<StateUpdate> {
+        let bytes = current.update(have).unwrap()?;
+        Some(serde_json::from_slice(&bytes).unwrap())
+    }
+
+    #[test]
+    fn a_gate_is_told_what_it_lacks_and_no_more() {
+        let mut current = Current::default();
+        assert_eq!(told(&mut current, None), None);
+        current.replace(5, Timestamp::UNIX_EPOCH);
+        current.advance(step(5, &[admitted("01", "a"), admitted("02", "a")], &[]));
+        current.advance(step(6, &[admitted("01", "b")], &["02"]));
+        assert_eq!(told(&mut current, Some(7)), None);
+        let Some(StateUpdate::Difference(both)) = told(&mut current, Some(5)) else {
+            panic!("not a difference");
+        };
+        assert_eq!((both.from, both.to), (5, 7));
+        assert_eq!(both.put, [admitted("01", "b")]);
+        assert_eq!(both.remove, ["02"]);
+        // Behind all that is kept, ahead of us, or with nothing: everything.
+        for have in [None, Some(4), Some(9)] {
+            let update = told(&mut current, have);
+            assert!(matches!(update, Some(StateUpdate::Whole(_))), "{have:?}");
+        }
+    }
+
+    #[test]
+    fn the_differences_that_are_kept_are_bounded() {
+        let mut current = Current::default();
+        current.replace(1, Timestamp::UNIX_EPOCH);
+        for from in 1..=10_000 {
+            current.advance(step(from, &[], &["0a"]));
+        }
+        assert_eq!(current.differences.len(), MAX_DIFFERENCES);
+        assert_eq!(current.in_differences, 2 * MAX_DIFFERENCES);
+        let crowd = vec![admitted("01", "a"); MAX_IN_DIFFERENCES];
+        current.advance(step(10_001, &crowd, &[]));
+        assert!(current.differences.is_empty());
+        let update = told(&mut current, Some(10_001));
+        assert!(matches!(update, Some(StateUpdate::Whole(_))));
+    }
+}
