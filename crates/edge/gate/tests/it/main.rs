@@ -15,5 +15,6 @@ mod join_proxy;
 mod link;
 mod radius;
 mod radsec;
+mod segments;
 mod wired;
 mod world;

@@ -286,3 +286,64 @@ fn sessions_survive_a_restart() {
     let gate = site.start();
     assert_eq!(gate.until_in_force(), (2, 1), "it ends one session");
 }
+
+/// An access point that does not know the session yet may still hear the acceptance: "no such session" is
+/// no confirmation so early, and the gate asks again.
+#[test]
+fn an_access_point_that_knows_no_session_too_early_is_asked_again() {
+    let access_point = UdpSocket::bind("127.0.0.1:0").unwrap();
+    access_point
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    let at = access_point.local_addr().unwrap();
+    let mut site = site(&format!("disconnect = \"{at}\"\n"));
+    let device = site.device("goes");
+    site.publish(vec![device.admitted()], &[]);
+    let gate = site.start();
+    come_in(&site, &gate, &device, "ap-1", MAC);
+    site.publish(Vec::new(), &[&device]);
+    let shared = Shared::new(Secret::new(SECRET.into()));
+    let origin = Origin {
+        client: 0,
+        address: [0; 16],
+        port: 0,
+    };
+    let mut receiver = Receiver::default();
+    let mut buffer = [0; 4096];
+    let mut next = || {
+        let (length, from) = access_point.recv_from(&mut buffer).unwrap();
+        let arrival = receiver.receive(now(), origin, &shared, &buffer[..length]);
+        (arrival, from)
+    };
+    let mut asked = 0;
+    while asked < 2 {
+        let (arrival, from) = next();
+        let Ok(Arrival::Fresh(received)) = arrival else {
+            continue;
+        };
+        let mut receiver = Receiver::default();
+        // 503: no such session.
+        let answer = received.refuse(&mut receiver, now(), &shared, 503).unwrap();
+        access_point.send_to(&answer, from).unwrap();
+        asked += 1;
+    }
+}
+
+/// What was not valid yet is, a moment later; nobody writes the file again.
+#[test]
+fn a_list_that_is_not_valid_yet_is_looked_at_again() {
+    let mut site = site("");
+    let device = site.device("1");
+    let document = site.document_from(
+        vec![device.admitted()],
+        now() + SignedDuration::from_secs(4),
+    );
+    site.publish_document(&document);
+    let gate = site.start();
+    let reason = gate.until("refused state", |event| match event {
+        Event::StateRefused { reason, .. } => Some(*reason),
+        _ => None,
+    });
+    assert_eq!(reason, "state-list-time");
+    assert_eq!(gate.until_in_force().0, document.version);
+}

@@ -17,7 +17,7 @@ use vouchsafe_gate::Event;
 use crate::world::{Device, PATIENCE, SECRET, Site};
 
 /// Whether the test must be skipped. With `CI` set that is a failure.
-fn is_missing() -> bool {
+pub(crate) fn is_missing() -> bool {
     let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
     let tools = [
         "hostapd",
@@ -40,7 +40,7 @@ fn is_missing() -> bool {
     true
 }
 
-fn ip(arguments: &str) {
+pub(crate) fn ip(arguments: &str) {
     let output = Command::new("ip")
         .args(arguments.split_whitespace())
         .output()
@@ -50,7 +50,7 @@ fn ip(arguments: &str) {
 }
 
 /// A program that ends with the test.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -59,20 +59,20 @@ impl Drop for Running {
     }
 }
 
-fn python(namespace: &str, text: &str) -> Command {
+pub(crate) fn python(namespace: &str, text: &str) -> Command {
     let mut command = inside(namespace, "python3");
     command.args(["-c", text]);
     command
 }
 
-fn inside(namespace: &str, program: &str) -> Command {
+pub(crate) fn inside(namespace: &str, program: &str) -> Command {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", namespace, program]);
     command
 }
 
 /// Starts a program that says what it does in a file.
-fn start(mut command: Command, log: &Path) -> Running {
+pub(crate) fn start(mut command: Command, log: &Path) -> Running {
     let log = std::fs::File::create(log).unwrap();
     command
         .stdin(Stdio::null())
@@ -101,13 +101,15 @@ class Echo(socketserver.BaseRequestHandler):
             self.request.sendall(data)
 class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
-Server(('10.77.0.100', 7777), Echo).serve_forever()
+import threading
+for port in (7777, 7778):
+    threading.Thread(target=Server(('10.77.0.100', port), Echo).serve_forever).start()
 ";
 
 /// A device that asks once: whether an answer comes within a second.
 const ASK: &str = "
-import socket
-with socket.create_connection(('10.77.0.100', 7777), timeout=1) as flow:
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=1) as flow:
     flow.sendall(b'?')
     assert flow.recv(1) == b'?'
 ";
@@ -124,7 +126,7 @@ with socket.create_connection(('10.77.0.100', 7777), timeout=30) as flow:
 ";
 
 /// Namespaces, links, hostapd for two ports, and a gate in the gateway.
-struct Net {
+pub(crate) struct Net {
     tag: String,
     _service: Running,
     _hostapd: Running,
@@ -133,10 +135,15 @@ struct Net {
     _namespaces: Namespaces,
 }
 
-const MACS: [&str; 2] = ["02:00:00:00:00:01", "02:00:00:00:00:02"];
+pub(crate) const MACS: [&str; 2] = ["02:00:00:00:00:01", "02:00:00:00:00:02"];
 
 impl Net {
-    fn new(site: &Site) -> Self {
+    pub(crate) fn new(site: &Site) -> Self {
+        Self::with(site, "")
+    }
+
+    /// With something more at the end of `gate.toml`.
+    pub(crate) fn with(site: &Site, more: &str) -> Self {
         let tag = format!("vg{}", std::process::id());
         let (gateway, uplink) = (format!("{tag}g"), format!("{tag}u"));
         let ends = ["g", "u", "1", "2"].map(|end| format!("{tag}{end}"));
@@ -184,10 +191,12 @@ impl Net {
         }
         site.configure(
             "127.0.0.1:1812",
-            "[[radius.client]]\nname = \"hostapd\"\naddress = \"127.0.0.1\"\nsecret_file = \"secret\"\n\
-             [wired]\nuplinks = [\"up0\"]\n\
-             [[wired.port]]\ninterface = \"p1\"\ncontrol = \"hostapd/p1\"\n\
-             [[wired.port]]\ninterface = \"p2\"\ncontrol = \"hostapd/p2\"\n",
+            &format!(
+                "[[radius.client]]\nname = \"hostapd\"\naddress = \"127.0.0.1\"\nsecret_file = \"secret\"\n\
+                 [wired]\nuplinks = [\"up0\"]\n\
+                 [[wired.port]]\ninterface = \"p1\"\ncontrol = \"hostapd/p1\"\n\
+                 [[wired.port]]\ninterface = \"p2\"\ncontrol = \"hostapd/p2\"\n{more}"
+            ),
         );
         let events = site.path("events");
         let gate = Self::start_gate(&gateway, site.folder.path(), &events);
@@ -218,7 +227,7 @@ impl Net {
         Running(gate.spawn().unwrap())
     }
 
-    fn restart_gate(&mut self, site: &Site) {
+    pub(crate) fn restart_gate(&mut self, site: &Site) {
         // SIGKILL: it had no time to say good-bye.
         let _ = self.gate.0.kill();
         let _ = self.gate.0.wait();
@@ -228,12 +237,16 @@ impl Net {
         self.until_event(before, &["ready"]);
     }
 
-    fn device(&self, number: usize) -> String {
+    pub(crate) fn gateway(&self) -> String {
+        format!("{}g", self.tag)
+    }
+
+    pub(crate) fn device(&self, number: usize) -> String {
         format!("{}{number}", self.tag)
     }
 
     /// A supplicant with this device's certificate.
-    fn supplicant(&self, site: &Site, number: usize, device: &Device) -> Running {
+    pub(crate) fn supplicant(&self, site: &Site, number: usize, device: &Device) -> Running {
         let file = |name: &str| site.path(&format!("{}-{name}", device.id));
         std::fs::write(file("cert.pem"), device.certificate.pem()).unwrap();
         std::fs::write(file("key.der"), &device.pkcs8).unwrap();
@@ -255,8 +268,14 @@ impl Net {
     }
 
     /// Whether the device reaches the service behind the uplink.
-    fn reaches(&self, number: usize) -> bool {
+    pub(crate) fn reaches(&self, number: usize) -> bool {
+        self.reaches_at(number, "10.77.0.100", 7777)
+    }
+
+    /// Whether the device gets an answer there.
+    pub(crate) fn reaches_at(&self, number: usize, address: &str, port: u16) -> bool {
         python(&self.device(number), ASK)
+            .args([address, &port.to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status()
@@ -264,12 +283,12 @@ impl Net {
             .success()
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let text = std::fs::read_to_string(&self.events).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
-    fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+    pub(crate) fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let end = Instant::now() + PATIENCE;
         while !is_so(self) {
             if Instant::now() > end {
@@ -294,7 +313,7 @@ impl Net {
         text
     }
 
-    fn until_event(&self, after: usize, words: &[&str]) {
+    pub(crate) fn until_event(&self, after: usize, words: &[&str]) {
         self.until(&words.join(" "), |net| {
             net.lines()
                 .iter()

@@ -159,6 +159,20 @@ impl Site {
 
     /// What the controller would write next.
     pub(crate) fn document(&mut self, admitted: Vec<Admitted>, revoked: &[&Device]) -> Document {
+        self.document_at(admitted, revoked, now() - SignedDuration::from_secs(5))
+    }
+
+    /// The same, with a list that is good from some time on.
+    pub(crate) fn document_from(&mut self, admitted: Vec<Admitted>, from: Timestamp) -> Document {
+        self.document_at(admitted, &[], from)
+    }
+
+    fn document_at(
+        &mut self,
+        admitted: Vec<Admitted>,
+        revoked: &[&Device],
+        this_update: Timestamp,
+    ) -> Document {
         self.version += 1;
         let entries: Vec<_> = revoked
             .iter()
@@ -170,7 +184,7 @@ impl Site {
             .collect();
         let content = CrlContent {
             number: self.version,
-            this_update: now() - SignedDuration::from_secs(5),
+            this_update,
             next_update: now() + SignedDuration::from_hours(24),
             entries: &entries,
         };
