@@ -22,6 +22,7 @@ use crate::folder::{
     AttemptEnd, Credential, Folder, STATE, read_attempts, read_credential, read_pending,
 };
 use crate::keys::Keys;
+use crate::network;
 use crate::random;
 use crate::renew;
 use crate::wifi::code::Code;
@@ -44,6 +45,8 @@ pub struct Agent {
     device: Device,
     /// Whether the supplicant was given the networks since this start.
     handed_over: AtomicBool,
+    /// Which credential the supplicant was given for 802.1X.
+    member: network::Handed,
 }
 
 /// What the device has, for people and programs.
@@ -239,6 +242,7 @@ impl Agent {
         Ok(Self {
             device,
             handed_over: AtomicBool::new(false),
+            member: network::Handed::default(),
         })
     }
 
@@ -277,7 +281,13 @@ impl Agent {
                 .checked_add(pause)
                 .unwrap_or(Timestamp::MAX);
             self.device.tell(Event::Sleeping { until });
-            self.sleep_until(until).await;
+            match &self.device.config.network {
+                Some(network) => tokio::select! {
+                    () = self.sleep_until(until) => {}
+                    () = network::keep(network, &self.member) => {}
+                },
+                None => self.sleep_until(until).await,
+            }
         }
     }
 
@@ -333,6 +343,11 @@ impl Agent {
             // It forgets them when it ends: they are in no file of its own.
             tracing::warn!(%error, "the supplicant may keep the networks until it is restarted");
         }
+        if let Some(config) = &self.device.config.network
+            && let Err(error) = network::take_back(config).await
+        {
+            tracing::warn!(%error, "the supplicant may keep the credential until it is restarted");
+        }
         let keys = self.device.keys.delete_all_but(&[]).await?;
         self.device.folder.wipe()?;
         self.device.tell(Event::Reset { keys });
@@ -381,6 +396,9 @@ impl Agent {
                 }
             }
         };
+        if let Some(network) = &device.config.network {
+            network::hand_over(device, network, &credential, &self.member).await?;
+        }
         let now = device.effective_now(credential.stored.clock_correction)?;
         let due = credential.renew_at().duration_since(now);
         Ok(if credential.stored.reported {
@@ -602,7 +620,21 @@ impl Agent {
     ) -> Result<Credential, AgentError> {
         let candidates = self.named(Some(&credential))?;
         let candidates = self.in_order(candidates, aside);
-        match renew::renew(&self.device, credential, &candidates).await {
+        let mut done = renew::renew(&self.device, credential.clone(), &candidates).await;
+        if let Err(renew::Stopped::Later(failures)) = &mut done
+            && self.device.config.mdns
+        {
+            // A device that joined through a proxy is elsewhere now; whoever else of the domain is
+            // here may renew as well.
+            let known: Vec<_> = candidates.iter().map(|it| it.origin.clone()).collect();
+            let found = self.discovered(&known).await.unwrap_or_default();
+            let found = self.in_order(found, aside);
+            match renew::renew(&self.device, credential, &found).await {
+                Err(renew::Stopped::Later(more)) => failures.extend(more),
+                other => done = other,
+            }
+        }
+        match done {
             Ok(credential) => {
                 let registrar = credential.stored.registrar.clone();
                 self.device.note(&registrar, "renewed", "", String::new())?;

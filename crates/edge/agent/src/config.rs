@@ -46,6 +46,46 @@ pub struct Config {
     /// Wi-Fi Easy Connect; a device without this section does not do it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dpp: Option<DppConfig>,
+    /// The network that the device comes into with the credential from BRSKI.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkConfig>,
+}
+
+/// `[network]`: 802.1X with EAP-TLS, by the credential that the device got when it joined its domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// The control socket of `wpa_supplicant`, such as `/run/wpa_supplicant/eth0`.
+    pub supplicant: PathBuf,
+    /// The Wi-Fi network, by WPA3-Enterprise; a wired port without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssid: Option<String>,
+    /// What the device says of itself before TLS protects it (RFC 9190 §2.1.8): a realm, and no name.
+    #[serde(default = "anonymous")]
+    pub identity: String,
+}
+
+fn anonymous() -> String {
+    "@vouchsafe".to_owned()
+}
+
+impl NetworkConfig {
+    fn check(&self) -> Result<(), LocalError> {
+        let wrong = |key, why: &str| {
+            let why = why.to_owned();
+            Err(LocalError::Config { key, why })
+        };
+        let plain = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
+        if let Some(ssid) = &self.ssid
+            && (!plain(ssid) || ssid.len() > 32)
+        {
+            return wrong("network.ssid", "must be text of 1 to 32 octets");
+        }
+        if !plain(&self.identity) || self.identity.contains('"') {
+            return wrong("network.identity", "must be text, without quotes");
+        }
+        Ok(())
+    }
 }
 
 /// `[dpp]`: how the device gets its Wi-Fi configuration. With it, and without registrars to try
@@ -175,6 +215,7 @@ impl Default for Config {
             retry_longest: 3600,
             discovery_window: 10_000,
             dpp: None,
+            network: None,
         }
     }
 }
@@ -271,6 +312,9 @@ impl Config {
         self.algorithm()?;
         if let Some(dpp) = &self.dpp {
             dpp.check()?;
+        }
+        if let Some(network) = &self.network {
+            network.check()?;
         }
         if self.retry_first > self.retry_longest {
             let why = "must not be more than retry_longest".to_owned();

@@ -166,6 +166,23 @@ pub enum Event {
         /// To which network.
         ssid: String,
     },
+    /// The supplicant has the credential for 802.1X.
+    NetworkJoined {
+        /// The certificate's serial number.
+        credential: String,
+        /// The Wi-Fi network; none at a wired port.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ssid: Option<String>,
+        /// Whether the network took the device by now.
+        is_in: bool,
+    },
+    /// The supplicant could not be given the credential.
+    NetworkFailed {
+        /// Stable name.
+        code: &'static str,
+        /// What happened.
+        text: String,
+    },
     /// Nothing to do until then.
     Sleeping {
         /// When the agent goes on.
@@ -289,6 +306,14 @@ impl fmt::Display for Event {
                 write!(f, "handed {networks} networks to the supplicant")
             }
             Self::WifiJoined { ssid } => write!(f, "connected to {ssid}"),
+            Self::NetworkJoined { ssid, is_in, .. } => {
+                let place = ssid.as_deref().unwrap_or("the wired port");
+                match is_in {
+                    true => write!(f, "in by 802.1X at {place}"),
+                    false => write!(f, "asks to be let in by 802.1X at {place}"),
+                }
+            }
+            Self::NetworkFailed { text, .. } => write!(f, "802.1X: {text}"),
             Self::Sleeping { until } => write!(f, "nothing to do until {until}"),
             Self::Reset { keys } => {
                 write!(

@@ -43,6 +43,7 @@ mod event;
 pub mod folder;
 mod keys;
 pub mod line;
+mod network;
 mod random;
 mod renew;
 mod session;
