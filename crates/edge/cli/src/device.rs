@@ -6,16 +6,17 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clap::{Args, Subcommand};
 use vouchsafe_api::{
-    Approve, Claim, ClaimByUri, Device, DeviceFilter, DeviceRole, DeviceState, DeviceWifi,
-    PageQuery, Reasoned, Reconfigure, Release, RevocationReason, Revoke,
+    Approve, Claim, ClaimByUri, Device, DeviceAdmission, DeviceFilter, DeviceRole, DeviceState,
+    DeviceWifi, PageQuery, Reasoned, Reconfigure, Release, RevocationReason, Revoke,
 };
 
 use crate::dpp::{self, qr};
+use crate::enforcement::{self, WaitArgs};
 use crate::failure::{Exit, Failure};
 use crate::input::{self, PageArgs, Why, words};
 use crate::output::{Printer, facts, table, when, word};
 use crate::remote::Api;
-use crate::{cert, journal};
+use crate::{cert, journal, session};
 
 /// Words for [`DeviceRole`].
 const ROLES: &[&str] = &["station", "access-point"];
@@ -31,6 +32,17 @@ const STATES: &[&str] = &[
     "released",
     "retired",
 ];
+
+const QUARANTINE_EXAMPLES: &str = "\
+Examples:
+  vouchsafe device quarantine A-1 --reason 'talks to strangers'
+  vouchsafe device quarantine A-1 --reason 'talks to strangers' --wait 30 --output json
+
+The answer tells which gates confirmed in how many milliseconds, and which are still waited for.";
+
+const REVOKE_EXAMPLES: &str = "\
+Examples:
+  vouchsafe device revoke A-1 --revocation-reason key-compromise --reason stolen";
 
 /// Commands on devices. A device is named by its id, or by its serial number where that is unique.
 #[derive(Debug, Subcommand)]
@@ -57,6 +69,7 @@ pub(crate) enum DeviceCommand {
     /// Keep a waiting device out
     Deny(Change),
     /// Take all credentials of a device back
+    #[command(after_help = REVOKE_EXAMPLES)]
     Revoke {
         /// Id or serial number
         device: String,
@@ -65,6 +78,8 @@ pub(crate) enum DeviceCommand {
         revocation_reason: RevocationReason,
         #[command(flatten)]
         why: Why,
+        #[command(flatten)]
+        wait: WaitArgs,
     },
     /// Mean a device for another Wi-Fi network; it gets that when it is configured next
     Reconfigure {
@@ -76,10 +91,11 @@ pub(crate) enum DeviceCommand {
         #[command(flatten)]
         why: Why,
     },
-    /// Keep a device apart
-    Quarantine(Change),
+    /// Keep a device apart; gates confirm that
+    #[command(after_help = QUARANTINE_EXAMPLES)]
+    Quarantine(CutOff),
     /// Let a quarantined device back
-    Restore(Change),
+    Restore(CutOff),
     /// Give a device up for another owner
     Release {
         /// Id or serial number
@@ -92,9 +108,11 @@ pub(crate) enum DeviceCommand {
         statement: Option<PathBuf>,
         #[command(flatten)]
         why: Why,
+        #[command(flatten)]
+        wait: WaitArgs,
     },
     /// End a device's life
-    Retire(Change),
+    Retire(CutOff),
     /// Show the journal of one device, from the factory to today
     Journal {
         /// Id or serial number
@@ -139,6 +157,15 @@ impl Change {
             reason: self.why.reason.clone(),
         }
     }
+}
+
+/// A device whose standing is changed, and how long gates are waited for.
+#[derive(Debug, Args)]
+pub(crate) struct CutOff {
+    #[command(flatten)]
+    change: Change,
+    #[command(flatten)]
+    wait: WaitArgs,
 }
 
 /// `device claim`: by manufacturer and serial number, or by the label for Wi-Fi Easy Connect.
@@ -235,27 +262,33 @@ pub(crate) async fn run(
             device,
             revocation_reason,
             why,
+            wait,
         } => {
             let id = resolve(api, &device).await?;
             let revoke = Revoke {
                 revocation_reason,
                 reason: why.reason.clone(),
             };
-            api.revoke_device(&id, &revoke, why.version()).await?
-        }
-        DeviceCommand::Quarantine(change) => {
-            let id = resolve(api, &change.device).await?;
-            api.quarantine_device(&id, &change.body(), change.why.version())
+            wait.client(api)
+                .revoke_device(&id, &revoke, why.version())
                 .await?
         }
-        DeviceCommand::Restore(change) => {
+        DeviceCommand::Quarantine(CutOff { change, wait }) => {
             let id = resolve(api, &change.device).await?;
-            api.restore_device(&id, &change.body(), change.why.version())
+            wait.client(api)
+                .quarantine_device(&id, &change.body(), change.why.version())
                 .await?
         }
-        DeviceCommand::Retire(change) => {
+        DeviceCommand::Restore(CutOff { change, wait }) => {
             let id = resolve(api, &change.device).await?;
-            api.retire_device(&id, &change.body(), change.why.version())
+            wait.client(api)
+                .restore_device(&id, &change.body(), change.why.version())
+                .await?
+        }
+        DeviceCommand::Retire(CutOff { change, wait }) => {
+            let id = resolve(api, &change.device).await?;
+            wait.client(api)
+                .retire_device(&id, &change.body(), change.why.version())
                 .await?
         }
         DeviceCommand::Release {
@@ -263,13 +296,17 @@ pub(crate) async fn run(
             next_owner,
             statement,
             why,
+            wait,
         } => {
             let id = resolve(api, &device).await?;
             let release = Release {
                 reason: why.reason.clone(),
                 next_owner,
             };
-            let released = api.release_device(&id, &release, why.version()).await?;
+            let released = wait
+                .client(api)
+                .release_device(&id, &release, why.version())
+                .await?;
             if let Some(file) = statement {
                 let bytes = BASE64_STANDARD
                     .decode(&released.statement)
@@ -283,6 +320,7 @@ pub(crate) async fn run(
                 input::write(&file, &bytes)?;
             }
             printer.show(&released, |released| device_text(&released.device))?;
+            enforcement::note(released.device.enforcement.as_ref(), printer);
             printer.note("the manufacturer needs the statement: vouchsafe manufacturer release");
             return Ok(Exit::Done);
         }
@@ -294,6 +332,7 @@ pub(crate) async fn run(
         }
     };
     printer.show(&changed, device_text)?;
+    enforcement::note(changed.enforcement.as_ref(), printer);
     Ok(Exit::Done)
 }
 
@@ -423,6 +462,36 @@ fn device_text(device: &Device) -> String {
     ]);
     if let Some(wifi) = &device.wifi {
         text.push_str(&wifi_text(wifi));
+    }
+    if let Some(admission) = &device.admission {
+        text.push_str(&admission_text(admission));
+    }
+    text.push_str(&enforcement::text(device.enforcement.as_ref()));
+    text
+}
+
+/// Where a device is, and was, on the network.
+fn admission_text(admission: &DeviceAdmission) -> String {
+    let own = facts([
+        (
+            "first seen",
+            admission.first_seen.map(when).unwrap_or_default(),
+        ),
+        (
+            "last seen",
+            admission.last_seen.map(when).unwrap_or_default(),
+        ),
+        ("octets from it", admission.octets_from.to_string()),
+        ("octets to it", admission.octets_to.to_string()),
+        (
+            "MAC address (weak)",
+            admission.mac.clone().unwrap_or_default(),
+        ),
+    ]);
+    let mut text = format!("\n\non the network\n{own}");
+    if !admission.sessions.is_empty() {
+        text.push_str("\n\n");
+        text.push_str(&session::sessions_table(&admission.sessions));
     }
     text
 }

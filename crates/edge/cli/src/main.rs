@@ -5,7 +5,7 @@
 //! | --- | --- | --- |
 //! | `site` | `init serve status site` | the data folder, in this process |
 //! | `configuration` | `config` | the file |
-//! | `device import maker owner network dpp policy cert journal token` | the same | through the API's client only: what the API cannot do, the command cannot |
+//! | `device import maker owner network dpp segment gate session policy cert journal token` | the same | through the API's client only: what the API cannot do, the command cannot |
 //! | `voucher` | `voucher` | files, nothing else |
 //! | `dpp` | `dpp show`, `dpp probe` | a label, or any controller over TCP |
 //! | `manufacturer` | `manufacturer` | the manufacturer's data folder |
@@ -19,7 +19,9 @@ mod cert;
 mod configuration;
 mod device;
 mod dpp;
+mod enforcement;
 mod failure;
+mod gate;
 mod import;
 mod input;
 mod journal;
@@ -32,6 +34,8 @@ mod output;
 mod owner;
 mod policy;
 mod remote;
+mod segment;
+mod session;
 mod shell;
 mod site;
 mod token;
@@ -110,6 +114,15 @@ enum Command {
     /// Wi-Fi Easy Connect: labels, the controller, keys, a probe
     #[command(subcommand)]
     Dpp(dpp::DppCommand),
+    /// Segments: the parts of the network, and what their devices reach
+    #[command(subcommand)]
+    Segment(segment::SegmentCommand),
+    /// Gates: what lets devices in, on machines of their own
+    #[command(subcommand)]
+    Gate(gate::GateCommand),
+    /// Sessions: which device is where
+    #[command(subcommand)]
+    Session(session::SessionCommand),
     /// The policy: who may come in
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -184,6 +197,9 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Owner(command) => owner::run(command, &api()?, printer).await,
         Command::Network(command) => network::run(command, &api()?, printer).await,
         Command::Dpp(command) => dpp::run(command, api, printer).await,
+        Command::Segment(command) => segment::run(command, &api()?, printer).await,
+        Command::Gate(command) => gate::run(command, &api()?, printer).await,
+        Command::Session(command) => session::run(command, &api()?, printer).await,
         Command::Policy(command) => policy::run(command, &api()?, printer).await,
         Command::Cert(command) => cert::run(command, &api()?, printer).await,
         Command::Journal(command) => journal::run(command, &api()?, printer).await,

@@ -143,6 +143,7 @@ pub(super) async fn run(probe: Probe, printer: Printer) -> Result<Exit, Failure>
         key,
         controller: probe.controller_uri.as_ref().map(|uri| uri.key().clone()),
         before: None,
+        code: None,
         name: probe.name.clone(),
         serial: "probe".to_owned(),
         mud_url: None,

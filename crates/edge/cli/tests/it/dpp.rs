@@ -166,7 +166,7 @@ fn codes_are_said_listed_and_taken_back_and_never_shown() {
     );
     let listed = world.json("dpp code list --dir c");
     assert!(listed["items"].as_array().unwrap().is_empty());
-    world.write("short.txt", "short\n".to_owned());
+    world.write("short.txt", "short\n");
     world.refused(
         "dpp code add --file short.txt --reason unlabelled --dir c",
         2,

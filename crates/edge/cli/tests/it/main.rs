@@ -7,6 +7,7 @@
     missing_docs
 )]
 
+mod admission;
 mod configuration;
 mod controller;
 mod dpp;
