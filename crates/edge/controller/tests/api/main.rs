@@ -15,6 +15,7 @@ mod administration;
 mod approval;
 mod discovery;
 mod gate;
+mod gates;
 mod inventory;
 mod journal;
 mod policy;

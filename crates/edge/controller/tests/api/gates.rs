@@ -1,0 +1,510 @@
+//! Gates on machines of their own: enrolment, the link, and what is refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use jiff::Timestamp;
+use vouchsafe_api::gate::{CutOffReport, GateReport, SessionReport, StateUpdate};
+use vouchsafe_api::{
+    AddGate, Code, DeviceState, GateState, JournalQuery, PageQuery, PutSegment, Reasoned,
+    RevocationReason, Revoke, Role, SessionFilter,
+};
+use vouchsafe_brski::est;
+use vouchsafe_net::{Connector, ConnectorOptions, Identity, ServerTrust};
+use vouchsafe_trust::{
+    Certificate, CertificateRequest, Crl, Name, Profile, RequestContent, Signer, Validity, oid,
+};
+
+use crate::revocation::world_with;
+use crate::world::{Maker, World, code, new_key};
+
+struct Gate {
+    chain: Vec<Certificate>,
+    signer: Arc<dyn Signer>,
+}
+
+impl Gate {
+    fn identity(&self) -> Identity {
+        Identity::new(self.chain[..1].to_vec(), self.signer.clone()).unwrap()
+    }
+}
+
+/// A request at the registrar's listener.
+async fn ask(
+    world: &World,
+    identity: Option<Identity>,
+    request: Request<Bytes>,
+) -> Response<Bytes> {
+    let mut options = ConnectorOptions::new(ServerTrust::Registrar(world.anchors.clone()));
+    options.response_bytes = 1 << 20;
+    if let Some(identity) = identity {
+        options = options.with_identity(identity);
+    }
+    let origin = world.ready.registrar.parse().unwrap();
+    let mut connection = Connector::new(options).connect(&origin).await.unwrap();
+    connection.request(request).await.unwrap()
+}
+
+fn request(name: &str, signer: &dyn Signer) -> Vec<u8> {
+    let content = RequestContent::new(Name::common(name).unwrap());
+    CertificateRequest::build(&content, signer).unwrap()
+}
+
+/// `simpleenroll` with a name and a token.
+async fn enrol(
+    world: &World,
+    name: &str,
+    token: &str,
+    subject: &str,
+    signer: &dyn Signer,
+) -> Response<Bytes> {
+    let basic = STANDARD.encode(format!("{name}:{token}"));
+    let request = Request::post("/.well-known/est/simpleenroll")
+        .header(header::CONTENT_TYPE, est::MEDIA_TYPE_REQUEST)
+        .header(header::AUTHORIZATION, format!("Basic {basic}"))
+        .body(est::encode_body(&request(subject, signer)).into())
+        .unwrap();
+    ask(world, None, request).await
+}
+
+/// A gate that has enrolled.
+async fn gate(world: &World, name: &str) -> Gate {
+    let add = AddGate {
+        name: name.to_owned(),
+    };
+    let invitation = world.admin().add_gate(&add).await.unwrap();
+    let signer = new_key();
+    let answer = enrol(world, name, &invitation.token, name, &*signer).await;
+    assert_eq!(answer.status(), StatusCode::OK, "{:?}", said(&answer));
+    let chain = est::parse_certs_only(answer.body()).unwrap();
+    Gate { chain, signer }
+}
+
+async fn state(world: &World, identity: Identity, have: Option<u64>, wait: u64) -> Response<Bytes> {
+    let have = have.map(|have| format!("have={have}&")).unwrap_or_default();
+    let path = format!("/gate/v1/state?{have}wait={wait}");
+    let request = Request::get(path).body(Bytes::new()).unwrap();
+    ask(world, Some(identity), request).await
+}
+
+fn update(answer: &Response<Bytes>) -> StateUpdate {
+    assert_eq!(answer.status(), StatusCode::OK, "{:?}", said(answer));
+    serde_json::from_slice(answer.body()).unwrap()
+}
+
+async fn report(world: &World, gate: &Gate, report: &GateReport) -> Response<Bytes> {
+    let request = Request::post("/gate/v1/report")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(serde_json::to_vec(report).unwrap().into())
+        .unwrap();
+    ask(world, Some(gate.identity()), request).await
+}
+
+fn nothing(number: u64, in_force: Option<u64>) -> GateReport {
+    GateReport {
+        number,
+        in_force,
+        sessions: Vec::new(),
+        cut_offs: Vec::new(),
+        refusals: Vec::new(),
+    }
+}
+
+fn said(answer: &Response<Bytes>) -> String {
+    String::from_utf8_lossy(answer.body()).into_owned()
+}
+
+/// Status and code of a refusal.
+fn refused(answer: &Response<Bytes>) -> (u16, String) {
+    let text = said(answer);
+    let code = text.split(':').next().unwrap_or_default();
+    (answer.status().as_u16(), code.to_owned())
+}
+
+/// Actions and first reasons in the journal.
+async fn journal(world: &World, subject: &str) -> Vec<String> {
+    let page = world
+        .admin()
+        .read_journal(&JournalQuery::default())
+        .await
+        .unwrap();
+    let of_subject = page.entries.iter().filter(|entry| {
+        let text = serde_json::to_string(entry).unwrap();
+        text.contains(&format!("\"{subject}"))
+    });
+    of_subject
+        .map(|entry| serde_json::to_string(entry).unwrap())
+        .collect()
+}
+
+/// RFC 7030 §3.2.3.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_enrols_one_gate_once_and_who_has_none_learns_nothing() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let add = AddGate {
+        name: "hall".to_owned(),
+    };
+    let invitation = admin.add_gate(&add).await.unwrap();
+    assert_eq!(invitation.gate.state, GateState::Invited);
+    assert!(!format!("{invitation:?}").contains(&invitation.token));
+    assert_eq!(code(admin.add_gate(&add).await), Code::AlreadyExists);
+    let signer = new_key();
+
+    // Another token, another gate's name, no such gate: the same answer.
+    for (name, token) in [("hall", "vs_x"), ("attic", &*invitation.token), ("", "")] {
+        let answer = enrol(
+            &world,
+            name,
+            token,
+            name.get(..).filter(|it| !it.is_empty()).unwrap_or("x"),
+            &*signer,
+        )
+        .await;
+        assert_eq!(refused(&answer), (401, "gate-token-unknown".to_owned()));
+    }
+    // The right token for another name in the certificate: no, and the token stays good.
+    let answer = enrol(&world, "hall", &invitation.token, "attic", &*signer).await;
+    assert_eq!(
+        answer.status(),
+        StatusCode::BAD_REQUEST,
+        "{}",
+        said(&answer)
+    );
+
+    let answer = enrol(&world, "hall", &invitation.token, "hall", &*signer).await;
+    let chain = est::parse_certs_only(answer.body()).unwrap();
+    let leaf = &chain[0];
+    assert_eq!(leaf.subject(), &Name::common("hall").unwrap());
+    let usages = leaf.extended_key_usages().unwrap().unwrap();
+    assert!(usages.contains(&oid::SERVER_AUTH) && usages.contains(&oid::CLIENT_AUTH));
+
+    let answer = enrol(&world, "hall", &invitation.token, "hall", &*signer).await;
+    assert_eq!(refused(&answer), (401, "gate-token-used".to_owned()));
+    let shown = admin.show_gate("hall").await.unwrap().value;
+    assert_eq!(shown.state, GateState::Enrolled);
+    assert_eq!(shown.credential, Some(leaf.serial_hex()));
+
+    let entries = journal(&world, "gate:").await.join("\n");
+    for expected in ["gate-invited", "gate-enrolled", "gate-token-used"] {
+        assert!(entries.contains(expected), "{expected}: {entries}");
+    }
+    let strangers = journal(&world, "site").await.join("\n");
+    assert!(strangers.contains("gate-token-unknown"), "{strangers}");
+    assert!(!(entries + &strangers).contains(&invitation.token));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_link_is_for_gates_alone() {
+    let world = World::new().await;
+    let gate = gate(&world, "hall").await;
+    let answer = state(&world, gate.identity(), None, 30).await;
+    assert!(matches!(update(&answer), StateUpdate::Whole(_)));
+
+    // Nobody, a stranger, and a certificate with the gate's own name by another CA.
+    let bare = Request::get("/gate/v1/state").body(Bytes::new()).unwrap();
+    assert_eq!(
+        refused(&ask(&world, None, bare).await),
+        (403, "gate-unknown".to_owned())
+    );
+    let maker = Maker::new("Maker");
+    let signer = new_key();
+    let now = Timestamp::now();
+    let hour = jiff::SignedDuration::from_hours(1);
+    let rogue = maker
+        .authority
+        .issue(
+            &Profile::gate(Name::common("hall").unwrap(), &["hall"]),
+            signer.public_key(),
+            &[7; 16],
+            Validity::new(now - hour, now + hour),
+        )
+        .unwrap();
+    let rogue = Identity::new(vec![rogue], signer).unwrap();
+    assert_eq!(
+        refused(&state(&world, rogue, None, 0).await),
+        (403, "gate-unknown".to_owned())
+    );
+
+    // Trust ends: at once, also for one that waits, and for renewal.
+    let version = match update(&state(&world, gate.identity(), None, 0).await) {
+        StateUpdate::Whole(whole) => whole.version,
+        StateUpdate::Difference(_) => panic!("not the whole"),
+    };
+    let admin = world.admin();
+    let (waited, removed) =
+        tokio::join!(state(&world, gate.identity(), Some(version), 60), async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            admin.remove_gate("hall", None).await
+        });
+    removed.unwrap();
+    assert_eq!(refused(&waited), (403, "gate-revoked".to_owned()));
+    let answer = state(&world, gate.identity(), None, 0).await;
+    assert_eq!(refused(&answer), (403, "gate-revoked".to_owned()));
+    let answer = report(&world, &gate, &nothing(1, None)).await;
+    assert_eq!(refused(&answer), (403, "gate-revoked".to_owned()));
+    let renewal = Request::post("/.well-known/est/simplereenroll")
+        .header(header::CONTENT_TYPE, est::MEDIA_TYPE_REQUEST)
+        .body(est::encode_body(&request("hall", &*gate.signer)).into())
+        .unwrap();
+    let answer = ask(&world, Some(gate.identity()), renewal).await;
+    assert_eq!(refused(&answer), (403, "gate-revoked".to_owned()));
+    let list = Crl::from_der(&admin.show_crl().await.unwrap()).unwrap();
+    assert!(list.entry(gate.chain[0].serial()).is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_renews_by_its_certificate() {
+    let world = World::new().await;
+    let gate = gate(&world, "hall").await;
+    let signer = new_key();
+    let current = &gate.chain[0];
+    let names = current.extension(&oid::SUBJECT_ALT_NAME).unwrap();
+    let content = RequestContent {
+        extensions: vec![names.clone()],
+        ..RequestContent::new(current.subject().clone())
+    };
+    let body = CertificateRequest::build(&content, &*signer).unwrap();
+    let renewal = Request::post("/.well-known/est/simplereenroll")
+        .header(header::CONTENT_TYPE, est::MEDIA_TYPE_REQUEST)
+        .body(est::encode_body(&body).into())
+        .unwrap();
+    let answer = ask(&world, Some(gate.identity()), renewal).await;
+    assert_eq!(answer.status(), StatusCode::OK, "{}", said(&answer));
+    let chain = est::parse_certs_only(answer.body()).unwrap();
+    let renewed = Gate { chain, signer };
+    assert_ne!(renewed.chain[0].serial(), current.serial());
+    // Both are good until the old one's end.
+    for gate in [&gate, &renewed] {
+        let answer = state(&world, gate.identity(), None, 30).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_off_is_confirmed_by_the_gate_and_journaled() {
+    let (world, issued) = world_with(|_| {}).await;
+    let gate = gate(&world, "hall").await;
+    let StateUpdate::Whole(whole) = update(&state(&world, gate.identity(), None, 30).await) else {
+        panic!("not the whole");
+    };
+    assert_eq!(whole.admitted.len(), 2);
+    let serial = issued[0].serial_hex();
+    let entry = whole.admitted.iter().find(|it| it.credential == serial);
+    let device = entry.unwrap().device.clone();
+
+    // The gate reports a session, twice: taken once.
+    let now = Timestamp::now();
+    let session = SessionReport {
+        id: "s-1".to_owned(),
+        device: device.clone(),
+        credential: Some(serial.clone()),
+        station: Some("02:00:00:00:00:01".to_owned()),
+        access_point: "port1".to_owned(),
+        segment: None,
+        since: now,
+        until: now,
+        octets: (10, 20),
+        seen: now,
+        ended: None,
+    };
+    let first = GateReport {
+        sessions: vec![session.clone()],
+        ..nothing(1, Some(whole.version))
+    };
+    for _ in 0..2 {
+        assert_eq!(
+            report(&world, &gate, &first).await.status(),
+            StatusCode::NO_CONTENT
+        );
+    }
+    let operator = world.role(Role::Operator).await;
+    let filter = SessionFilter {
+        device: Some(device.clone()),
+        ..SessionFilter::default()
+    };
+    let sessions = operator
+        .list_sessions(&filter, &PageQuery::default())
+        .await
+        .unwrap();
+    assert_eq!(sessions.items.len(), 1);
+    let shown = operator.show_device(&device).await.unwrap().value;
+    assert_eq!(shown.admission.unwrap().octets_from, 10);
+
+    // Nobody confirms: the answer says so, and the device is out all the same.
+    let reason = Reasoned {
+        reason: "it scans its neighbours".to_owned(),
+    };
+    let impatient = world.admin().waiting(0);
+    let answer = impatient
+        .quarantine_device(&device, &reason, None)
+        .await
+        .unwrap();
+    let enforcement = answer.enforcement.unwrap();
+    assert_eq!(enforcement.waiting, ["hall"]);
+    assert!(enforcement.confirmed.is_empty() && !enforcement.est_open);
+    let answer = state(&world, gate.identity(), Some(whole.version), 30).await;
+    let StateUpdate::Difference(difference) = update(&answer) else {
+        panic!("not a difference");
+    };
+    assert_eq!(difference.from, whole.version);
+    assert_eq!(difference.remove, [serial.clone()]);
+
+    // Back, and then revoked: the gate gets the difference, ends the session, and says so.
+    let patient = world.admin().waiting(30);
+    let (restored, ()) = tokio::join!(patient.restore_device(&device, &reason, None), async {
+        let update = update(&state(&world, gate.identity(), Some(difference.to), 30).await);
+        let StateUpdate::Difference(back) = update else {
+            panic!("not a difference");
+        };
+        assert_eq!(back.put[0].credential, serial);
+        let taken = report(&world, &gate, &nothing(2, Some(back.to))).await;
+        assert_eq!(taken.status(), StatusCode::NO_CONTENT);
+    });
+    let restored = restored.unwrap().enforcement.unwrap();
+    assert_eq!(restored.confirmed[0].gate, "hall");
+    let revoke = Revoke {
+        revocation_reason: RevocationReason::KeyCompromise,
+        reason: "the box was opened".to_owned(),
+    };
+    let (revoked, ()) = tokio::join!(patient.revoke_device(&device, &revoke, None), async {
+        let mut have = restored.version;
+        // The list that names it may come in a version of its own.
+        let to = loop {
+            let update = update(&state(&world, gate.identity(), have, 30).await);
+            match update {
+                StateUpdate::Difference(gone) if gone.remove.is_empty() => have = Some(gone.to),
+                StateUpdate::Difference(gone) => break gone.to,
+                StateUpdate::Whole(_) => panic!("not a difference"),
+            }
+        };
+        let ended = GateReport {
+            sessions: vec![SessionReport {
+                ended: Some(Timestamp::now()),
+                ..session.clone()
+            }],
+            cut_offs: vec![CutOffReport {
+                device: device.clone(),
+                station: session.station.clone(),
+                access_point: "port1".to_owned(),
+                at: Timestamp::now(),
+                milliseconds: 12,
+                confirmed_by: "filter".to_owned(),
+            }],
+            ..nothing(3, Some(to))
+        };
+        let taken = report(&world, &gate, &ended).await;
+        assert_eq!(taken.status(), StatusCode::NO_CONTENT);
+    });
+    let revoked = revoked.unwrap();
+    assert_eq!(revoked.state, DeviceState::Claimed);
+    let enforcement = revoked.enforcement.unwrap();
+    assert_eq!(enforcement.confirmed[0].gate, "hall");
+    assert!(enforcement.waiting.is_empty() && enforcement.crl_number.is_some());
+    let entries = journal(&world, &format!("device:{device}"))
+        .await
+        .join("\n");
+    let entries = entries.replace('\\', "");
+    let is_told = entries.contains("cut-off") && entries.contains("\"milliseconds\":\"12\"");
+    assert!(is_told, "{entries}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_no_gate_can_mean_is_refused_and_leaves_nothing() {
+    let world = World::new().await;
+    let gate = gate(&world, "hall").await;
+    let now = Timestamp::now();
+    let session = |device: &str| SessionReport {
+        id: "s".to_owned(),
+        device: device.to_owned(),
+        credential: None,
+        station: None,
+        access_point: String::new(),
+        segment: None,
+        since: now,
+        until: now,
+        octets: (0, 0),
+        seen: now,
+        ended: None,
+    };
+    let crowd = GateReport {
+        sessions: vec![session(&"0".repeat(32)); 501],
+        ..nothing(1, None)
+    };
+    let unnamed = GateReport {
+        sessions: vec![session("somebody")],
+        ..nothing(1, None)
+    };
+    for bad in [&crowd, &unnamed] {
+        let answer = report(&world, &gate, bad).await;
+        assert_eq!(refused(&answer), (400, "bad-report".to_owned()));
+    }
+    let large = Request::post("/gate/v1/report")
+        .body(Bytes::from(vec![b' '; (1 << 20) + 1]))
+        .unwrap();
+    let answer = ask(&world, Some(gate.identity()), large).await;
+    assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let shown = world.admin().show_gate("hall").await.unwrap().value;
+    assert_eq!((shown.in_force, shown.reported_at), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_in_quarantine_comes_into_the_segment_for_it() {
+    let (world, issued) = world_with(|_| {}).await;
+    let gate = gate(&world, "hall").await;
+    let StateUpdate::Whole(whole) = update(&state(&world, gate.identity(), None, 30).await) else {
+        panic!("not the whole");
+    };
+    let admin = world.admin().waiting(0);
+    let segment = PutSegment {
+        name: "quarantine".to_owned(),
+        vlan: Some(99),
+        reach: Some(Vec::new()),
+    };
+    admin.add_segment(&segment).await.unwrap();
+    let StateUpdate::Difference(described) =
+        update(&state(&world, gate.identity(), Some(whole.version), 30).await)
+    else {
+        panic!("not a difference");
+    };
+    assert_eq!(described.segments.unwrap()[0].vlan, Some(99));
+    let serial = issued[0].serial_hex();
+    let entry = whole.admitted.iter().find(|it| it.credential == serial);
+    let device = &entry.unwrap().device;
+    let reason = Reasoned {
+        reason: "it scans its neighbours".to_owned(),
+    };
+    admin
+        .quarantine_device(device, &reason, None)
+        .await
+        .unwrap();
+    let StateUpdate::Difference(moved) =
+        update(&state(&world, gate.identity(), Some(described.to), 30).await)
+    else {
+        panic!("not a difference");
+    };
+    assert!(moved.remove.is_empty());
+    assert_eq!(moved.put[0].segment.as_deref(), Some("quarantine"));
+    // Without the segment it is out.
+    let tag = admin.show_segment("quarantine").await.unwrap();
+    admin
+        .remove_segment("quarantine", tag.version)
+        .await
+        .unwrap();
+    let StateUpdate::Difference(out) =
+        update(&state(&world, gate.identity(), Some(moved.to), 30).await)
+    else {
+        panic!("not a difference");
+    };
+    assert_eq!(out.remove, [serial]);
+    // Twice is once, and what cannot be is refused.
+    let bad = PutSegment {
+        vlan: Some(5000),
+        ..segment
+    };
+    assert_eq!(code(admin.add_segment(&bad).await), Code::BadRequest);
+}
