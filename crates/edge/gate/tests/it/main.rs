@@ -11,10 +11,12 @@
 
 mod clock;
 mod controller;
+mod grasp;
 mod join_proxy;
 mod link;
 mod radius;
 mod radsec;
+mod routed;
 mod segments;
 mod wired;
 mod world;
