@@ -17,6 +17,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::agreement;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep, sleep_until};
 use vouchsafe_dpp::authentication::{
@@ -24,7 +25,7 @@ use vouchsafe_dpp::authentication::{
     Progress, Responder, Role, Roles, VERSION,
 };
 use vouchsafe_dpp::uri::BootstrappingUri;
-use vouchsafe_dpp::{Agreement, Error};
+use vouchsafe_dpp::{Agreement, Curve, Error, PrivateKey};
 use vouchsafe_fleet::Refusal;
 use vouchsafe_fleet::wifi::{Assurance, BootstrappingKey};
 use vouchsafe_keystore::random;
@@ -63,7 +64,7 @@ impl Session {
                 channel: None,
                 require_mutual: false,
             },
-            &entropy(),
+            &entropy(uri.key().curve()),
         )?;
         let mut waiting = Box::new(waiting);
         self.wire.send(&request).await?;
@@ -116,7 +117,8 @@ impl Session {
             Err(refused) => return Err(Failure::Refused(refused.reasons)),
         };
         let uri = read_uri(&key)?;
-        let (response, waiting) = match accepted.respond(&*own, Some(uri.key()), &entropy()) {
+        let curve = own.public_key().curve();
+        let (response, waiting) = match accepted.respond(&*own, Some(uri.key()), &entropy(curve)) {
             Ok((response, waiting)) => (response, Box::new(waiting)),
             Err(error) => return Err(self.fail(knock, frame, error).await),
         };
@@ -167,9 +169,19 @@ impl Session {
     }
 }
 
-/// Random octets for one authentication.
-fn entropy() -> Entropy {
-    Entropy::new(random::bytes())
+/// Random octets for one authentication, and on the curve of nearly every device the protocol key as
+/// well: made here, it costs half.
+fn entropy(curve: Curve) -> Entropy {
+    let entropy = Entropy::new(random::bytes());
+    if curve != Curve::P256 {
+        return entropy;
+    }
+    let made = agreement::PrivateKey::generate(&agreement::ECDH_P256);
+    match made.map(PrivateKey::from_agreement_key) {
+        Ok(Ok(key)) => entropy.with_protocol_key(key),
+        // The octets are enough.
+        _ => entropy,
+    }
 }
 
 /// What the device has proved by its bootstrapping key, and whether we proved ours.

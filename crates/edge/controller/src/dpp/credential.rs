@@ -4,7 +4,7 @@
 //! message to the device and, sealed, in the store; nowhere else.
 
 use jiff::{SignedDuration, Timestamp};
-use vouchsafe_dpp::connector::{CSignPublicKey, Connector, ConnectorContent, Group};
+use vouchsafe_dpp::connector::{ConnectorContent, Group};
 use vouchsafe_dpp::object::{
     Akm, CAPABILITY_SAE_PASSWORD_IDENTIFIER, ConfigurationObject, ConnectorCredential, Credential,
     CredentialParts, EnterpriseCredential, NetRole, Password, Ssid,
@@ -170,9 +170,8 @@ fn connector(
         expiry: expires_at,
         version: (asked.version >= 3).then_some(asked.version),
     };
-    let signer = key.signer.as_ref();
-    let connector = Connector::issue(&content, signer).map_err(sign)?;
-    let c_sign = CSignPublicKey::of_signer(signer).map_err(sign)?;
+    let connector = key.c_sign.issue(&content).map_err(sign)?;
+    let c_sign = key.c_sign.public().clone();
     let public = BootstrappingPublicKey::new(asked.net_access_key.clone());
     issued.push(IssuedAccess::Connector {
         id: credential_id(),

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use vouchsafe_api::DppController;
 use vouchsafe_dpp::authentication::VERSION;
-use vouchsafe_dpp::connector::CSignPublicKey;
 use vouchsafe_dpp::uri::BootstrappingUri;
 use vouchsafe_dpp::{Agreement as _, Error};
 
@@ -14,7 +13,7 @@ use crate::config::DppConfig;
 /// What people give to access points and devices, for a listener at `listen`.
 ///
 /// # Errors
-/// [`Error`] for a configured host that no URI can hold, or a signing key on another curve.
+/// [`Error`] for a configured host that no URI can hold.
 pub(crate) fn shown(
     keys: &Keys,
     config: &DppConfig,
@@ -30,12 +29,8 @@ pub(crate) fn shown(
     let ring = keys.ring();
     let signing_keys = ring
         .all()
-        .map(|key| {
-            Ok(CSignPublicKey::of_signer(key.signer.as_ref())?
-                .kid()
-                .to_owned())
-        })
-        .collect::<Result<Vec<String>, Error>>()?;
+        .map(|key| key.c_sign.public().kid().to_owned())
+        .collect();
     Ok(DppController {
         uri: uri.to_string(),
         key_sha256: key_sha256(keys),

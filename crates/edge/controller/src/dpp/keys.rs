@@ -19,10 +19,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
+use vouchsafe_dpp::connector::CSignKey;
 use vouchsafe_dpp::{BootstrappingKey, Curve, PrivateKey};
 use vouchsafe_keystore::random;
 use vouchsafe_keystore::{Algorithm, KeyStore, Sealer};
-use vouchsafe_trust::{Secret, Signer};
+use vouchsafe_trust::Secret;
 
 use crate::home::HomeError;
 
@@ -67,7 +68,7 @@ impl Ring {
 /// A signing key, and the privacy key that devices got with it.
 pub struct SigningKey {
     /// Signs connectors.
-    pub signer: Arc<dyn Signer>,
+    pub c_sign: CSignKey,
     /// Opens the identities of reconfiguration announcements.
     pub privacy: PrivateKey,
     /// When it was made.
@@ -248,8 +249,10 @@ fn open_signing_key(
     folder: &Path,
     time: i64,
 ) -> Result<SigningKey, HomeError> {
+    let label = signing_label(time);
+    let signer = store.load(&label)?;
     Ok(SigningKey {
-        signer: store.load(&signing_label(time))?,
+        c_sign: CSignKey::new(signer).map_err(|_| not_a_key(&label))?,
         privacy: sealed_key(sealer, folder, &privacy_name(time))?,
         since: Timestamp::from_second(time).unwrap_or(Timestamp::UNIX_EPOCH),
     })
@@ -319,7 +322,7 @@ mod tests {
     }
 
     fn public(key: &SigningKey) -> Vec<u8> {
-        key.signer.public_key().spki_der().to_vec()
+        key.c_sign.signer().public_key().spki_der().to_vec()
     }
 
     #[test]

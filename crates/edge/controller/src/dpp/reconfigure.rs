@@ -10,7 +10,7 @@
 
 use vouchsafe_dpp::announcement::ReconfigurationAnnouncement;
 use vouchsafe_dpp::authentication::{Authenticated, Entropy};
-use vouchsafe_dpp::connector::{CSignPublicKey, Connector, ConnectorContent, VerifiedConnector};
+use vouchsafe_dpp::connector::{CSignKey, ConnectorContent, VerifiedConnector};
 use vouchsafe_dpp::object::NetRole;
 use vouchsafe_dpp::reconfiguration::{Configurator, ConfiguratorConnector};
 use vouchsafe_dpp::{BootstrappingPublicKey, Curve, Error, PrivateKey, Refusal};
@@ -35,19 +35,15 @@ impl Session {
         // 1
         let announcement = ReconfigurationAnnouncement::read(frame)?;
         let ring = self.controller.dpp.ring();
-        let mut signers = Vec::new();
-        for key in ring.all() {
-            signers.push((CSignPublicKey::of_signer(key.signer.as_ref())?, key));
-        }
-        let (anchor, key) = signers
-            .iter()
-            .find(|(public, _)| public.hash() == announcement.c_sign_key_hash)
+        let key = ring
+            .all()
+            .find(|key| key.c_sign.public().hash() == announcement.c_sign_key_hash)
             .ok_or(Error::from(Refusal::CSignKey))?;
         // 2
-        let own = self.connector(key.signer.as_ref(), anchor, announcement.curve)?;
+        let own = self.connector(&key.c_sign, announcement.curve)?;
         let configurator = Configurator {
             own: &own,
-            anchors: signers.iter().map(|(public, _)| public.clone()).collect(),
+            anchors: ring.all().map(|key| key.c_sign.public().clone()).collect(),
         };
         let [transaction] = random::bytes();
         let (request, waiting) = configurator.start(transaction, &Entropy::new(random::bytes()))?;
@@ -94,19 +90,14 @@ impl Session {
     }
 
     /// A connector that makes us a configurator, for a key that lives as long as this exchange.
-    fn connector(
-        &self,
-        signer: &dyn vouchsafe_trust::Signer,
-        anchor: &CSignPublicKey,
-        curve: Curve,
-    ) -> Result<ConfiguratorConnector, Error> {
+    fn connector(&self, signer: &CSignKey, curve: Curve) -> Result<ConfiguratorConnector, Error> {
         let seed = Secret::new(random::bytes::<SEED>().to_vec());
         let key = PrivateKey::from_seed(curve, seed.expose())?;
         // Without an expiry: a device's clock may be wrong by years.
         let content = ConnectorContent::for_any_group(NetRole::Configurator, key.public().clone());
-        let connector = Connector::issue(&content, signer)?;
+        let connector = signer.issue(&content)?;
         let now = self.controller.clock.now();
-        let verified = connector.verify(std::slice::from_ref(anchor), now)?;
+        let verified = connector.verify(std::slice::from_ref(signer.public()), now)?;
         ConfiguratorConnector::new(&verified, key)
     }
 }

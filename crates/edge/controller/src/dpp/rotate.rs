@@ -1,6 +1,5 @@
 //! Another key that signs connectors.
 
-use vouchsafe_dpp::connector::CSignPublicKey;
 use vouchsafe_fleet::decide::wifi;
 use vouchsafe_fleet::{Actor, Reason};
 
@@ -23,9 +22,8 @@ pub(crate) async fn replace_signing_key(
     let key = making
         .await
         .map_err(|error| Fault::Sign(error.to_string()))??;
-    let kid = CSignPublicKey::of_signer(key.signer.as_ref())
-        .map_err(|error| Fault::Sign(error.to_string()))?;
-    let outcome = wifi::replace_signing_key(now, actor, kid.kid(), reasons);
+    let kid = key.c_sign.public().kid();
+    let outcome = wifi::replace_signing_key(now, actor, kid, reasons);
     let committed = controller.commit(outcome.commit).await;
     let keys = controller.dpp.clone();
     let settled = match &committed {

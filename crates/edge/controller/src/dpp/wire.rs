@@ -1,11 +1,14 @@
 //! Frames over one TCP connection: four bytes of length, big-endian, then the frame.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use vouchsafe_dpp::tcp::{self, LENGTH_FIELD, SESSION_SECONDS};
+use vouchsafe_dpp::tcp::{self, Reader, SESSION_SECONDS};
 
 use super::places::Cut;
 
@@ -18,8 +21,9 @@ const SESSION: Duration = Duration::from_secs(SESSION_SECONDS);
 /// A session whose device was told to wait ends all the same.
 const LONGEST_SESSION: Duration = Duration::from_secs(300);
 
-/// Bytes that are made room for before a frame's bytes arrive.
-const FIRST_READ: usize = 1024;
+/// Bytes that are read at once: more than any frame has but one with certificates. The room for them is
+/// there while they are read, not while they are waited for.
+const READ: usize = 2048;
 
 /// Why there is no further frame.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +66,8 @@ impl Ended {
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: TcpStream,
+    /// What came and was not asked for yet.
+    frames: Reader,
     /// None for a connection that we opened.
     cut: Option<Cut>,
     begun: Instant,
@@ -75,6 +81,7 @@ impl Wire {
         let begun = Instant::now();
         Self {
             stream,
+            frames: Reader::new(),
             cut,
             begun,
             deadline: begun + FIRST_FRAME,
@@ -98,7 +105,7 @@ impl Wire {
     /// # Errors
     /// [`Ended`].
     pub(super) async fn receive(&mut self) -> Result<Vec<u8>, Ended> {
-        let reading = read_frame(&mut self.stream);
+        let reading = read_frame(&mut self.stream, &mut self.frames);
         tokio::select! {
             biased;
             () = made_room(&mut self.cut) => Err(Ended::MadeRoom),
@@ -132,29 +139,29 @@ async fn made_room(cut: &mut Option<Cut>) {
     }
 }
 
-async fn read_frame(stream: &mut TcpStream) -> Result<Vec<u8>, Ended> {
-    let mut length = [0; LENGTH_FIELD];
-    let first = stream.read(&mut length).await?;
-    if first == 0 {
-        return Err(Ended::Closed);
+/// Whoever announces much and sends nothing costs little: room is made for what has come.
+async fn read_frame(stream: &mut TcpStream, frames: &mut Reader) -> Result<Vec<u8>, Ended> {
+    loop {
+        if let Some(frame) = frames.next_frame().map_err(Ended::Length)? {
+            return Ok(frame);
+        }
+        if read_some(stream, frames).await? == 0 {
+            return Err(match frames.is_empty() {
+                true => Ended::Closed,
+                false => Ended::Truncated,
+            });
+        }
     }
-    if let Some(rest) = length.get_mut(first..) {
-        read_exactly(stream, rest).await?;
-    }
-    let wanted = tcp::frame_length(length).map_err(Ended::Length)?;
-    // Whoever announces much and sends nothing costs little.
-    let mut frame = Vec::with_capacity(wanted.min(FIRST_READ));
-    let read = stream.take(wanted as u64).read_to_end(&mut frame).await?;
-    if read < wanted {
-        return Err(Ended::Truncated);
-    }
-    Ok(frame)
 }
 
-async fn read_exactly(stream: &mut TcpStream, bytes: &mut [u8]) -> Result<(), Ended> {
-    match stream.read_exact(bytes).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(Ended::Truncated),
-        Err(error) => Err(error.into()),
-    }
+/// Takes what has come, and says how many bytes that is: none at the end.
+async fn read_some(stream: &mut TcpStream, frames: &mut Reader) -> std::io::Result<usize> {
+    poll_fn(|context| {
+        let mut bytes = [0; READ];
+        let mut bytes = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(&mut *stream).poll_read(context, &mut bytes))?;
+        frames.push(bytes.filled());
+        Poll::Ready(Ok(bytes.filled().len()))
+    })
+    .await
 }

@@ -210,7 +210,7 @@ async fn connectors_come_from_the_newest_signing_key() {
     let after = connector().await;
     let ring = world.controller.dpp.ring();
     let kid = |signer: &dyn vouchsafe_trust::Signer| CSignPublicKey::of_signer(signer).unwrap();
-    let [new, old] = [&ring.current, &ring.older[0]].map(|key| kid(key.signer.as_ref()));
+    let [new, old] = [&ring.current, &ring.older[0]].map(|key| kid(key.c_sign.signer().as_ref()));
     let verify = |connector: &Connector, key: &CSignPublicKey| {
         connector
             .verify(std::slice::from_ref(key), world.now())

@@ -8,7 +8,7 @@ use vouchsafe_fleet::{CredentialId, DeviceId, Digest};
 use super::MOST_OF_A_DEVICE;
 use crate::Store;
 use crate::error::ReadError;
-use crate::row::{Columns, millis, name};
+use crate::row::{Columns, Row, millis, name};
 use crate::statement::Values;
 use crate::table::wifi;
 
@@ -44,7 +44,9 @@ impl Store {
         let values = Values::new()
             .text(after.unwrap_or_default())
             .number(i64::from(limit));
-        self.wifi_documents(SQL, values).await
+        // A site has a handful, and every configuration begins with them.
+        let rows = self.readers().fetch_few(SQL, values).await?;
+        documents(&rows)
     }
 
     /// Whether a device is meant for this network, was configured for it, or has a credential of it.
@@ -188,9 +190,13 @@ impl Store {
         let values = || Values::new().text(name(device.as_bytes()));
         Ok(Holdings {
             standing: self.wifi_document(STANDING, values()).await?,
-            access: self
-                .read_access(ACCESS, values().number(MOST_OF_A_DEVICE))
-                .await?,
+            access: {
+                let values = values().number(MOST_OF_A_DEVICE);
+                let rows = self.readers().fetch_few(ACCESS, values).await?;
+                rows.iter()
+                    .map(wifi::read_access)
+                    .collect::<Result<_, _>>()?
+            },
         })
     }
 
@@ -274,10 +280,14 @@ impl Store {
         values: Values,
     ) -> Result<Vec<T>, ReadError> {
         let rows = self.readers().fetch_all(sql, values).await?;
-        rows.iter()
-            .map(|row| Columns::of(row, "wifi").document("document"))
-            .collect()
+        documents(&rows)
     }
+}
+
+fn documents<T: DeserializeOwned>(rows: &[Row]) -> Result<Vec<T>, ReadError> {
+    rows.iter()
+        .map(|row| Columns::of(row, "wifi").document("document"))
+        .collect()
 }
 
 /// Most disputed keys that are put in order.
