@@ -33,6 +33,8 @@ pub enum Bench {
     Dpp,
     /// EAP-TLS authentications per second beside FreeRADIUS and hostapd; and what follows.
     Admission,
+    /// 100,000 attempts by devices that may and may not come in, over a bad wire.
+    Crowd,
     /// Milliseconds from a revocation to its confirmation, with 1,000 devices connected.
     CutOff,
 }
@@ -88,6 +90,9 @@ async fn measure_all(options: &Options) -> anyhow::Result<ExitCode> {
     }
     if wanted(Bench::Admission) {
         tokio::task::block_in_place(|| admission::run(&bin_dir))?;
+    }
+    if wanted(Bench::Crowd) {
+        tokio::task::block_in_place(|| admission::crowd(&bin_dir))?;
     }
     if wanted(Bench::CutOff) || options.tables.contains(&Bench::Admission) {
         admission::run_cut(&bin_dir).await?;

@@ -4,6 +4,7 @@
 //! An authentication is a whole one: identity, full handshake with both certificates, revocation
 //! list looked into, acceptance, and both sides' keys compared. One load generator serves all servers.
 
+mod crowd;
 mod cut;
 mod floor;
 mod load;
@@ -38,6 +39,13 @@ const DEVICES: usize = 10_000;
 /// What is asked for: a multiple of FreeRADIUS, a share of the floor.
 const OF_FREERADIUS: f64 = 3.0;
 const OF_FLOOR: f64 = 0.45;
+
+/// Lets a crowd try, and counts wrong decisions.
+pub(super) fn crowd(bin_dir: &Path) -> anyhow::Result<()> {
+    let network = Network::new(DEVICES)?;
+    let server = Server::ours(bin_dir, &network)?;
+    crowd::run(&network, &server)
+}
 
 /// Prints the tables.
 pub(super) fn run(bin_dir: &Path) -> anyhow::Result<()> {

@@ -18,6 +18,14 @@ use crate::bench::measure::cpu;
 /// How long an answer is awaited before the request is repeated.
 const REPEAT: Duration = Duration::from_secs(2);
 
+/// The same on a bad wire, where much is lost.
+const REPEAT_ON_BAD_WIRE: Duration = Duration::from_millis(20);
+
+/// Of how many packets one is lost, sent twice, or altered.
+const LOSS: u64 = 25;
+const REPETITION: u64 = 25;
+const ALTERATION: u64 = 40;
+
 /// Most requests that one authentication may need.
 const MAX_REQUESTS: u8 = 60;
 
@@ -165,6 +173,41 @@ pub(super) struct Station {
     socket: UdpSocket,
     identifier: u8,
     buffer: Vec<u8>,
+    /// What the wire does to it, if it is a bad one.
+    pub(super) faults: Option<Faults>,
+}
+
+/// A wire that loses, repeats and alters.
+#[derive(Default)]
+pub(super) struct Faults {
+    dice: u64,
+    count: usize,
+}
+
+impl Faults {
+    /// How many there were.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Whether this one of `many` is hit: numbers that only look random (splitmix64).
+    fn one_in(&mut self, many: u64) -> bool {
+        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.dice;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let hit = (z ^ (z >> 31)).is_multiple_of(many);
+        self.count += usize::from(hit);
+        hit
+    }
+
+    /// Flips a bit somewhere.
+    fn alter(&mut self, packet: &mut [u8]) {
+        let place = usize::try_from(self.dice >> 32).unwrap_or(0) % packet.len().max(1);
+        if let Some(octet) = packet.get_mut(place) {
+            *octet ^= 1 << (self.dice & 7);
+        }
+    }
 }
 
 impl Station {
@@ -173,6 +216,7 @@ impl Station {
             socket: socket(server)?,
             identifier: 0,
             buffer: vec![0; 5000],
+            faults: None,
         })
     }
 
@@ -200,9 +244,8 @@ impl Station {
             let end = Instant::now() + PATIENCE;
             let answer = loop {
                 ensure!(Instant::now() < end, "no answer");
-                self.socket.send(&datagram)?;
-                if let Ok(length) = self.socket.recv(&mut self.buffer)
-                    && let Some(received) = self.buffer.get(..length)
+                self.send(&datagram)?;
+                if let Some(received) = self.receive()
                     && let Ok(answer) = client.answer(&open, received)
                 {
                     break answer;
@@ -222,6 +265,40 @@ impl Station {
             }
         }
         bail!("no end")
+    }
+
+    fn send(&mut self, datagram: &[u8]) -> anyhow::Result<()> {
+        if let Some(faults) = &mut self.faults {
+            self.socket.set_read_timeout(Some(REPEAT_ON_BAD_WIRE))?;
+            if faults.one_in(LOSS) {
+                return Ok(());
+            }
+            if faults.one_in(REPETITION) {
+                self.socket.send(datagram)?;
+            }
+            if faults.one_in(ALTERATION) {
+                let mut altered = datagram.to_vec();
+                faults.alter(&mut altered);
+                self.socket.send(&altered)?;
+                return Ok(());
+            }
+        }
+        self.socket.send(datagram)?;
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Option<&[u8]> {
+        let length = self.socket.recv(&mut self.buffer).ok()?;
+        let received = self.buffer.get_mut(..length)?;
+        if let Some(faults) = &mut self.faults {
+            if faults.one_in(LOSS) {
+                return None;
+            }
+            if faults.one_in(ALTERATION) {
+                faults.alter(received);
+            }
+        }
+        Some(received)
     }
 
     /// The access point reports that the session began.

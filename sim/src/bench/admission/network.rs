@@ -39,10 +39,52 @@ pub(super) struct Network {
     pub(super) devices: Vec<Device>,
     /// Its certificate is on the list.
     pub(super) revoked: Device,
+    /// Those with whom something else is wrong.
+    others: Vec<(Kind, Device)>,
     /// Credentials in the desired state.
     admitted: usize,
     validity: Validity,
     provider: Arc<CryptoProvider>,
+}
+
+/// What may be wrong with a device.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Admitted,
+    NotAdmitted,
+    Revoked,
+    Expired,
+    NotYetValid,
+    Stranger,
+    WithoutTheKey,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Admitted,
+        Self::NotAdmitted,
+        Self::Revoked,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::Stranger,
+        Self::WithoutTheKey,
+    ];
+
+    pub(super) fn may(self) -> bool {
+        self == Self::Admitted
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Admitted => "admitted",
+            Self::NotAdmitted => "genuine, not admitted",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not yet valid",
+            Self::Stranger => "of another authority",
+            Self::WithoutTheKey => "a copied certificate, another key",
+        }
+    }
 }
 
 /// A certificate and its key.
@@ -69,11 +111,34 @@ impl Network {
             serials.push(serial()?.to_vec());
         }
         let list = list(&authority, serials, now)?;
+        let elsewhere = Authority::self_signed(
+            &profile,
+            &serial()?,
+            validity,
+            Arc::new(SoftwareSigner::from_pkcs8_der(&new_key()?)?),
+        )?;
+        let device = |authority: &Authority, validity| Device::new(authority, "BENCH-0", validity);
+        let mut copied = device(&authority, validity)?;
+        copied.takes_the_key_of(&device(&authority, validity)?);
+        let others = vec![
+            (Kind::NotAdmitted, device(&authority, validity)?),
+            (
+                Kind::Expired,
+                device(&authority, Validity::new(now - hour * 2, now - hour))?,
+            ),
+            (
+                Kind::NotYetValid,
+                device(&authority, Validity::new(now + hour, now + hour * 2))?,
+            ),
+            (Kind::Stranger, device(&elsewhere, validity)?),
+            (Kind::WithoutTheKey, copied),
+        ];
         Ok(Self {
             authority,
             list,
             devices,
             revoked,
+            others,
             admitted,
             validity,
             provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
@@ -83,6 +148,19 @@ impl Network {
     /// The secret as the crate wants it.
     pub(super) fn shared() -> Shared {
         Shared::new(Secret::new(SECRET.into()))
+    }
+
+    /// A device of this kind.
+    pub(super) fn device(&self, kind: Kind, number: usize) -> anyhow::Result<&Device> {
+        let found = match kind {
+            Kind::Admitted => self.devices.get(number % self.devices.len().max(1)),
+            Kind::Revoked => Some(&self.revoked),
+            kind => self
+                .others
+                .iter()
+                .find_map(|(of, device)| (*of == kind).then_some(device)),
+        };
+        found.context("no such device")
     }
 
     /// How a device speaks.
@@ -173,6 +251,14 @@ impl Device {
             certificate,
             key: Arc::new(CertifiedKey::new(chain, signer)),
         })
+    }
+}
+
+impl Device {
+    /// From now on it shows its own certificate and signs with another's key.
+    fn takes_the_key_of(&mut self, other: &Self) {
+        let chain = self.key.cert.clone();
+        self.key = Arc::new(CertifiedKey::new(chain, other.key.key.clone()));
     }
 }
 
