@@ -6,7 +6,7 @@
 
 mod sessions;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +21,9 @@ use crate::segment::Segments;
 
 /// Most sessions at a time.
 pub const MAX_SESSIONS: usize = 200_000;
+
+/// Most stations that are remembered as cut off.
+const MAX_CUT_OFF: usize = 16_384;
 
 /// Most sessions of one device: it may have roamed without a word, and is not everywhere. One more ends
 /// the one that was heard of least lately.
@@ -54,7 +57,7 @@ pub struct Place {
 }
 
 impl Place {
-    fn of(client: u32, station: &Station) -> Self {
+    pub(crate) fn of(client: u32, station: &Station) -> Self {
         Self {
             client,
             access_point: station.access_point.clone(),
@@ -178,9 +181,32 @@ struct Inner {
     sessions: Sessions,
     /// Where something changed at our own ports since the filter last asked.
     touched: BTreeSet<Place>,
+    /// Stations that had to go, wherever they were, and did not come in again; the oldest first.
+    cut_off: VecDeque<[u8; 6]>,
 }
 
 impl Inner {
+    /// A station that must go is cut off, unless the device is in with the same one elsewhere.
+    fn cut_off(&mut self, place: &Place) {
+        let (Some(mac), Some(session)) = (place.mac, self.sessions.find(place)) else {
+            return;
+        };
+        let mut places = self.sessions.of_device(&session.device);
+        if places.any(|(at, it)| at.mac == Some(mac) && it.ending.is_none()) {
+            return;
+        }
+        drop(places);
+        self.spare(mac);
+        if self.cut_off.len() >= MAX_CUT_OFF {
+            self.cut_off.pop_front();
+        }
+        self.cut_off.push_back(mac);
+    }
+
+    fn spare(&mut self, mac: [u8; 6]) {
+        self.cut_off.retain(|each| *each != mac);
+    }
+
     fn touch(&mut self, own: Option<&OwnPorts>, place: &Place) {
         if own.is_some_and(|own| own.has(place)) {
             self.touched.insert(place.clone());
@@ -201,11 +227,15 @@ struct Arriving<'a> {
 impl Admission {
     /// Nobody may come in yet. `sessions` are those that an earlier run left.
     pub fn new(rules: Rules, own: Option<OwnPorts>, sessions: BTreeMap<Place, Session>) -> Self {
+        let ending = sessions.iter().filter(|(_, it)| it.ending.is_some());
+        let cut_off = ending.filter_map(|(place, _)| place.mac);
+        let cut_off = cut_off.take(MAX_CUT_OFF).collect();
         Self(Arc::new(Shared {
             inner: Mutex::new(Inner {
                 desired: None,
                 sessions: Sessions::of(sessions),
                 touched: BTreeSet::new(),
+                cut_off,
             }),
             rules,
             own,
@@ -435,6 +465,11 @@ impl Admission {
             .collect()
     }
 
+    /// Stations that had to go, and did not come in again.
+    pub fn cut_off_stations(&self) -> BTreeSet<[u8; 6]> {
+        self.lock().cut_off.iter().copied().collect()
+    }
+
     /// The sessions at the ports of this machine that must go.
     pub fn own_ending(&self) -> Vec<(Place, Session)> {
         let Some(own) = &self.0.own else {
@@ -582,6 +617,9 @@ impl Admission {
             octets: (0, 0),
         };
         inner.touch(self.0.own.as_ref(), &place);
+        if let Some(mac) = place.mac {
+            inner.spare(mac);
+        }
         inner.sessions.insert(place, session);
         Ok(())
     }
@@ -641,9 +679,17 @@ impl Admission {
             inner.touch(self.0.own.as_ref(), place);
         }
         match (stays, was_ending) {
-            (false, false) => inner.sessions.set_ending(place, Some(now)),
+            (false, false) => {
+                inner.sessions.set_ending(place, Some(now));
+                inner.cut_off(place);
+            }
             // It may stay after all, before anybody ended it.
-            (true, true) => inner.sessions.set_ending(place, None),
+            (true, true) => {
+                inner.sessions.set_ending(place, None);
+                if let Some(mac) = place.mac {
+                    inner.spare(mac);
+                }
+            }
             _ => return false,
         }
         inner.touch(self.0.own.as_ref(), place);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use vouchsafe_radius::{RADSEC_SECRET, Shared};
 use vouchsafe_trust::Secret;
 
-use crate::config::{ClientConfig, RadiusConfig, WiredConfig, read_text};
+use crate::config::{ClientConfig, RadiusConfig, WifiConfig, WiredConfig, read_text};
 use crate::error::GateError;
 
 /// Shortest secret, in octets. MD5 gives no more than it gets (RFC 6614 §1).
@@ -80,6 +80,18 @@ impl Clients {
             (Some((number, _)), None) => Ok(number),
             _ => wrong("wired.client is missing: which RADIUS client has the ports?".to_owned()),
         }
+    }
+
+    /// Who asks for a Wi-Fi of this machine, if that has 802.1X.
+    pub(crate) fn of_wifi(&self, config: &WifiConfig) -> Result<Option<u32>, GateError> {
+        let Some(name) = &config.client else {
+            return Ok(None);
+        };
+        let number = self.named(name).ok_or_else(|| {
+            let problem = format!("wifi.client: there is no RADIUS client `{name}`");
+            GateError::content("gate.toml", problem)
+        })?;
+        Ok(Some(number))
     }
 
     /// The number of the client of this name.

@@ -36,6 +36,12 @@ pub struct Config {
     /// Wired ports of this machine, where it has some.
     #[serde(default)]
     pub wired: Option<WiredConfig>,
+    /// The deny set of routed traffic, where this machine routes that of its devices.
+    #[serde(default)]
+    pub routed: Option<RoutedConfig>,
+    /// Wi-Fi of this machine.
+    #[serde(default)]
+    pub wifi: Vec<WifiConfig>,
     /// The way of new devices to the registrar.
     #[serde(default)]
     pub join_proxy: Option<JoinProxyConfig>,
@@ -158,6 +164,37 @@ pub struct OnboardingConfig {
     pub dhcp: bool,
 }
 
+/// Interfaces behind which devices are, and from which this machine routes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoutedConfig {
+    /// The packet filter's table.
+    #[serde(default = "default_table")]
+    pub table: String,
+    /// Their names.
+    pub interfaces: Vec<String>,
+}
+
+/// One network of this machine's hostapd.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WifiConfig {
+    /// The interface.
+    pub interface: String,
+    /// hostapd's control socket for it.
+    pub control: PathBuf,
+    /// The RADIUS client that its hostapd is, by its name, on a network with 802.1X: a station without a
+    /// session is thrown out.
+    #[serde(default)]
+    pub client: Option<String>,
+    /// Its NAS-Identifier; the interface's name without.
+    #[serde(default)]
+    pub access_point: Option<String>,
+    /// `wpa_psk_file`, on a network with passphrases: hostapd reads it again when it changed.
+    #[serde(default)]
+    pub passphrases: Option<PathBuf>,
+}
+
 /// One wired port with its authenticator.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -195,12 +232,34 @@ impl Config {
         for path in chain.chain(state).chain(secrets) {
             *path = dir.join(&*path);
         }
+        for wifi in &mut self.wifi {
+            wifi.control = dir.join(&wifi.control);
+            if let Some(file) = &mut wifi.passphrases {
+                *file = dir.join(&*file);
+            }
+        }
         for port in self.wired.iter_mut().flat_map(|wired| &mut wired.ports) {
             port.control = dir.join(&port.control);
         }
     }
 
     fn check(&self) -> Result<(), String> {
+        let routed = self
+            .routed
+            .iter()
+            .flat_map(|it| it.interfaces.iter().chain([&it.table]));
+        for name in routed.chain(self.wifi.iter().map(|it| &it.interface)) {
+            if !is_interface(name) {
+                return Err(format!("`{name}` is no name of an interface or table"));
+            }
+        }
+        if self
+            .wifi
+            .iter()
+            .any(|it| it.client.is_some() == it.passphrases.is_some())
+        {
+            return Err("wifi: a network has either `client` or `passphrases`".to_owned());
+        }
         if self.radius.session_seconds == 0 {
             return Err("radius.session_seconds is at least 1".to_owned());
         }

@@ -78,9 +78,14 @@ pub(crate) fn confirmed(desk: &Desk, place: &Place, session: &Session) {
 pub(crate) fn is_over(outcome: &Outcome, session: &Session, now: Timestamp) -> bool {
     match outcome {
         Outcome::Done => true,
-        Outcome::NoSuchSession => now.duration_since(session.since) >= SETTLED,
+        Outcome::NoSuchSession => is_settled(session, now),
         _ => false,
     }
+}
+
+/// Whether a session is so old that it does not come about any more where it has not.
+pub(crate) fn is_settled(session: &Session, now: Timestamp) -> bool {
+    now.duration_since(session.since) >= SETTLED
 }
 
 /// Whether the access point said that the session is gone.

@@ -130,7 +130,7 @@ pub enum Event {
         access_point: String,
         /// Milliseconds from the decision to the confirmation.
         milliseconds: i64,
-        /// Who confirmed: `filter`, `access-point`.
+        /// Who confirmed: `filter`, `access-point`, `hostapd`.
         confirmed_by: &'static str,
     },
     /// A station was moved to other treatment at its port, in place.
@@ -150,6 +150,13 @@ pub enum Event {
         station: String,
         /// What it said.
         problem: String,
+    },
+    /// hostapd was told to end a station's session.
+    Deauthenticated {
+        /// The interface.
+        interface: String,
+        /// The station's MAC address.
+        station: String,
     },
     /// A port lets a station through.
     PortOpened {

@@ -28,7 +28,9 @@ use crate::link::{Beginning, Link, Tap};
 use crate::radius::{Desk, bind};
 use crate::radsec::{Known, Lines, Radsec, end_sessions};
 use crate::random;
+use crate::routed::Routed;
 use crate::source::Source;
+use crate::wifi::Wifi;
 use crate::wired::Wired;
 
 /// Largest file of sessions that is read, in octets.
@@ -106,12 +108,19 @@ pub async fn run(
         None => None,
     };
     let radsec_at = radsec.as_ref().map(|(_, at)| at.to_string());
+    let join_proxy = config.join_proxy.as_ref().map(|it| it.listen.port());
+    let join_proxy = join_proxy.filter(|port| *port != 0);
+    let routed = match config.routed {
+        Some(routed) => Some(Routed::begin(routed, join_proxy, desk.clone()).await?),
+        None => None,
+    };
+    let mut wifi = Vec::new();
+    for network in config.wifi {
+        let client = desk.clients.of_wifi(&network)?;
+        wifi.push(Wifi::new(network, client, desk.clone(), dir.to_owned()));
+    }
     let wired = match config.wired {
-        Some(wired) => {
-            let join_proxy = config.join_proxy.as_ref().map(|it| it.listen.port());
-            let join_proxy = join_proxy.filter(|port| *port != 0);
-            Some(Wired::begin(wired, join_proxy, desk.clone(), dir.to_owned()).await?)
-        }
+        Some(wired) => Some(Wired::begin(wired, join_proxy, desk.clone(), dir.to_owned()).await?),
         None => None,
     };
     // The first draw of randomness takes long; nobody waits for it now.
@@ -135,6 +144,12 @@ pub async fn run(
     }
     if let Some((radsec, _)) = radsec {
         tasks.spawn(radsec.run());
+    }
+    if let Some(routed) = routed {
+        tasks.spawn(routed.run());
+    }
+    for network in wifi {
+        tasks.spawn(network.run());
     }
     for (number, client) in desk.clients.all() {
         if let Some(address) = client.disconnect {

@@ -20,10 +20,12 @@ const MAX_ANSWER: usize = 8192;
 const MAX_STATIONS: usize = 4096;
 
 /// A station as hostapd sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Station {
     pub(crate) mac: [u8; 6],
     pub(crate) is_authorized: bool,
+    /// The name of the line with the passphrase by which it came in.
+    pub(crate) line: Option<String>,
 }
 
 /// An open control socket. Its own end is removed when it is dropped.
@@ -54,6 +56,16 @@ impl Control {
             .await
     }
 
+    /// Reads the file with passphrases again.
+    pub(crate) async fn reload_passphrases(&self) -> io::Result<()> {
+        self.expect_ok("RELOAD_WPA_PSK").await
+    }
+
+    /// Forgets the keys of earlier sessions, by which a station would come back.
+    pub(crate) async fn forget_keys(&self) -> io::Result<()> {
+        self.expect_ok("PMKSA_FLUSH").await
+    }
+
     /// All stations.
     pub(crate) async fn stations(&self) -> io::Result<Vec<Station>> {
         let mut stations: Vec<Station> = Vec::new();
@@ -66,10 +78,9 @@ impl Control {
             if stations.iter().any(|known| known.mac == station.mac) {
                 break;
             }
+            let mac = station.mac;
             stations.push(station);
-            answer = self
-                .ask(&format!("STA-NEXT {}", mac_text(station.mac)))
-                .await?;
+            answer = self.ask(&format!("STA-NEXT {}", mac_text(mac))).await?;
         }
         Ok(stations)
     }
@@ -118,10 +129,22 @@ impl Drop for Control {
 fn read_station(answer: &str) -> Option<Station> {
     let mut lines = answer.lines();
     let mac = mac_address(lines.next()?.trim())?;
+    let mut line = None;
     let is_authorized = lines
+        .inspect(|text| {
+            if let Some(name) = text.strip_prefix("keyid=") {
+                line = Some(name.trim().to_owned());
+            }
+        })
         .filter_map(|line| line.strip_prefix("flags="))
-        .any(|flags| flags.contains("[AUTHORIZED]"));
-    Some(Station { mac, is_authorized })
+        .filter(|flags| flags.contains("[AUTHORIZED]"))
+        .count()
+        > 0;
+    Some(Station {
+        mac,
+        is_authorized,
+        line,
+    })
 }
 
 #[cfg(test)]
@@ -130,10 +153,11 @@ mod tests {
 
     #[test]
     fn a_station_is_read_with_its_flags() {
-        let answer = "02:00:00:00:00:01\nflags=[AUTHORIZED]\naid=0\n";
+        let answer = "02:00:00:00:00:01\nflags=[AUTHORIZED]\naid=0\nkeyid=camera\n";
         let station = read_station(answer).unwrap();
         assert_eq!(station.mac, [2, 0, 0, 0, 0, 1]);
         assert!(station.is_authorized);
+        assert_eq!(station.line.as_deref(), Some("camera"));
         let cut = read_station("02:00:00:00:00:01\nflags=\n").unwrap();
         assert!(!cut.is_authorized);
         assert_eq!(read_station("FAIL\n"), None);

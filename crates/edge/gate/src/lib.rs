@@ -25,13 +25,16 @@ mod hostapd;
 mod join_proxy;
 mod lanes;
 mod link;
+mod mac;
 mod nft;
 mod radius;
 mod radsec;
 mod random;
+mod routed;
 pub mod segment;
 mod source;
 mod status;
+mod wifi;
 mod wired;
 
 pub use config::Config;

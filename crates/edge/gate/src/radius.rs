@@ -19,6 +19,7 @@ use crate::clients::{Clients, RadiusClient, mapped};
 use crate::error::GateError;
 use crate::event::{Event, Events, station_text};
 use crate::lanes::Lanes;
+use crate::mac::Heard;
 use crate::radsec::Lines;
 use crate::random;
 
@@ -123,6 +124,11 @@ impl Desk {
         datagram: &[u8],
     ) -> Option<Vec<u8>> {
         let now = self.clock.now();
+        match self.by_address(client, origin.client, datagram, now) {
+            Heard::Another => {}
+            Heard::Nothing => return None,
+            Heard::Answer(answer) => return Some(answer),
+        }
         let entropy = random::entropy().ok()?;
         let mut server = self.lanes.of(datagram)?;
         server.expire(now);

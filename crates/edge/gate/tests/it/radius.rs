@@ -347,3 +347,100 @@ fn a_list_that_is_not_valid_yet_is_looked_at_again() {
     assert_eq!(reason, "state-list-time");
     assert_eq!(gate.until_in_force().0, document.version);
 }
+
+/// A station without EAP comes in where the client may ask so and the state names it, and never by the
+/// address of one that proved itself.
+#[test]
+fn a_station_comes_in_by_its_address_only_where_state_and_client_say_so() {
+    let mut site = site("mac = true\n");
+    let device = site.device("proved");
+    let mut document = site.document(vec![device.admitted()], &[]);
+    let named = |mac: &str, device: &str| vouchsafe_api::gate::AdmittedStation {
+        mac: mac.to_owned(),
+        device: device.to_owned(),
+        segment: Some("weak".to_owned()),
+        expires_at: now() + SignedDuration::from_hours(1),
+    };
+    document.stations = vec![
+        named("02:00:00:00:00:01", "proved"),
+        named("02:00:00:00:00:07", "printer"),
+    ];
+    site.publish_document(&document);
+    let gate = site.start();
+    let shared = Shared::new(Secret::new(SECRET.into()));
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(gate.access).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(2)))
+        .unwrap();
+    let ask = |identifier: u8, name: &str, mac: &str| {
+        let draft = Draft::new(Code::AccessRequest, identifier)
+            .with(attribute::USER_NAME, name.as_bytes())
+            .with(attribute::NAS_IDENTIFIER, b"switch")
+            .with(attribute::CALLING_STATION_ID, mac.as_bytes());
+        let datagram = shared
+            .finish_access_request(draft, &[identifier; 16])
+            .unwrap();
+        let packet = vouchsafe_radius::Packet::parse(&exchange(&socket, &datagram)).unwrap();
+        shared.check_response(&packet, &[identifier; 16]).unwrap();
+        packet
+    };
+    let answer = ask(1, "020000000007", "02-00-00-00-00-07");
+    assert_eq!(answer.code(), Code::AccessAccept);
+    assert_eq!(
+        answer.text(attribute::TUNNEL_PRIVATE_GROUP_ID),
+        Some("weak")
+    );
+    assert_eq!(accepted(&gate).0, "printer");
+    // A stranger; one that names another than it is.
+    assert_eq!(
+        ask(2, "020000000009", "02-00-00-00-00-09").code(),
+        Code::AccessReject
+    );
+    assert_eq!(gate.until_refused(), "not-admitted");
+    assert_eq!(
+        ask(3, "020000000007", "02-00-00-00-00-09").code(),
+        Code::AccessReject
+    );
+    assert_eq!(gate.until_refused(), "not-admitted");
+    // 802.1X wins over the address, at whatever place.
+    assert_eq!(
+        come_in(&site, &gate, &device, "ap-1", MAC).code,
+        Code::AccessAccept
+    );
+    assert_eq!(ask(4, "020000000001", MAC).code(), Code::AccessReject);
+    assert_eq!(gate.until_refused(), "station-proved-elsewhere");
+    // Not named any more: the session must go.
+    site.publish(vec![device.admitted()], &[]);
+    assert_eq!(gate.until_in_force().1, 1);
+}
+
+/// RFC 3579 §3.2: without Message-Authenticator there is no answer, whoever asks.
+#[test]
+fn a_client_that_may_not_ask_by_address_gets_no_acceptance() {
+    let mut site = site("");
+    let mut document = site.document(Vec::new(), &[]);
+    document.stations = vec![vouchsafe_api::gate::AdmittedStation {
+        mac: "02:00:00:00:00:07".to_owned(),
+        device: "printer".to_owned(),
+        segment: None,
+        expires_at: now() + SignedDuration::from_hours(1),
+    }];
+    site.publish_document(&document);
+    let gate = site.start();
+    let shared = Shared::new(Secret::new(SECRET.into()));
+    let draft = Draft::new(Code::AccessRequest, 1)
+        .with(attribute::USER_NAME, b"020000000007")
+        .with(attribute::CALLING_STATION_ID, b"02-00-00-00-00-07");
+    let datagram = shared.finish_access_request(draft, &[7; 16]).unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(gate.access).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_millis(600)))
+        .unwrap();
+    socket.send(&datagram).unwrap();
+    let mut buffer = [0; 4096];
+    if let Ok(length) = socket.recv(&mut buffer) {
+        assert!(length > 0 && buffer[0] != Code::AccessAccept.number());
+    }
+}

@@ -210,6 +210,60 @@ impl Net {
         }
     }
 
+    /// A gateway with one device at p1, which routes; hostapd at p1, and no bridge.
+    pub(crate) fn routed(site: &Site) -> Self {
+        let tag = format!("vg{}", std::process::id());
+        let (gateway, uplink, device) = (format!("{tag}g"), format!("{tag}u"), format!("{tag}1"));
+        let namespaces = Namespaces(vec![gateway.clone(), uplink.clone(), device.clone()]);
+        for namespace in &namespaces.0 {
+            ip(&format!("netns add {namespace}"));
+            ip(&format!("-n {namespace} link set lo up"));
+        }
+        let links = [("up0", &uplink, "10.77.0"), ("p1", &device, "10.78.0")];
+        for (name, peer, network) in links {
+            ip(&format!(
+                "-n {gateway} link add {name} type veth peer name eth0 netns {peer}"
+            ));
+            ip(&format!("-n {gateway} addr add {network}.1/24 dev {name}"));
+            ip(&format!("-n {gateway} link set {name} up"));
+            if name == "p1" {
+                ip(&format!("-n {peer} link set eth0 address {}", MACS[0]));
+            }
+            ip(&format!("-n {peer} addr add {network}.100/24 dev eth0"));
+            ip(&format!("-n {peer} link set eth0 up"));
+            ip(&format!("-n {peer} route add default via {network}.1"));
+        }
+        let forward = inside(&gateway, "sh")
+            .args(["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
+            .status();
+        assert!(forward.unwrap().success());
+        let path = site.path("hostapd1.conf");
+        let text = format!(
+            "interface=p1\ndriver=wired\nieee8021x=1\nuse_pae_group_addr=1\n\
+             ctrl_interface={}\nnas_identifier=p1\nown_ip_addr=127.0.0.1\n\
+             auth_server_addr=127.0.0.1\nauth_server_port=1812\nauth_server_shared_secret={SECRET}\n",
+            site.path("hostapd").display()
+        );
+        std::fs::write(&path, text).unwrap();
+        let mut hostapd = inside(&gateway, "hostapd");
+        hostapd.arg(path);
+        site.configure(
+            "127.0.0.1:1812",
+            "[[radius.client]]\nname = \"hostapd\"\naddress = \"127.0.0.1\"\nsecret_file = \"secret\"\n\
+             [routed]\ninterfaces = [\"p1\"]\n",
+        );
+        let events = site.path("events");
+        let gate = Self::start_gate(&gateway, site.folder.path(), &events);
+        Self {
+            _service: start(python(&uplink, SERVICE), &site.path("service.log")),
+            _hostapd: start(hostapd, &site.path("hostapd.log")),
+            gate,
+            tag,
+            events,
+            _namespaces: namespaces,
+        }
+    }
+
     fn start_gate(gateway: &str, dir: &Path, events: &Path) -> Running {
         let mut gate = inside(gateway, env!("CARGO_BIN_EXE_vouchsafe-gate"));
         let out = std::fs::File::options()

@@ -1,0 +1,231 @@
+//! Wi-Fi of this machine: hostapd by its control socket, beside what it asks over RADIUS.
+//!
+//! 1. Each event, each change of sessions and each second is a reason to ask hostapd for its stations.
+//! 2. On a network with 802.1X, a station without a session that may stay is deauthenticated. A session that
+//!    had to go is confirmed when hostapd no longer holds its station for authorized.
+//! 3. On a network with passphrases, hostapd is told to read its file again when that changed. A station
+//!    whose line is gone, or is another, is deauthenticated, and what hostapd remembers of keys is
+//!    forgotten: else the station comes back by that.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use tokio::time::timeout;
+use vouchsafe_radius::attribute::mac_address;
+
+use crate::admission::Place;
+use crate::config::{WifiConfig, read_text};
+use crate::event::{Event, mac_text};
+use crate::hostapd::{Control, Station};
+use crate::radius::Desk;
+
+/// How often everything is looked at without a reason.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Largest file of passphrases that is read, in octets.
+const MAX_PASSPHRASES: u64 = 16 * 1024 * 1024;
+
+/// One network of this machine's hostapd.
+pub(crate) struct Wifi {
+    config: WifiConfig,
+    /// The RADIUS client that it is, where it asks.
+    client: Option<u32>,
+    desk: Desk,
+    own: PathBuf,
+    control: Option<Control>,
+    passphrases: Passphrases,
+}
+
+/// The file of passphrases as hostapd read it last: who has a line, and a digest of it.
+#[derive(Debug, Default)]
+struct Passphrases {
+    seen: Option<(SystemTime, u64)>,
+    lines: BTreeMap<String, [u8; 32]>,
+}
+
+impl Wifi {
+    pub(crate) fn new(config: WifiConfig, client: Option<u32>, desk: Desk, own: PathBuf) -> Self {
+        Self {
+            config,
+            client,
+            desk,
+            own,
+            control: None,
+            passphrases: Passphrases::default(),
+        }
+    }
+
+    /// Keeps hostapd in agreement until the gate stops.
+    pub(crate) async fn run(mut self) {
+        let mut changes = self.desk.admission.changes();
+        while !self.desk.stop.load(Ordering::Acquire) {
+            changes.borrow_and_update();
+            if let Err(error) = self.look().await {
+                let interface = &self.config.interface;
+                tracing::debug!(interface, %error, "no hostapd");
+                self.control = None;
+            }
+            let _ = timeout(LOOK, changes.changed()).await;
+        }
+    }
+
+    async fn look(&mut self) -> std::io::Result<()> {
+        let is_new = self.control.is_none();
+        let control = match self.control.take() {
+            Some(control) => control,
+            None => {
+                let name = format!("{}.wifi", self.config.interface);
+                Control::open(&self.config.control, self.own.join(name))?
+            }
+        };
+        let done = self.agree(&control, is_new).await;
+        self.control = Some(control);
+        done
+    }
+
+    async fn agree(&mut self, control: &Control, is_new: bool) -> std::io::Result<()> {
+        let mut changed = Vec::new();
+        if let Some(file) = self.config.passphrases.clone() {
+            changed = self.read_passphrases(control, file, is_new).await?;
+        }
+        let stations = control.stations().await?;
+        let mut flushed = false;
+        for station in stations.iter().filter(|it| it.is_authorized) {
+            let may_stay = match self.client {
+                Some(client) => self.has_session(client, station),
+                None => !self.lost_its_line(station, &changed),
+            };
+            if may_stay {
+                continue;
+            }
+            if self.client.is_none() && !flushed {
+                control.forget_keys().await?;
+                flushed = true;
+            }
+            control.deauthenticate(station.mac).await?;
+            self.desk.events.tell(
+                self.desk.clock.now(),
+                Event::Deauthenticated {
+                    interface: self.config.interface.clone(),
+                    station: mac_text(station.mac),
+                },
+            );
+        }
+        if let Some(client) = self.client {
+            self.confirm(client, &control.stations().await?);
+        }
+        Ok(())
+    }
+
+    fn place(&self, client: u32, mac: [u8; 6]) -> Place {
+        let name = self.config.access_point.as_ref();
+        Place {
+            client,
+            access_point: Some(name.unwrap_or(&self.config.interface).clone()),
+            mac: Some(mac),
+            port: None,
+        }
+    }
+
+    fn has_session(&self, client: u32, station: &Station) -> bool {
+        let session = self.desk.admission.find(&self.place(client, station.mac));
+        session.is_some_and(|session| session.ending.is_none())
+    }
+
+    /// Sessions that had to go, and whose stations are out.
+    fn confirm(&self, client: u32, stations: &[Station]) {
+        let now = self.desk.clock.now();
+        for (place, session) in self.desk.admission.ending(client) {
+            let Some(mac) = place.mac.filter(|mac| place == self.place(client, *mac)) else {
+                continue;
+            };
+            let mut here = stations.iter();
+            let is_in = here.any(|it| it.mac == mac && it.is_authorized);
+            // A station that is on its way in will be found by the next look, and has no session then.
+            if is_in || !crate::disconnect::is_settled(&session, now) {
+                continue;
+            }
+            if let Some(took) = self.desk.admission.gone(&place, &session.class, now) {
+                let event = Event::CutOff {
+                    device: session.device,
+                    station: mac_text(mac),
+                    access_point: place.access_point.unwrap_or_default(),
+                    milliseconds: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
+                    confirmed_by: "hostapd",
+                };
+                self.desk.events.tell(now, event);
+            }
+        }
+    }
+
+    /// Whose lines are gone or others, after hostapd read the file again.
+    async fn read_passphrases(
+        &mut self,
+        control: &Control,
+        file: PathBuf,
+        is_new: bool,
+    ) -> std::io::Result<Vec<String>> {
+        let metadata = std::fs::metadata(&file)?;
+        let seen = Some((metadata.modified()?, metadata.len()));
+        if seen == self.passphrases.seen && !is_new {
+            return Ok(Vec::new());
+        }
+        let text = read_text(&file, MAX_PASSPHRASES).map_err(std::io::Error::other)?;
+        let lines = read_lines(&text);
+        control.reload_passphrases().await?;
+        let before = std::mem::replace(&mut self.passphrases.lines, lines);
+        self.passphrases.seen = seen;
+        let after = &self.passphrases.lines;
+        let changed = before
+            .into_iter()
+            .filter(|(who, line)| after.get(who) != Some(line));
+        Ok(changed.map(|(who, _)| who).collect())
+    }
+
+    /// hostapd names the line by which a station came in, where the line has a name.
+    fn lost_its_line(&self, station: &Station, changed: &[String]) -> bool {
+        if self.config.passphrases.is_none() {
+            return false;
+        }
+        match &station.line {
+            Some(line) => changed.contains(line) || !self.passphrases.lines.contains_key(line),
+            None => changed.contains(&mac_text(station.mac)),
+        }
+    }
+}
+
+/// Lines of `wpa_psk_file`: `keyid=ID MAC PASSPHRASE`. One without a name is its address's.
+fn read_lines(text: &str) -> BTreeMap<String, [u8; 32]> {
+    let mut lines = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let words = line.split_whitespace();
+        let name = words.clone().find_map(|word| word.strip_prefix("keyid="));
+        let mac = words.clone().find_map(mac_address).map(mac_text);
+        let Some(who) = name.map(str::to_owned).or(mac) else {
+            continue;
+        };
+        let mut octets = [0; 32];
+        octets.copy_from_slice(digest(&SHA256, line.as_bytes()).as_ref());
+        lines.insert(who, octets);
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_belongs_to_its_name_or_its_address() {
+        let text = "# ours\nkeyid=camera 00:00:00:00:00:00 one two\n02:00:00:00:00:01 three\n";
+        let lines = read_lines(text);
+        let names: Vec<_> = lines.keys().map(String::as_str).collect();
+        assert_eq!(names, ["02:00:00:00:00:01", "camera"]);
+        let other = read_lines(&text.replace("two", "2"));
+        assert_ne!(lines["camera"], other["camera"]);
+        assert_eq!(lines["02:00:00:00:00:01"], other["02:00:00:00:00:01"]);
+    }
+}
