@@ -1,10 +1,12 @@
 //! RADIUS over TLS (RFC 6614), with real connections.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use vouchsafe_gate::Event;
@@ -14,7 +16,7 @@ use vouchsafe_radius::{
 };
 use vouchsafe_trust::{Name, Profile, Secret};
 
-use crate::world::{Device, Gate, PATIENCE, Site, attributes, now, random};
+use crate::world::{Device, Gate, PATIENCE, SECRET, Site, attributes, exchange, now, random};
 
 type Line = StreamOwned<ClientConnection, TcpStream>;
 
@@ -110,7 +112,23 @@ fn is_alive(line: &mut Line) -> bool {
 
 /// A device comes in through an access point on this line, each request in pieces of `piece` octets.
 fn come_in(site: &Site, line: &mut Line, device: &Device, piece: usize) -> Code {
-    let mut client = Client::new(shared(), attributes("ap", STATION));
+    carry(site, device, &shared(), |request| {
+        for piece in request.chunks(piece) {
+            line.write_all(piece).unwrap();
+            line.flush().unwrap();
+        }
+        next(line).unwrap()
+    })
+}
+
+/// A device's attempt, its requests carried by `ask`: the last code, the keys compared.
+fn carry(
+    site: &Site,
+    device: &Device,
+    shared: &Shared,
+    mut ask: impl FnMut(&[u8]) -> Vec<u8>,
+) -> Code {
+    let mut client = Client::new(shared.clone(), attributes("ap", STATION));
     let connector = site.connector(device);
     let mut peer = Box::new(Peer::new(connector, "@site", FragmentSize::default()));
     let mut eap = vec![1, 0, 0, 5, 1];
@@ -124,11 +142,7 @@ fn come_in(site: &Site, line: &mut Line, device: &Device, piece: usize) -> Code 
             Err(error) => panic!("the device gives up: {error}"),
         };
         let (request, open) = client.request(identifier, &response, random()).unwrap();
-        for piece in request.chunks(piece) {
-            line.write_all(piece).unwrap();
-            line.flush().unwrap();
-        }
-        let answer = client.answer(&open, &next(line).unwrap()).unwrap();
+        let answer = client.answer(&open, &ask(&request)).unwrap();
         eap = answer.eap.clone().unwrap();
         if answer.code == Code::AccessAccept {
             let Ok(PeerStep::Done(proof)) = peer.handle(now(), &eap) else {
@@ -284,4 +298,147 @@ fn one_client_has_sixteen_connections() {
         to,
         Some(&access_point(&site, "ap.example"))
     )));
+}
+
+/// FreeRADIUS, which ends with the test.
+struct FreeRadius(std::process::Child);
+
+impl Drop for FreeRadius {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn pem_key(pkcs8: &[u8]) -> String {
+    let text = STANDARD.encode(pkcs8);
+    format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
+}
+
+/// A proxy that takes RADIUS over UDP and asks the gate over TLS.
+const PROXY: &str = r#"
+prefix = /usr
+logdir = @DIR@
+raddbdir = @DIR@
+run_dir = @DIR@
+db_dir = @DIR@
+libdir = /usr/lib/freeradius
+pidfile = @DIR@/pid
+log {
+  destination = stdout
+}
+security {
+  reject_delay = 0
+}
+client local {
+  ipaddr = 127.0.0.1
+  secret = "@SECRET@"
+}
+modules {
+  realm suffix {
+    format = suffix
+    delimiter = "@"
+  }
+}
+proxy_requests = yes
+home_server gate {
+  type = auth
+  ipaddr = 127.0.0.1
+  port = @GATE@
+  proto = tcp
+  secret = radsec
+  status_check = none
+  tls {
+    private_key_file = @DIR@/ap.key
+    certificate_file = @DIR@/ap.pem
+    ca_file = @DIR@/ca.pem
+    cipher_list = "DEFAULT"
+    tls_min_version = "1.2"
+    tls_max_version = "1.3"
+    fragment_size = 8192
+  }
+}
+home_server_pool gate {
+  type = fail-over
+  home_server = gate
+}
+realm NULL {
+  auth_pool = gate
+  nostrip
+}
+server default {
+  listen {
+    type = auth
+    ipaddr = 127.0.0.1
+    port = @PORT@
+  }
+  authorize {
+    suffix
+  }
+}
+"#;
+
+/// RFC 6614: another's implementation at the other end of the line.
+#[test]
+fn freeradius_asks_over_tls() {
+    let program = "/usr/sbin/freeradius";
+    if !std::path::Path::new(program).exists() {
+        assert!(std::env::var_os("CI").is_none(), "no freeradius");
+        eprintln!("skipped: no freeradius");
+        return;
+    }
+    let pinned = Site::new().device("pinned");
+    let (mut site, gate, to) = furnished(&pinned);
+    let device = site.device("device-1");
+    site.publish(vec![device.admitted()], &[]);
+    gate.until_in_force();
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let access_point = access_point(&site, "ap.example");
+    std::fs::write(dir.join("ap.pem"), access_point.certificate.pem()).unwrap();
+    std::fs::write(dir.join("ap.key"), pem_key(&access_point.pkcs8)).unwrap();
+    std::fs::write(dir.join("ca.pem"), site.authority.certificate().pem()).unwrap();
+    std::fs::write(dir.join("dictionary"), "").unwrap();
+    // A port that was free a moment ago: FreeRADIUS cannot choose one itself.
+    let free = || {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        socket.local_addr()
+    };
+    let port = free().unwrap().port();
+    let text = PROXY
+        .replace("@DIR@", &dir.display().to_string())
+        .replace("@SECRET@", SECRET)
+        .replace("@GATE@", &to.port().to_string())
+        .replace("@PORT@", &port.to_string());
+    std::fs::write(dir.join("radiusd.conf"), text).unwrap();
+    let log = std::fs::File::create(dir.join("log")).unwrap();
+    let child = std::process::Command::new(program)
+        .args(["-X", "-d"])
+        .arg(dir)
+        .stdin(std::process::Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let mut proxy = FreeRadius(child);
+    let log = || std::fs::read_to_string(dir.join("log")).unwrap_or_default();
+    let end = Instant::now() + PATIENCE;
+    while !log().contains("Ready to process requests") {
+        let ended = proxy.0.try_wait().unwrap();
+        assert!(ended.is_none() && Instant::now() < end, "{}", log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(("127.0.0.1", port)).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    let over_udp = Shared::new(Secret::new(SECRET.into()));
+    let ask = |request: &[u8]| {
+        let answer = exchange(&socket, request);
+        assert_ne!(answer.first(), Some(&3), "{}", log());
+        answer
+    };
+    let code = carry(&site, &device, &over_udp, ask);
+    assert_eq!(code, Code::AccessAccept, "{}", log());
 }
