@@ -18,6 +18,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
+pub use dpp::serve as configurator;
+
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Bench {

@@ -30,6 +30,9 @@ enum Task {
     },
     /// Measure, each table beside its floor.
     Bench(bench::Options),
+    /// Serve Wi-Fi Easy Connect from memory, to measure the protocol alone.
+    #[command(hide = true)]
+    Configurator,
     /// Talk over a network, to see who reaches whom.
     #[command(hide = true)]
     Talk {
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Attack { attack } => attack::run(&attack),
         Task::Bench(options) => bench::run(&options),
+        Task::Configurator => bench::configurator(),
         Task::Talk { talk } => talk::run(&talk),
         Task::Hold => space::hold().map(|()| ExitCode::SUCCESS),
         Task::Bound { parent, command } => Err(bound::run(parent, &command)),

@@ -4,6 +4,7 @@
 //! An exchange is authentication, both sides proving themselves, one network with a connector, and
 //! the enrollee's word that it took it, over TCP. One enrollee after the other, or many at a time.
 
+mod alone;
 mod enrollee;
 mod floor;
 mod peers;
@@ -22,11 +23,13 @@ use enrollee::Enrollee;
 use floor::Floor;
 use peers::Controller;
 
+pub use alone::serve;
+
 /// Enrollees; each has its own key, and one exchange at a time.
 const ENROLLEES: usize = 256;
 
 /// Sessions at the same time, and exchanges in all, of each run. The first warms up.
-const RUNS: [(usize, usize); 4] = [(16, 256), (1, 256), (16, 1024), (256, 2048)];
+const RUNS: [(usize, usize); 4] = [(16, 256), (1, 1024), (16, 2048), (256, 2048)];
 
 /// Sessions that are held open for the measurement of memory.
 const OPEN: usize = 1000;
@@ -35,6 +38,20 @@ const OPEN: usize = 1000;
 const OF_FLOOR: f64 = 0.6;
 const OF_HOSTAP: f64 = 3.0;
 const BYTES: f64 = 4096.0;
+
+/// What each row includes.
+const WHAT: &str = "
+Whole exchanges over TCP, all rows under the same load, one after the other: mutual authentication, one
+network with a connector made for the device, and the device's word that it takes it. Rates are of both
+ends together, which share the machine; CPU is that of the controller's process alone, the kernel's work
+for it included, and shares and multiples are of it.
+* protocol alone: our configurator's states behind a TCP listener, as one thread. Keys and enrollees are
+  in memory, everybody gets the same network, nothing is written.
+* hostap: hostapd as configurator, as one thread. Keys and enrollees are in memory, everybody gets the same
+  network, nothing is written. This is what `protocol alone` does as well.
+* whole controller: `vouchsafe serve`. The device is looked up in the inventory, policy decides twice (on
+  authentication and on the request), and state and journal are durable (SQLite, synchronous=FULL) before the
+  answer leaves; the device's word is stored as well.";
 
 /// One run.
 struct Measured {
@@ -51,6 +68,7 @@ pub(super) async fn run(bin_dir: &Path) -> anyhow::Result<()> {
     let enrollees: Vec<Arc<Enrollee>> = (0..ENROLLEES)
         .map(|_| Enrollee::new().map(Arc::new))
         .collect::<anyhow::Result<_>>()?;
+    let alone = Controller::alone(&enrollees)?;
     let ours = Controller::ours(bin_dir, &enrollees).await?;
     let hostap = match Controller::hostap(&enrollees) {
         Ok(hostap) => Some(hostap),
@@ -81,13 +99,17 @@ pub(super) async fn run(bin_dir: &Path) -> anyhow::Result<()> {
             },
             None => None,
         };
-        let measured = measure(&ours, &enrollees, together, count)
-            .await
-            .with_context(|| format!("{together} sessions with ours"))?;
+        let mut rows = Vec::new();
+        for (name, controller) in [("protocol alone", &alone), ("whole controller", &ours)] {
+            let measured = measure(controller, &enrollees, together, count).await;
+            let measured = measured.with_context(|| format!("{together} sessions: {name}"))?;
+            rows.push((name, measured));
+        }
         if index == 0 {
             continue;
         }
         let each = |measured: &Measured| measured.cpu / u32::try_from(count).unwrap_or(u32::MAX);
+        let share = |measured| floor.controller().as_secs_f64() / each(measured).as_secs_f64();
         let mut row = |name: &str, measured: &Measured, floor: String, hostap: String| {
             table.add_row([
                 together.to_string(),
@@ -100,22 +122,20 @@ pub(super) async fn run(bin_dir: &Path) -> anyhow::Result<()> {
                 hostap,
             ]);
         };
-        let share = floor.controller().as_secs_f64() / each(&measured).as_secs_f64();
-        let times = theirs.as_ref().map_or(String::new(), |theirs| {
-            let ratio = each(theirs).as_secs_f64() / each(&measured).as_secs_f64();
-            verdict(ratio, OF_HOSTAP, true)
-        });
-        row("ours", &measured, verdict(share, OF_FLOOR, true), times);
+        for (name, measured) in &rows {
+            let times = theirs.as_ref().map_or(String::new(), |theirs| {
+                let ratio = each(theirs).as_secs_f64() / each(measured).as_secs_f64();
+                verdict(ratio, OF_HOSTAP, true)
+            });
+            let share = verdict(share(measured), OF_FLOOR, true);
+            row(name, measured, share, times);
+        }
         if let Some(theirs) = &theirs {
-            let share = floor.controller().as_secs_f64() / each(theirs).as_secs_f64();
-            row("hostap", theirs, format!("{share:.2}"), String::new());
+            let share = format!("{:.2}", share(theirs));
+            row("hostap", theirs, share, String::new());
         }
     }
-    println!(
-        "\nWhole exchanges over TCP. Ours decides by policy and has its journal durable (SQLite, \
-         synchronous=FULL) before it answers; hostap keeps nothing. Shares and multiples are of CPU \
-         time in the controller's process.\n{table}"
-    );
+    println!("{WHAT}\n{table}");
     memory(&ours, &enrollees).await
 }
 

@@ -1,9 +1,9 @@
 //! A manufacturer and a site for measurements, each serving in a process of its own, and devices
 //! that are claimed and have not onboarded yet.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
@@ -51,6 +51,8 @@ pub(crate) struct World {
 /// A serving process, ended with this value.
 pub(super) struct Process {
     child: Child,
+    /// Held open: whoever serves until its input ends goes on.
+    input: Option<ChildStdin>,
 }
 
 impl World {
@@ -145,23 +147,37 @@ impl Process {
         command: &[&str],
         dir: &Path,
     ) -> anyhow::Result<(Self, serde_json::Value)> {
-        let mut child = Command::new(binary)
-            .args(command)
-            .arg("--dir")
-            .arg(dir)
+        let mut program = Command::new(binary);
+        program.args(command).arg("--dir").arg(dir);
+        Self::start_with(program, "")
+    }
+
+    /// The same for any program, which reads `input` first.
+    pub(super) fn start_with(
+        mut command: Command,
+        input: &str,
+    ) -> anyhow::Result<(Self, serde_json::Value)> {
+        let name = format!("{command:?}");
+        let mut child = command
             .env("VOUCHSAFE_LOG", "warn")
             // With it every error that a library makes and drops draws a backtrace.
             .env_remove("RUST_BACKTRACE")
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("{} cannot be started", binary.display()))?;
+            .with_context(|| format!("{name} cannot be started"))?;
         let output = child.stdout.take().context("no output")?;
-        let process = Self { child };
+        let mut process = Self {
+            input: child.stdin.take(),
+            child,
+        };
+        if let Some(pipe) = &mut process.input {
+            pipe.write_all(input.as_bytes())?;
+        }
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
         let ready = serde_json::from_str(&line)
-            .with_context(|| format!("{command:?} did not say where it listens: {line:?}"))?;
+            .with_context(|| format!("{name} did not say where it listens: {line:?}"))?;
         Ok((process, ready))
     }
 

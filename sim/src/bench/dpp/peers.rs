@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
@@ -21,7 +22,7 @@ use crate::wifi::dpp::Network;
 use crate::wifi::hostap::{Hostap, Kind, Setup};
 
 /// The network that is given out.
-const NETWORK: &str = "bench";
+pub(super) const NETWORK: &str = "bench";
 
 /// A controller that listens.
 pub(super) struct Controller {
@@ -34,6 +35,7 @@ pub(super) struct Controller {
 
 enum Program {
     Ours(Process),
+    Alone(Process),
     Hostap(Hostap),
 }
 
@@ -89,6 +91,24 @@ impl Controller {
         })
     }
 
+    /// The protocol alone, in this program started anew.
+    pub(super) fn alone(enrollees: &[Arc<Enrollee>]) -> anyhow::Result<Self> {
+        let uris: String = enrollees
+            .iter()
+            .map(|enrollee| format!("{}\n", enrollee.uri()))
+            .collect();
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("configurator");
+        let (process, ready) = Process::start_with(command, &format!("{uris}\n"))?;
+        let text = |name: &str| ready.get(name).and_then(Value::as_str).context("no answer");
+        Ok(Self {
+            address: text("address")?.parse()?,
+            key: BootstrappingUri::parse(text("uri")?)?.key().clone(),
+            program: Program::Alone(process),
+            _folder: folder()?,
+        })
+    }
+
     /// `hostapd` as a controller, with every enrollee's code scanned.
     pub(super) fn hostap(enrollees: &[Arc<Enrollee>]) -> anyhow::Result<Self> {
         let folder = folder()?;
@@ -112,7 +132,7 @@ impl Controller {
     /// Its process id.
     pub(super) fn id(&self) -> u32 {
         match &self.program {
-            Program::Ours(process) => process.id(),
+            Program::Ours(process) | Program::Alone(process) => process.id(),
             Program::Hostap(hostap) => hostap.id(),
         }
     }
