@@ -122,16 +122,6 @@ impl<'a> Device<'a> {
         self.run(command).await
     }
 
-    /// The same in the office, where it is shown the registrar.
-    pub(in crate::demo) async fn onboard_in_the_office(&mut self) -> anyhow::Result<bool> {
-        let stage = self.site.stage;
-        let mut command = stage.prepare(&stage.program("vouchsafe-agent"));
-        command
-            .args(["run", "--once", "--no-mdns", "--registrar"])
-            .arg(&self.site.registrar);
-        self.run(command).await
-    }
-
     async fn run(&mut self, mut command: Command) -> anyhow::Result<bool> {
         let site = self.site;
         command

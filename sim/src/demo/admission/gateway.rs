@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use super::PATIENCE;
@@ -15,6 +15,9 @@ use crate::wifi::hostap::{Hostap, Setup};
 
 /// The gate.
 const GATE: &str = "gate hall";
+
+/// How the controller calls it.
+pub(in crate::demo) const NAME: &str = "hall";
 
 /// What hostapd and the gate share, on one machine.
 const SECRET: &str = "what hostapd and the gate of the hall share";
@@ -71,13 +74,12 @@ pub(in crate::demo) fn control(site: &Site<'_>, name: &str, interface: &str) -> 
 pub(in crate::demo) struct Gateway<'a> {
     site: &'a Site<'a>,
     gate: Program,
-    /// Every event so far.
-    said: Vec<Value>,
     names: Vec<(String, &'static str)>,
 }
 
 impl<'a> Gateway<'a> {
-    /// Starts it; `more` are settings for where devices are, `client` those of the RADIUS client.
+    /// Lets it enrol by a token that is good once, and starts it; `more` are settings for where devices are,
+    /// `client` those of the RADIUS client.
     pub(in crate::demo) async fn start(
         site: &'a Site<'a>,
         client: &str,
@@ -87,11 +89,11 @@ impl<'a> Gateway<'a> {
         fs::create_dir(&dir)?;
         fs::write(dir.join("secret"), SECRET)?;
         fs::write(dir.join("gate.toml"), settings(site, client) + more)?;
+        enrol(site).await?;
         let gate = launch(site)?;
         let mut gateway = Self {
             site,
             gate,
-            said: Vec::new(),
             names: Vec::new(),
         };
         gateway.event("readiness", |it| is(it, "ready")).await?;
@@ -117,7 +119,6 @@ impl<'a> Gateway<'a> {
             if let Some((tone, said)) = self.sentence(&line) {
                 self.site.narrator.said(GATE, tone, said);
             }
-            self.said.push(line.clone());
             if wanted(&line) {
                 return Ok(line);
             }
@@ -132,6 +133,18 @@ impl<'a> Gateway<'a> {
         let number = |field: &str| line.get(field).and_then(Value::as_u64).unwrap_or_default();
         Some(match text(line, "event") {
             "ready" => (Tone::Good, "is up, and nobody is in".to_owned()),
+            "link-up" => (Tone::Good, "hears of its controller".to_owned()),
+            "link-down" => (
+                Tone::Refused,
+                format!("hears nothing of its controller: {}", text(line, "reason")),
+            ),
+            "join-proxy-ready" => (
+                Tone::Plain,
+                format!(
+                    "leads new devices to the registrar at {}",
+                    text(line, "join_proxy")
+                ),
+            ),
             "state-in-force" => (
                 Tone::Plain,
                 format!(
@@ -183,12 +196,50 @@ fn launch(site: &Site<'_>) -> anyhow::Result<Program> {
     Program::start(site.stage, "gate", command)
 }
 
+/// The gate makes its key, and gets its certificate by a token of the controller. Somebody who found the token
+/// afterwards gets nothing.
+async fn enrol(site: &Site<'_>) -> anyhow::Result<()> {
+    let token = site.stage.path("hall.token").display().to_string();
+    let invited = site
+        .command(&["gate", "add", NAME, "--token-out", &token])
+        .await?;
+    let fingerprint = text(&invited, "fingerprint");
+    for (folder, is_first) in [("gate", true), ("finder", false)] {
+        let program = site.stage.program("vouchsafe-gate");
+        let mut command = site.stage.prepare_in(&site.net.gateway, &program);
+        command
+            .arg("enrol")
+            .arg(site.stage.path(folder))
+            .args(["--controller", &site.registrar, "--name", NAME])
+            .args(["--token-file", &token, "--fingerprint", fingerprint]);
+        let ended = site.stage.finish("vouchsafe-gate", command).await?;
+        let enrolled = ended.code == Some(0);
+        ensure!(
+            enrolled == is_first,
+            "{folder} enrolled: {enrolled}: {}",
+            ended.stderr
+        );
+        if is_first {
+            let said = "has enrolled by its token, and knows the domain CA by its fingerprint";
+            site.narrator.said(GATE, Tone::Good, said);
+            continue;
+        }
+        ensure!(
+            ended.stderr.contains("gate-token-used"),
+            "for another reason: {}",
+            ended.stderr
+        );
+        let said = "has found the token, and is refused: gate-token-used";
+        site.narrator.said("a finder", Tone::Refused, said);
+    }
+    Ok(())
+}
+
 fn settings(site: &Site<'_>, client: &str) -> String {
-    let house = &site.house;
     format!(
-        "[identity]\nchain = \"{house}/api.pem\"\nkeys = \"file:{house}/keys\"\nlabel = \"api\"\n\
-         [state]\nanchor = \"{house}/domain-ca.pem\"\nfile = \"{house}/desired.json\"\n\
+        "[link]\ncontroller = \"{}\"\n\
          [radius]\nlisten = \"127.0.0.1:1812\"\naccounting = \"127.0.0.1:1813\"\n\
-         [[radius.client]]\nname = \"hostapd\"\naddress = \"127.0.0.1\"\nsecret_file = \"secret\"\n{client}"
+         [[radius.client]]\nname = \"hostapd\"\naddress = \"127.0.0.1\"\nsecret_file = \"secret\"\n{client}",
+        site.registrar
     )
 }

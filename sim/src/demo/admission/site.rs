@@ -82,7 +82,7 @@ pub(in crate::demo) struct Site<'a> {
     /// `https://…`
     pub(in crate::demo) registrar: String,
     factory: String,
-    pub(super) house: String,
+    house: String,
 }
 
 impl<'a> Site<'a> {
@@ -126,7 +126,6 @@ impl<'a> Site<'a> {
             &names,
             "registrar.announce=false",
             "api.listen=127.0.0.1:9443",
-            "gate.state_file=desired.json",
         ];
         let mut init = vec!["init", "--dir", &site.house, "--name", OWNER];
         init.extend(settings.iter().flat_map(|setting| ["--set", setting]));

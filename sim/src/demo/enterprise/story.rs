@@ -97,10 +97,7 @@ async fn act(
     let mut gateway = Gateway::start(
         &site,
         &format!("disconnect = \"127.0.0.1:{DISCONNECT}\"\n"),
-        &format!(
-            "[join_proxy]\nlisten = \"0.0.0.0:8995\"\ninterfaces = [\"{}\"]\nregistrar = \"{OFFICE}:8443\"\n",
-            open.interface
-        ),
+        &format!("[join_proxy]\ninterfaces = [\"{}\"]\n", open.interface),
     )
     .await?;
     let mut device = Device::new(&site, DEVICE, place(first_space, first));

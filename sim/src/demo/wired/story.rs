@@ -13,11 +13,12 @@ use std::cell::Cell;
 use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::net::{Net, Port};
 use crate::demo::admission::device::Device;
 use crate::demo::admission::gateway::{self, Gateway};
-use crate::demo::admission::site::{OWNER, SERVICE, Site};
+use crate::demo::admission::site::{OFFICE, OWNER, REMEDIATION, SERVICE, Site};
 use crate::demo::admission::{PATIENCE, entry, time};
 use crate::demo::finale;
 use crate::demo::narrator::{Narrator, Tone};
@@ -38,7 +39,7 @@ const UNSOLD: &str = "LW-0004";
 const COPIER: &str = "a copier";
 
 /// What the journal of the revoked device cannot lack.
-const MUST_HAVE: [&str; 2] = ["credential-issued", "credential-revoked"];
+const MUST_HAVE: [&str; 3] = ["credential-issued", "credential-revoked", "cut-off"];
 
 /// Tells them; `over` says from when on everything has happened.
 pub(super) async fn tell(
@@ -69,6 +70,10 @@ pub(super) async fn tell(
     let hostapd = hostapd?;
     let said = "Debian's, speaks EAPOL at each port and blocks nothing; the gate's filter does";
     narrator.said("hostapd", Tone::Plain, said);
+    site.command(&["segment", "set", "devices"]).await?;
+    let reach = REMEDIATION.replace(':', ",tcp,");
+    site.command(&["segment", "set", "quarantine", "--reach", &reach])
+        .await?;
     let mut gateway = Gateway::start(&site, "", &settings(&site, &net.ports)).await?;
     let mut devices = [
         Device::new(&site, QUARANTINED, first.place()),
@@ -85,7 +90,7 @@ pub(super) async fn tell(
     admitted(&mut gateway, &mut [quarantined, revoked, returns]).await?;
     copied(&copier, &fifth.name, quarantined).await?;
     narrator.chapter(4, "Trust ends");
-    quarantine(&site, &mut gateway, quarantined).await?;
+    quarantine(&site, quarantined).await?;
     let steps = revoke(&site, &mut gateway, revoked).await?;
     narrator.chapter(5, "The controller is gone");
     let controller = without_controller(&site, &mut gateway, returns, controller).await?;
@@ -114,8 +119,10 @@ pub(super) async fn tell(
 async fn way_in(gateway: &mut Gateway<'_>, devices: &mut [Device<'_>; 4]) -> anyhow::Result<()> {
     let [first, ..] = &*devices;
     first.reaches_not(SERVICE, "the service").await?;
+    let registrar = format!("{OFFICE}:8443");
+    first.reaches_not(&registrar, "the registrar").await?;
     for device in devices {
-        let onboarded = device.onboard_in_the_office().await?;
+        let onboarded = device.onboard().await?;
         ensure!(
             onboarded == (device.name != UNSOLD),
             "{} onboarded: {onboarded}",
@@ -160,29 +167,34 @@ async fn copied(copier: &Device<'_>, at: &str, of: &Device<'_>) -> anyhow::Resul
 }
 
 /// Chapter 4: less is trusted, for a while.
-async fn quarantine(
-    site: &Site<'_>,
-    gateway: &mut Gateway<'_>,
-    device: &Device<'_>,
-) -> anyhow::Result<()> {
+async fn quarantine(site: &Site<'_>, device: &Device<'_>) -> anyhow::Result<()> {
     let name = device.name;
     let why = ["--reason", "its firmware is old"];
-    site.command(&[&["device", "quarantine", name], &why[..]].concat())
+    let change = [&["device", "quarantine", name], &why[..]].concat();
+    everywhere(site, &site.command(&change).await?)?;
+    device
+        .reaches_soon(REMEDIATION, "the remediation service")
         .await?;
-    let id = &device.id;
-    let cut = |line: &Value| is(line, "cut-off") && text(line, "device") == id;
-    gateway.event("the cut", cut).await?;
     device.reaches_not(SERVICE, "the service").await?;
     let why = ["--reason", "it was updated"];
-    site.command(&[&["device", "restore", name], &why[..]].concat())
-        .await?;
-    gateway
-        .event("the next version", |line| is(line, "state-in-force"))
-        .await?;
-    device.ask_again()?;
-    let accepted = |line: &Value| is(line, "accepted") && text(line, "device") == id;
-    gateway.event("acceptance", accepted).await?;
+    let change = [&["device", "restore", name], &why[..]].concat();
+    everywhere(site, &site.command(&change).await?)?;
     device.reaches_soon(SERVICE, "the service").await
+}
+
+/// The answer to a change says that every gate has confirmed it; in how many milliseconds.
+fn everywhere(site: &Site<'_>, answer: &Value) -> anyhow::Result<u64> {
+    let enforcement = answer.get("enforcement").unwrap_or(&Value::Null);
+    let waiting = enforcement.get("waiting").and_then(Value::as_array);
+    ensure!(
+        waiting.is_some_and(Vec::is_empty),
+        "a gate did not confirm: {answer}"
+    );
+    let took = enforcement.pointer("/confirmed/0/milliseconds");
+    let took = took.and_then(Value::as_u64).context("no gate confirmed")?;
+    let said = format!("knows from the gate that it is so, after {took} ms");
+    site.narrator.said(OWNER, Tone::Good, said);
+    Ok(took)
 }
 
 /// Chapter 4: nothing is trusted any more. Gives the steps and when each was over.
@@ -194,8 +206,8 @@ async fn revoke(
     let name = device.name;
     let mut flow = device.flow(SERVICE).await?;
     let why = ["--reason", "it was stolen"];
-    site.command(&[&["device", "revoke", name], &why[..]].concat())
-        .await?;
+    let change = [&["device", "revoke", name], &why[..]].concat();
+    everywhere(site, &site.command(&change).await?)?;
     let id = &device.id;
     let cut = |line: &Value| is(line, "cut-off") && text(line, "device") == id;
     let cut = gateway.event("the cut", cut).await?;
@@ -210,6 +222,7 @@ async fn revoke(
     let journal = site.look_up(&["device", "journal", name]).await?;
     let decided = entry(&journal, "credential-revoked").context("no entry of the revocation")?;
     let decided = time(decided, "at")?;
+    let journaled = entry(&journal, "cut-off").context("no entry of the cut")?;
     let row = |what: &str, at: Timestamp, who: &str| {
         let milliseconds = at.duration_since(decided).as_millis();
         vec![what.to_owned(), milliseconds.to_string(), who.to_owned()]
@@ -226,6 +239,7 @@ async fn revoke(
             time(&cut, "at")?,
             "the gate",
         ),
+        row("confirmation journaled", time(journaled, "at")?, OWNER),
     ])
 }
 
@@ -249,9 +263,36 @@ async fn without_controller(
     device.reaches_soon(SERVICE, "the service").await?;
     let controller = site.controller().await?;
     gateway
-        .event("the next version", |line| is(line, "state-in-force"))
+        .event("the link", |line| is(line, "link-up"))
         .await?;
+    agree(site, &device.id).await?;
     Ok(controller)
+}
+
+/// Waits until gate and controller say the same: the version in force, and who is in.
+async fn agree(site: &Site<'_>, returned: &str) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let gate = site.look_up(&["gate", "show", gateway::NAME]).await?;
+        let sessions = site.look_up(&["session", "list"]).await?;
+        let versions = ["wanted", "in_force"].map(|field| gate.get(field).and_then(Value::as_u64));
+        let items = sessions.get("items").and_then(Value::as_array);
+        let live = items
+            .into_iter()
+            .flatten()
+            .filter(|it| it.get("ended").is_none());
+        let live: Vec<&str> = live.map(|it| text(it, "device")).collect();
+        let [wanted, in_force] = versions;
+        if wanted.is_some() && wanted == in_force && live.len() == 2 && live.contains(&returned) {
+            let said = "agrees with the gate: version, and two sessions, one of them new";
+            site.narrator.said(OWNER, Tone::Good, said);
+            return Ok(());
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "they do not agree: {gate} {sessions}"
+        );
+    }
 }
 
 /// Chapter 6.
@@ -268,7 +309,9 @@ async fn remains(site: &Site<'_>, narrator: &Narrator) -> anyhow::Result<()> {
 
 /// The gate's settings for the ports.
 fn settings(site: &Site<'_>, ports: &[Port]) -> String {
-    let mut text = "[wired]\nuplinks = [\"up0\"]\n".to_owned();
+    let mut text = "[join_proxy]\ninterfaces = [\"br0\"]\n\
+                    [wired]\nuplinks = [\"up0\"]\n[wired.onboarding]\n"
+        .to_owned();
     for port in ports {
         let name = &port.name;
         let control = gateway::control(site, name, name);
