@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use vouchsafe_keystore::StoreUri;
 
-use crate::gate::{Attempt, Gate, attempt, birth, comes_in, credential, eapol_test};
+use crate::gate::{Attempt, Gate, attempt, birth, comes_in, credential, eapol_test, enrol};
 use crate::process::PATIENCE;
 use crate::tools;
 use crate::world::{Controller, Device, Manufacturer, Place};
@@ -204,4 +204,78 @@ fn without_word_from_the_controller_for_too_long_nobody_new_comes_in() {
     owner.serve();
     gate.event(&["state-in-force", "\"admitted\":1"]);
     assert!(comes_in(&gate, &owner, &known, mac));
+}
+
+/// A gate on another machine: its token is good once and only for whom the fingerprint proves, what it confirms is
+/// in the answer and in the journal, and when trust in it ends it hears nothing more.
+#[test]
+fn a_gate_enrols_once_confirms_what_it_did_and_hears_nothing_when_trust_in_it_ends() {
+    let place = Place::new();
+    let maker = Manufacturer::start(&place, &[]);
+    let mut owner = Controller::start(&place, "owner", &[]);
+    let devices = maker.provision_all(&["L-1"]);
+    owner.buy(&maker, &["L-1"]);
+    let api = owner.api();
+    let invited = api.post("/api/v1/gates", &json!({ "name": "hall" }));
+    let token = invited["token"].as_str().unwrap();
+    let right = format!("sha256:{}", invited["domain_ca_sha256"].as_str().unwrap());
+
+    // A controller that is not the one of the fingerprint does not even see the token.
+    let other = format!("sha256:{}", "0".repeat(64));
+    let refused = enrol(&place, &owner, "hall", token, &other);
+    assert!(!refused.success(), "{}", refused.said());
+    let guessed = enrol(&place, &owner, "guesser", &"A".repeat(43), &right);
+    assert!(
+        guessed.said().contains("gate-token-unknown"),
+        "{}",
+        guessed.said()
+    );
+    let enrolled = enrol(&place, &owner, "hall", token, &right);
+    assert!(enrolled.success(), "{}", enrolled.said());
+    let again = enrol(&place, &owner, "finder", token, &right);
+    assert!(
+        !again.success() && again.said().contains("gate-token-used"),
+        "{}",
+        again.said()
+    );
+
+    let mut gate = Gate::start_linked(&place, &owner, "hall");
+    gate.event(&["link-up"]);
+    devices[0].onboard(&owner.registrar());
+    gate.event(&["state-in-force", "\"admitted\":1"]);
+    let known = credential(&devices[0]);
+    let mac = "02-00-00-00-00-01";
+    assert!(comes_in(&gate, &owner, &known, mac));
+    // Without its controller, and with it again.
+    owner.kill();
+    assert!(comes_in(&gate, &owner, &known, mac));
+    gate.event(&["link-down"]);
+    owner.serve();
+    gate.event(&["link-up"]);
+
+    let api = owner.api();
+    let device = api.device("L-1");
+    let path = format!(
+        "/api/v1/devices/{}/revoke?wait=30",
+        device["id"].as_str().unwrap()
+    );
+    let revoke = json!({ "reason": "the test says so", "revocation_reason": "key-compromise" });
+    let revoked = std::thread::spawn(move || api.post(&path, &revoke));
+    assert_eq!(gate.end_session(), Some([2, 0, 0, 0, 0, 1]));
+    let answer = revoked.join().unwrap();
+    assert_eq!(
+        answer["enforcement"]["confirmed"][0]["gate"], "hall",
+        "{answer}"
+    );
+    assert_eq!(answer["enforcement"]["waiting"], json!([]), "{answer}");
+    assert!(!comes_in(&gate, &owner, &known, mac));
+    let api = owner.api();
+    let journal = api.journal(&device);
+    let cut = |entry: &&Value| entry["action"] == "cut-off";
+    assert!(journal.iter().any(|entry| cut(&entry)), "{journal:#?}");
+    api.verify_journal();
+
+    let removed = api.call("DELETE", "/api/v1/gates/hall", "application/json", b"");
+    assert!((200..300).contains(&removed.status), "{}", removed.text());
+    gate.event(&["link-down", "gate-revoked"]);
 }

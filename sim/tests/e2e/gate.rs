@@ -18,7 +18,7 @@ use vouchsafe_radius::{
 use vouchsafe_sim::wired::key::private_key;
 use vouchsafe_trust::{Anchors, Certificate, Revocation, Secret};
 
-use crate::process::{PATIENCE, Process};
+use crate::process::{Ended, PATIENCE, Process};
 use crate::tools;
 use crate::world::{Controller, Device, Place};
 
@@ -89,6 +89,32 @@ impl Gate {
         }
     }
 
+    /// One that has enrolled in the folder `name` and is linked to its controller.
+    pub(crate) fn start_linked(place: &Place, owner: &Controller<'_>, name: &str) -> Self {
+        let access_point = UdpSocket::bind("127.0.0.1:0").unwrap();
+        access_point.set_read_timeout(Some(PATIENCE)).unwrap();
+        let dir = place.make(name);
+        let text = format!(
+            "[link]\ncontroller = \"{}\"\n\
+             [radius]\nlisten = \"127.0.0.1:0\"\naccounting = \"127.0.0.1:0\"\n\
+             [[radius.client]]\nname = \"hall\"\naddress = \"127.0.0.1\"\nsecret_file = \"secret\"\n\
+             disconnect = \"{}\"\n",
+            owner.registrar(),
+            access_point.local_addr().unwrap()
+        );
+        fs::write(dir.join("gate.toml"), text).unwrap();
+        fs::write(dir.join("secret"), SECRET).unwrap();
+        let (process, access, early) = launch(place, &dir);
+        Self {
+            access,
+            early,
+            process,
+            dir,
+            access_point,
+            receiver: Receiver::default(),
+        }
+    }
+
     /// Its life is taken, and it is started again.
     pub(crate) fn restart(self, place: &Place) -> Self {
         self.process.kill();
@@ -142,6 +168,24 @@ impl Gate {
             self.access_point.send_to(&answer, from).unwrap();
         }
     }
+}
+
+/// `vouchsafe-gate enrol` in the folder `name`, as the gate `hall`.
+pub(crate) fn enrol(
+    place: &Place,
+    owner: &Controller<'_>,
+    name: &str,
+    token: &str,
+    fingerprint: &str,
+) -> Ended {
+    let dir = place.make(name);
+    let file = place.path("token");
+    fs::write(&file, token).unwrap();
+    let mut command = place.program("vouchsafe-gate");
+    command.arg("enrol").arg(dir).args(["--name", "hall"]);
+    command.args(["--controller", &owner.registrar(), "--token-file"]);
+    command.arg(file).args(["--fingerprint", fingerprint]);
+    Process::run("enrol", command, &place.logs())
 }
 
 /// A gate that is ready: where, and what it said until then.
