@@ -237,10 +237,23 @@ fn first_half(digest: Digest) -> [u8; 16] {
 }
 
 fn write_hex(bytes: &[u8], f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-    for byte in bytes {
-        write!(f, "{byte:02x}")?;
+    // Names are written many times for each request, so without the machinery that formats numbers.
+    for bytes in bytes.chunks(32) {
+        let mut digits = [0; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        let digits = digits.get(..2 * bytes.len()).unwrap_or_default();
+        f.write_str(str::from_utf8(digits).map_err(|_| std::fmt::Error)?)?;
     }
     Ok(())
+}
+
+const fn digit(nibble: u8) -> u8 {
+    match nibble {
+        0..=9 => b'0' + nibble,
+        _ => b'a' + nibble - 10,
+    }
 }
 
 /// Exactly `2 * N` lower-case digits: one name has one spelling.
