@@ -69,7 +69,8 @@ CREATE TABLE voucher (
     version        BIGINT NOT NULL
 );
 CREATE INDEX voucher_device ON voucher (device, requested_at, id);
-CREATE INDEX voucher_status ON voucher (status, requested_at, id);
+-- Few wait for a person, and all others need not be found by what became of them.
+CREATE INDEX voucher_waiting ON voucher (requested_at, id) WHERE status = 'awaiting-approval';
 -- A nonce is good for one request of one device. Nonceless requests have NULL, which is never equal.
 CREATE UNIQUE INDEX voucher_nonce ON voucher (device, nonce);
 

@@ -49,11 +49,7 @@ pub(super) async fn list_devices(
         let read = controller.store.devices(&wanted, behind.as_ref(), limit);
         read.await?
     };
-    let somebody_waits = !controller
-        .store
-        .vouchers_by_status(VoucherStatus::AwaitingApproval, None, 1)
-        .await?
-        .is_empty();
+    let somebody_waits = !controller.store.waiting_vouchers(None, 1).await?.is_empty();
     let mut items = Vec::with_capacity(devices.len());
     let full = devices.len() >= limit as usize;
     let next = devices.last().filter(|_| full).map(text_of_key);
@@ -433,12 +429,10 @@ pub(super) async fn waiting(
     let mut devices = std::collections::BTreeSet::new();
     let mut last: Option<VoucherRecord> = None;
     while devices.len() < most {
-        let read = controller.store.vouchers_by_status(
-            VoucherStatus::AwaitingApproval,
-            last.as_ref(),
-            PAGE,
-        );
-        let read = read.await?;
+        let read = controller
+            .store
+            .waiting_vouchers(last.as_ref(), PAGE)
+            .await?;
         for record in &read {
             // An older request may have been left behind by a device that asked anew.
             if waits(controller, record.device).await? {

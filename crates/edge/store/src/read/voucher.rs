@@ -1,6 +1,6 @@
 //! Voucher requests: by request, by nonce, and those that wait.
 
-use vouchsafe_fleet::{DeviceId, VoucherId, VoucherRecord, VoucherStatus};
+use vouchsafe_fleet::{DeviceId, VoucherId, VoucherRecord};
 
 use super::MOST_OF_A_DEVICE;
 use crate::Store;
@@ -87,20 +87,18 @@ impl Store {
         self.read_vouchers(SQL, values).await
     }
 
-    /// Records of all devices with this status, oldest first, behind `after`, at most `limit`.
+    /// Records of all devices that wait for a person, oldest first, behind `after`, at most `limit`.
     ///
     /// # Errors
     /// As [`Store::voucher`].
-    pub async fn vouchers_by_status(
+    pub async fn waiting_vouchers(
         &self,
-        status: VoucherStatus,
         after: Option<&VoucherRecord>,
         limit: u32,
     ) -> Result<Vec<VoucherRecord>, ReadError> {
-        const SQL: &str = "SELECT * FROM voucher WHERE status = ?1 \
-             AND (requested_at, id) > (?2, ?3) ORDER BY requested_at, id LIMIT ?4 + 0";
+        const SQL: &str = "SELECT * FROM voucher WHERE status = 'awaiting-approval' \
+             AND (requested_at, id) > (?1, ?2) ORDER BY requested_at, id LIMIT ?3 + 0";
         let values = Values::new()
-            .text(status.as_str())
             .number(after.map_or(i64::MIN, |record| millis(record.requested_at)))
             .text(
                 after

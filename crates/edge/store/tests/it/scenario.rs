@@ -276,8 +276,11 @@ pub(crate) async fn a_nonce_is_good_for_one_request(backend: &Backend) {
         .commit(ask(voucher("one", 1, Some("bm9uY2U="))))
         .await
         .unwrap();
-    store.commit(ask(voucher("three", 0, None))).await.unwrap();
-    store.commit(ask(voucher("four", 0, None))).await.unwrap();
+    for request in ["three", "four"] {
+        let mut waiting = voucher(request, 0, None);
+        waiting.status = VoucherStatus::AwaitingApproval;
+        store.commit(ask(waiting)).await.unwrap();
+    }
     // A guard without a record of its own.
     let only_asking = Commit {
         guards: vec![Guard::NonceUnused {
@@ -325,16 +328,11 @@ pub(crate) async fn a_nonce_is_good_for_one_request(backend: &Backend) {
         Conflict::Changed("the voucher request")
     );
     assert_eq!(store.voucher(first.id).await.unwrap(), Some(issued.clone()));
-    let waiting = store
-        .vouchers_by_status(VoucherStatus::AwaitingMasa, None, 2)
-        .await
-        .unwrap();
-    assert_eq!(waiting.len(), 2);
-    let rest = store
-        .vouchers_by_status(VoucherStatus::AwaitingMasa, waiting.last(), 9)
-        .await
-        .unwrap();
+    let waiting = store.waiting_vouchers(None, 1).await.unwrap();
+    assert_eq!(waiting.len(), 1);
+    let rest = store.waiting_vouchers(waiting.last(), 9).await.unwrap();
     assert_eq!(rest.len(), 1);
+    assert_ne!(rest, waiting);
     assert_eq!(store.vouchers(id(0)).await.unwrap().len(), 3);
     assert!(store.latest_voucher(id(0)).await.unwrap().is_some());
     store.close().await;
