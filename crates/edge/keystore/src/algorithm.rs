@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::pkcs8::Document;
 use aws_lc_rs::rand::SystemRandom;
@@ -102,11 +101,12 @@ pub fn generate_key(algorithm: Algorithm) -> Result<(Secret, PublicKey), Error> 
         Algorithm::EcdsaP384 => ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING),
         Algorithm::Ed25519 => Ed25519KeyPair::generate().and_then(|pair| {
             let document = pair.to_pkcs8v1()?;
-            Ok((document, pair.public_key().as_der()?.as_ref().to_vec()))
+            Ok((document, pair.public_key().as_ref().to_vec()))
         }),
     };
-    let (document, spki) = made.map_err(|_| Error::Random)?;
-    let public_key = PublicKey::from_spki_der(&spki).map_err(|_| Error::Random)?;
+    let (document, bits) = made.map_err(|_| Error::Random)?;
+    let public_key = PublicKey::from_key_bits(algorithm.signature_algorithm(), &bits)
+        .map_err(|_| Error::Random)?;
     // The document zeroizes itself when it is dropped.
     Ok((Secret::new(document.as_ref().to_vec()), public_key))
 }
@@ -114,7 +114,7 @@ pub fn generate_key(algorithm: Algorithm) -> Result<(Secret, PublicKey), Error> 
 fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm) -> Result<(Document, Vec<u8>), Unspecified> {
     let pair = EcdsaKeyPair::generate(algorithm)?;
     let document = pair.to_pkcs8v1()?;
-    Ok((document, pair.public_key().as_der()?.as_ref().to_vec()))
+    Ok((document, pair.public_key().as_ref().to_vec()))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 use std::collections::HashSet;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use vouchsafe_fleet::decide::wifi::ImportKey;
@@ -97,14 +98,20 @@ pub struct Progress {
     pub total: Option<u64>,
 }
 
-/// A device with its key and what will be stored of it.
+/// A device's key and what will be stored of it.
 struct Pressed {
-    device: Device,
-    certificate: Certificate,
-    dpp_uri: Option<String>,
+    serial: String,
+    /// What its birth folder gets, where it gets one.
+    born: Option<Born>,
     /// Kept with its record by the bundle; in a folder they lie already. Labels and secrets.
     keys: Vec<(String, Secret)>,
     commit: Commit,
+}
+
+struct Born {
+    model: Option<String>,
+    certificate: Certificate,
+    dpp_uri: Option<String>,
 }
 
 /// How the devices of a batch are made.
@@ -338,9 +345,12 @@ fn press_one(
     let outcome = permit.issue(certificate.der().to_vec());
     match outcome.decision {
         Decision::Accept(device) => Ok(Pressed {
-            device,
-            certificate,
-            dpp_uri,
+            serial: device.serial,
+            born: matches!(recipe.output, Output::Folders(_)).then_some(Born {
+                model: device.model,
+                certificate,
+                dpp_uri,
+            }),
             keys,
             commit: outcome.commit,
         }),
@@ -425,38 +435,77 @@ impl Keeper {
             .await??;
             *slot = Some(written);
         }
-        let mut whole = Commit::default();
-        for one in &pressed {
-            whole.guards.extend(one.commit.guards.iter().cloned());
-            whole.changes.extend(one.commit.changes.iter().cloned());
-            whole.entries.extend(one.commit.entries.iter().cloned());
-        }
-        let kept = match factory.commit(whole).await {
+        let (whole, parts) = together(&mut pressed);
+        let stored = match whole.is_empty() {
+            true => Ok(()),
+            false => {
+                let stored = factory.store.commit_shared(Arc::clone(&whole)).await;
+                stored.map(|_positions| ())
+            }
+        };
+        let kept = match stored {
             Ok(()) => pressed,
-            Err(CommitError::Conflict(_)) => one_by_one(factory, pressed).await?,
+            Err(CommitError::Conflict(_)) => {
+                take_apart(&whole, &parts, &mut pressed);
+                one_by_one(factory, pressed).await?
+            }
             Err(error) => return Err(FactoryError::Commit(error)),
         };
         let made = kept.len() as u64;
         if let Self::Folders(folder) = self {
             let (folder, factory) = (folder.clone(), factory.clone());
             off_thread(move || {
-                kept.iter().try_for_each(|one| {
+                let mut born = kept
+                    .iter()
+                    .filter_map(|one| Some((&one.serial, one.born.as_ref()?)));
+                born.try_for_each(|(serial, one)| {
                     let mut chain = vec![one.certificate.clone()];
                     chain.extend_from_slice(factory.home.root.chain());
                     let birth = Birth {
-                        serial: &one.device.serial,
-                        model: one.device.model.as_deref(),
+                        serial,
+                        model: one.model.as_deref(),
                         chain: &chain,
                         masa_anchors: factory.home.masa_anchors.certificates(),
                         dpp_uri: one.dpp_uri.as_deref(),
                     };
-                    birth::write(&birth_folder(&folder, &one.device.serial)?, &birth)
+                    birth::write(&birth_folder(&folder, serial)?, &birth)
                 })
             })
             .await??;
         }
         metrics::counter!("vouchsafe_identities_total", "result" => "issued").increment(made);
         Ok(made)
+    }
+}
+
+/// Where a device's part of a chunk's commit ends: in its guards, changes and entries.
+type Ends = [usize; 3];
+
+/// Moves all commits of a chunk into one.
+fn together(pressed: &mut [Pressed]) -> (Arc<Commit>, Vec<Ends>) {
+    let mut whole = Commit::default();
+    let mut parts = Vec::with_capacity(pressed.len());
+    for one in pressed {
+        let part = std::mem::take(&mut one.commit);
+        whole.guards.extend(part.guards);
+        whole.changes.extend(part.changes);
+        whole.entries.extend(part.entries);
+        parts.push([whole.guards.len(), whole.changes.len(), whole.entries.len()]);
+    }
+    (Arc::new(whole), parts)
+}
+
+/// Gives each device its part again.
+fn take_apart(whole: &Commit, parts: &[Ends], pressed: &mut [Pressed]) {
+    fn part<T: Clone>(all: &[T], from: usize, to: usize) -> Vec<T> {
+        all.get(from..to).unwrap_or_default().to_vec()
+    }
+    let mut from = [0; 3];
+    for (one, to) in pressed.iter_mut().zip(parts) {
+        one.commit.guards = part(&whole.guards, from[0], to[0]);
+        one.commit.changes = part(&whole.changes, from[1], to[1]);
+        one.commit.entries = part(&whole.entries, from[2], to[2]);
+        from = *to;
     }
 }
 
@@ -470,7 +519,7 @@ async fn one_by_one(
         match factory.commit(one.commit.clone()).await {
             Ok(()) => kept.push(one),
             Err(CommitError::Conflict(conflict)) => {
-                tracing::warn!(serial = one.device.serial, %conflict, "no second identity");
+                tracing::warn!(serial = one.serial, %conflict, "no second identity");
             }
             Err(error) => return Err(FactoryError::Commit(error)),
         }

@@ -551,13 +551,9 @@ impl<'t, 'c> Batch<'t, 'c> {
         let last = self.take_positions(total as u64).await?;
         let mut position = last - total as u64;
         let mut chains: HashMap<Subject, ChainHead> = HashMap::new();
-        let mut rows = Vec::with_capacity(total);
-        let mut answers = Vec::with_capacity(lines.len());
+        let mut placed = Vec::with_capacity(lines.len());
         for (number, lines) in lines {
-            let mut answer = Committed {
-                position: None,
-                sealed: Vec::new(),
-            };
+            let mut of_commit = Vec::with_capacity(lines.len());
             for line in lines {
                 let (subject, sealed, adopted) = match line {
                     Line::Sealed {
@@ -579,17 +575,23 @@ impl<'t, 'c> Batch<'t, 'c> {
                     }
                 };
                 position += 1;
-                answer.position = Some(position);
-                if !adopted {
-                    answer.sealed.push(sealed.clone());
-                }
-                rows.push((position, chain_name(subject), sealed));
+                of_commit.push(Placed {
+                    position,
+                    subject,
+                    sealed,
+                    adopted,
+                });
             }
-            answers.push((number, answer));
+            placed.push((number, of_commit));
         }
+        let rows: Vec<&Placed> = placed.iter().flat_map(|(_, lines)| lines).collect();
         self.inserts
             .run(self.connection, JOURNAL, &rows, bind_journal)
             .await?;
+        let answers = placed
+            .into_iter()
+            .map(|(number, lines)| (number, answer(lines)))
+            .collect();
         let heads: Vec<_> = chains.into_iter().collect();
         self.inserts
             .run(self.connection, CHAIN, &heads, bind_chain)
@@ -683,10 +685,30 @@ pub(crate) fn chain_name(subject: Subject) -> String {
     }
 }
 
-fn bind_journal(row: &(u64, String, Sealed), values: &mut Values) {
-    let (position, chain, sealed) = row;
-    values.push_number(stored_count(*position));
-    values.push_text(chain.as_str());
+/// A line of the journal, as it is written.
+struct Placed {
+    position: u64,
+    subject: Subject,
+    sealed: Sealed,
+    adopted: bool,
+}
+
+/// What the caller is told of its commit's lines.
+fn answer(lines: Vec<Placed>) -> Committed {
+    Committed {
+        position: lines.last().map(|line| line.position),
+        sealed: lines
+            .into_iter()
+            .filter(|line| !line.adopted)
+            .map(|line| line.sealed)
+            .collect(),
+    }
+}
+
+fn bind_journal(row: &&Placed, values: &mut Values) {
+    let sealed = &row.sealed;
+    values.push_number(stored_count(row.position));
+    values.push_text(chain_name(row.subject));
     values.push_number(stored_count(sealed.seq));
     values.push_digest(sealed.previous);
     values.push_digest(sealed.hash);

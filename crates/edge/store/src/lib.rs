@@ -121,12 +121,17 @@ impl Store {
     /// # Errors
     /// [`CommitError`]; then nothing of the commit is kept.
     pub async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
+        self.commit_shared(Arc::new(commit)).await
+    }
+
+    /// As [`Store::commit`], for a caller that still needs the commit when it was refused.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn commit_shared(&self, commit: Arc<Commit>) -> Result<Committed, CommitError> {
         let closed = || CommitError::Unavailable("the store is closed".to_owned());
         let (reply, answer) = oneshot::channel();
-        let order = Order::Commit {
-            commit: Box::new(commit),
-            reply,
-        };
+        let order = Order::Commit { commit, reply };
         self.queue.send(order).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }

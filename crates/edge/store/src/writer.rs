@@ -32,7 +32,7 @@ const RETRIES: usize = 5;
 /// What the writer is asked to do.
 pub(crate) enum Order {
     Commit {
-        commit: Box<Commit>,
+        commit: Arc<Commit>,
         reply: oneshot::Sender<Result<Committed, CommitError>>,
     },
     Checkpoint {
@@ -44,7 +44,7 @@ pub(crate) enum Order {
 }
 
 struct Waiting {
-    commit: Box<Commit>,
+    commit: Arc<Commit>,
     reply: oneshot::Sender<Result<Committed, CommitError>>,
 }
 

@@ -386,8 +386,9 @@ impl PublicKey {
         }
     }
 
-    /// The subjectPublicKeyInfo around raw key bits of a type that we make keys of.
-    pub(crate) fn from_key_bits(
+    /// The subjectPublicKeyInfo around raw key bits of a type that we make keys of: of a key just
+    /// made, since nobody looks here whether the point is on its curve.
+    pub fn from_key_bits(
         algorithm: SignatureAlgorithm,
         bits: &[u8],
     ) -> Result<Self, SignatureError> {
