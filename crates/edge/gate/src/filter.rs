@@ -324,7 +324,7 @@ impl Filter {
             change(
                 "open".to_owned(),
                 after(&port, |it| *it == Treatment::Open),
-                quoted(&[port.clone()]),
+                quoted(std::slice::from_ref(&port)),
             );
             change(
                 "limited".to_owned(),
