@@ -79,6 +79,9 @@ struct Steps {
     journaled: Duration,
 }
 
+/// One of them.
+type Step = fn(&Steps) -> Duration;
+
 /// Step 1: onboarding, then admission.
 async fn connect(world: &World, gate: &Gate, pledges: Vec<Pledge>) -> anyhow::Result<Vec<Device>> {
     let count = pledges.len();
@@ -306,7 +309,7 @@ impl Gate {
             .spawn()?;
         let output = child.stdout.take().context("no output")?;
         let mut gate = Self {
-            anchor: Certificate::from_pem(&std::fs::read_to_string(dir.join("anchor.pem"))?)?,
+            anchor: Certificate::from_pem(&std::fs::read_to_string(dir.join("link/anchor.pem"))?)?,
             child,
             access: access_point,
             events: listen(output),
@@ -442,7 +445,7 @@ fn print(singles: Vec<Steps>, whole: Steps) {
         "p99",
         "1,000 at once: the last",
     ]);
-    let rows: [(&str, fn(&Steps) -> Duration); 3] = [
+    let rows: [(&str, Step); 3] = [
         ("access point told: packets dropped", |it| it.dropped),
         ("gate has the confirmation", |it| it.confirmed),
         ("controller has it in the journal", |it| it.journaled),

@@ -70,7 +70,7 @@ impl<'a> Device<'a> {
     /// Whether an answer comes from there.
     pub(in crate::demo) async fn reaches(&self, to: &str) -> anyhow::Result<bool> {
         let stage = self.site.stage;
-        let mut command = stage.prepare_in(&self.place.space, stage.simulator());
+        let mut command = stage.prepare_in(self.place.space, stage.simulator());
         command.args(["talk", "ask", to]);
         Ok(stage.finish("talk", command).await?.code == Some(0))
     }
@@ -103,7 +103,7 @@ impl<'a> Device<'a> {
     /// A connection to there that goes on until nothing comes back.
     pub(in crate::demo) async fn flow(&self, to: &str) -> anyhow::Result<Program> {
         let stage = self.site.stage;
-        let mut command = stage.prepare_in(&self.place.space, stage.simulator());
+        let mut command = stage.prepare_in(self.place.space, stage.simulator());
         command.args(["talk", "flow", to]);
         let mut flow = Program::start(stage, "flow", command)?;
         let flowing = |line: &Value| sentence::is(line, "flowing");
@@ -148,7 +148,7 @@ impl<'a> Device<'a> {
     pub(in crate::demo) fn wake(&mut self) -> anyhow::Result<()> {
         let site = self.site;
         let folder = site.stage.path(format!("supplicant-{}", self.name));
-        let within = site.stage.words_in(&self.place.space);
+        let within = site.stage.words_in(self.place.space);
         let (driver, settings): (_, &[&str]) = match self.place.by {
             Access::Wired => ("wired", &["ap_scan=0", "eapol_version=2"]),
             Access::Wifi(_) => ("nl80211", &["pmf=2"]),
