@@ -63,7 +63,7 @@ fn work(
             return Ok(station.faults.map_or(0, |faults| faults.count()));
         }
         // Every second one may come in; the others take turns.
-        let index = if number % 2 == 0 {
+        let index = if number.is_multiple_of(2) {
             0
         } else {
             1 + number / 2 % (Kind::ALL.len() - 1)

@@ -87,7 +87,7 @@ pub(super) struct Missed {
     /// The rule that it broke.
     pub(super) error: Error,
     /// The code as it is now; none when it was used up meanwhile.
-    pub(super) code: Option<Good>,
+    pub(super) code: Option<Box<Good>>,
 }
 
 /// An exchange under way.
@@ -193,7 +193,7 @@ impl Codes {
         match exchange.responder.handle(frame, &mut known.tries) {
             Ok((response, key)) => Ok((response, key, known.grant)),
             Err(error) => {
-                let code = Some(known.shown());
+                let code = Some(Box::new(known.shown()));
                 table.known.push(known);
                 Err(Missed { error, code })
             }

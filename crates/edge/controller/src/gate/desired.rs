@@ -165,17 +165,19 @@ impl DesiredStates {
             ..DeviceFilter::default()
         };
         // In quarantine nobody comes in without a segment for it.
-        while state == State::Onboarded || self.has_quarantine {
+        if state != State::Onboarded && !self.has_quarantine {
+            return Ok(devices);
+        }
+        loop {
             let store = &self.controller.store;
             let page = store.devices(&filter, after.as_ref(), PAGE).await?;
             after = page.last().map(DeviceKey::of);
             let is_last = page.len() < PAGE as usize;
             devices.extend(page);
             if is_last {
-                break;
+                return Ok(devices);
             }
         }
-        Ok(devices)
     }
 
     async fn segments(&mut self) -> Result<Vec<SegmentDefinition>, Fault> {

@@ -352,7 +352,7 @@ async fn a_cut_off_is_confirmed_by_the_gate_and_journaled() {
         panic!("not a difference");
     };
     assert_eq!(difference.from, whole.version);
-    assert_eq!(difference.remove, [serial.clone()]);
+    assert_eq!(difference.remove, std::slice::from_ref(&serial));
 
     // Back, and then revoked: the gate gets the difference, ends the session, and says so.
     let patient = world.admin().waiting(30);
