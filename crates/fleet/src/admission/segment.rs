@@ -1,6 +1,6 @@
 //! A part of the network, and what its devices reach.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -279,6 +279,7 @@ mod tests {
         assert_eq!(Flood::from_bytes(&flood.to_bytes()).unwrap(), flood);
     }
 
+    /// RFC 8995 §4.3.
     #[test]
     fn a_registrars_flood_says_how_it_speaks_and_is_read_whatever_its_case() {
         let mut flood = Flood::of_registrar(7, Address::V4([192, 0, 2, 1]), 8443);
