@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use serde_json::json;
+use serde_json::{Value, json};
 use vouchsafe_api::route::{Access, Method, ROUTES};
 use vouchsafe_keystore::{Permissions, Sealer};
 
@@ -155,6 +155,9 @@ fn no_secret_of_a_whole_life_is_in_anything_that_was_written_printed_or_answered
     );
 }
 
+/// A gate that was added, and has not come yet.
+const GATE: &str = "hall";
+
 /// All that can happen to devices.
 fn live(
     maker: &Manufacturer<'_>,
@@ -181,6 +184,12 @@ fn live(
             .call("GET", "/api/v1/devices", "", b"");
         assert_eq!(wrong.status, 401, "{}", wrong.text());
     }
+    let invited = api.post("/api/v1/gates", &json!({ "name": GATE }));
+    let token = invited["token"].as_str().unwrap();
+    secrets.push(Secret::new(
+        "token of the gate".to_owned(),
+        token.as_bytes(),
+    ));
     for device in &devices[..2] {
         device.onboard(&owner.registrar());
     }
@@ -220,6 +229,12 @@ fn collect_answers(api: &Api, name: &str, answers: &mut BTreeMap<String, Vec<u8>
         .as_array()
         .unwrap()
         .clone();
+    let gates: Vec<Value> = api.get("/api/v1/gates")["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|gate| json!({ "id": gate["name"] }))
+        .collect();
     for route in ROUTES.iter().filter(|route| route.method == Method::Get) {
         if route.path.contains("events") || route.path.contains("ocsp") {
             continue;
@@ -230,7 +245,10 @@ fn collect_answers(api: &Api, name: &str, answers: &mut BTreeMap<String, Vec<u8>
             Some("credentials") => credentials.clone(),
             Some("manufacturers") => makers.clone(),
             // There are none here; the tests of Wi-Fi Easy Connect look for their secrets.
-            Some("networks" | "bootstrapping-keys") => Vec::new(),
+            Some("networks" | "bootstrapping-keys" | "Devices") => Vec::new(),
+            Some("gates") => gates.clone(),
+            // Nothing in them is secret.
+            Some("segments" | "sessions") => Vec::new(),
             _ => panic!("how is {} asked?", route.path),
         };
         for thing in things {

@@ -10,15 +10,16 @@ use crate::Error;
 use crate::ids::{DeviceId, Digest, GateId, ManufacturerId};
 use crate::text::{text_enum, unknown_text};
 
-/// Whose chain an entry belongs to. Written `device:…`, `manufacturer:…`, `gate:…` or `site`.
+/// Whose chain an entry belongs to. Written `device:…`, `gate:…`, `manufacturer:…` or `site`; the variants
+/// stand in the order of these texts, which is that of a checkpoint's leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// A device; its chain travels with it.
     Device(DeviceId),
-    /// A manufacturer, at the owner's controller.
-    Manufacturer(ManufacturerId),
     /// A gate of this site.
     Gate(GateId),
+    /// A manufacturer, at the owner's controller.
+    Manufacturer(ManufacturerId),
     /// The installation itself: policy, tokens, owners, strangers at the door.
     Site,
 }
@@ -316,5 +317,23 @@ impl Entry {
     pub fn canonical_text(&self) -> String {
         // Strings, string-keyed maps and lists of those always serialize.
         serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store gives chains in the order of their texts, and a checkpoint must not depend on who sorted.
+    #[test]
+    fn subjects_are_in_the_order_of_their_texts() {
+        let subjects = [
+            Subject::Device(DeviceId([9; 16])),
+            Subject::Gate(GateId([8; 16])),
+            Subject::Manufacturer(ManufacturerId([7; 16])),
+            Subject::Site,
+        ];
+        let texts = subjects.map(|subject| subject.to_string());
+        assert!(subjects.is_sorted() && texts.is_sorted(), "{texts:?}");
     }
 }
