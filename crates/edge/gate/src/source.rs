@@ -84,11 +84,10 @@ impl Source {
 
     /// Takes what was replaced since the last look.
     pub(crate) fn look(&mut self, desk: &Desk) {
-        let certificate = self.look_at_certificate();
-        let state = self.look_at_state(desk);
-        if certificate || state {
+        if self.look_at_certificate() {
             self.replace_acceptor(desk);
         }
+        self.look_at_state(desk);
     }
 
     /// Takes what the link brought.
@@ -96,7 +95,6 @@ impl Source {
         let difference = match update {
             Update::Whole(desired) => {
                 self.put_in_force(*desired, desk);
-                self.replace_acceptor(desk);
                 return;
             }
             Update::Difference(difference) => *difference,
@@ -131,6 +129,8 @@ impl Source {
         self.known = Some(version);
         self.trust = desired.trust();
         let ending = desk.admission.apply(desired, desk.clock.now());
+        // Whoever hears of the version may come at once.
+        self.replace_acceptor(desk);
         self.tell_in_force(desk, version, ending);
     }
 
@@ -162,13 +162,13 @@ impl Source {
         }
     }
 
-    fn look_at_state(&mut self, desk: &Desk) -> bool {
+    fn look_at_state(&mut self, desk: &Desk) {
         let Some(file) = self.config.state.file.clone() else {
-            return false;
+            return;
         };
         let stamp = stamp(&file);
         if stamp.is_none() || stamp == self.state_seen || self.shall_wait(stamp) {
-            return false;
+            return;
         }
         let now = desk.clock.now();
         let text = match read_text(&file, MAX_STATE) {
@@ -181,14 +181,13 @@ impl Source {
                     desk.events
                         .tell(now, Event::StateRefused { reason, problem });
                 }
-                return false;
+                return;
             }
         };
         match Desired::read(&text, &self.anchor, self.known, now) {
             Ok(desired) => {
                 (self.state_seen, self.state_waits) = (stamp, None);
                 self.put_in_force(desired, desk);
-                true
             }
             Err(error) => {
                 let problem = error.to_string();
@@ -203,7 +202,6 @@ impl Source {
                     desk.events
                         .tell(now, Event::StateRefused { reason, problem });
                 }
-                false
             }
         }
     }
