@@ -4,7 +4,8 @@
 //! 2. TLS proves the client's key, and `known` says which of the configured clients it is.
 //! 3. Packets are cut out of the stream. One that is malformed or proves nothing ends the connection
 //!    (RFC 6613 §2.6.4); others are answered as over UDP, up to [`AT_ONCE`] of them at a time.
-//! 4. Orders to end sessions go down the same connections (`lines`), and their outcomes come back.
+//! 4. A certificate that was revoked, or has run out, ends its open connections too.
+//! 5. Orders to end sessions go down the same connections (`lines`), and their outcomes come back.
 
 mod config;
 mod ending;
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use vouchsafe_net::{Accepted, Acceptor, AcceptorOptions, ClientAuth, ReloadableIdentity};
 use vouchsafe_radius::{Code, Error, Framer, MAX_PACKET, Origin, Packet, Refusal};
+use vouchsafe_trust::Certificate;
 
 use crate::clients::mapped;
 use crate::error::GateError;
@@ -49,6 +51,12 @@ const IDLE: Duration = Duration::from_secs(300);
 
 /// How long a client may be silent in the middle of a packet, or leave an answer unread.
 const STALLED: Duration = Duration::from_secs(10);
+
+/// How often it is asked again whether the certificate of an open connection still counts.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Answers that wait for a client to read them; with one more the connection ends.
+const UNREAD: usize = 4 * AT_ONCE;
 
 /// Pause after a failed accept, for example while no file descriptor is free.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -123,7 +131,7 @@ impl Radsec {
         }
     }
 
-    /// Steps 2 and 3.
+    /// Steps 2 to 4.
     async fn connection(&self, wire: TcpStream, from: SocketAddr) {
         let _ = wire.set_nodelay(true);
         let Accepted { stream, chain } = match self.acceptor.accept(wire).await {
@@ -141,7 +149,7 @@ impl Radsec {
                 return;
             }
         };
-        let (send, outgoing) = mpsc::channel(AT_ONCE);
+        let (send, outgoing) = mpsc::channel(UNREAD);
         let Some(line) = self.desk.lines.open(number, send.clone()) else {
             tracing::warn!(%from, code = "radsec-full", "the client has connections enough");
             return;
@@ -156,9 +164,25 @@ impl Radsec {
             ended = self.read(read, origin, &send) => {
                 tracing::debug!(%from, code = ended, "connection ended");
             }
+            code = self.doubt(&chain, number) => {
+                tracing::warn!(%from, code, "no longer one of the clients");
+            }
             () = write_all(write, outgoing) => {}
         }
         drop(line);
+    }
+
+    /// Ready, with the reason, once the certificate is not this client's any more.
+    async fn doubt(&self, chain: &[Certificate], number: u32) -> &'static str {
+        loop {
+            sleep(AGAIN).await;
+            let now = self.desk.clock.now();
+            match self.known.who(chain, &self.desk.lanes, now) {
+                Ok(found) if found == number => {}
+                Ok(_) => return "radsec-client-unknown",
+                Err(code) => return code,
+            }
+        }
     }
 
     /// Reads until something ends the connection, and says what.
@@ -197,8 +221,12 @@ impl Radsec {
                 // A handshake computes for half a millisecond, which is nothing for these threads.
                 tokio::task::spawn_blocking(move || {
                     match handle(&desk, origin, &packet) {
-                        // A client that does not read its answers loses them, and then its connection.
-                        Ok(Some(answer)) => drop(send.blocking_send(answer)),
+                        // A client that does not read its answers loses its connection.
+                        Ok(Some(answer)) => {
+                            if send.try_send(answer).is_err() {
+                                spoiled.notify_one();
+                            }
+                        }
                         Ok(None) => {}
                         Err(error) => {
                             tracing::warn!(code = error.reason_code(), "connection closed");

@@ -224,9 +224,17 @@ fn a_client_is_known_by_its_certificate_and_nobody_else_is_heard() {
     assert!(!is_alive(&mut connect(&site, to, None)));
     // A revoked access point does not come back.
     let revoked = access_point(&site, "ap.example");
+    let mut open = connect(&site, to, Some(&revoked));
+    assert!(is_alive(&mut open));
     site.publish(Vec::new(), &[&revoked]);
     gate.until_in_force();
     assert!(!is_alive(&mut connect(&site, to, Some(&revoked))));
+    // And the connection that it had open hears no more of anybody's keys.
+    let end = Instant::now() + PATIENCE;
+    while is_alive(&mut open) {
+        assert!(Instant::now() < end, "a revoked client is still heard");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
 }
 
 /// RFC 6613 §2.6.4: what cannot be a packet, or proves nothing, ends the connection, unanswered.
