@@ -93,6 +93,10 @@ pub(crate) async fn take_back(control: &mut Control) -> Result<usize, Supplicant
             removed += 1;
         }
     }
+    if removed > 0 {
+        // The supplicant keeps what it was given until it gets something else.
+        control.done(&format!("SET blob {MARK}-key 00")).await?;
+    }
     Ok(removed)
 }
 

@@ -22,6 +22,10 @@ const TELL: Duration = Duration::from_secs(5);
 /// How often what was heard is looked through for what has ended.
 const LOOK: Duration = Duration::from_secs(10);
 
+/// How long a flood counts at most, whatever it says: registrars tell of themselves once a minute, and
+/// nobody shall keep the room for longer.
+const LONGEST: Duration = Duration::from_secs(180);
+
 /// How long to wait for a network that is not there yet.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -74,7 +78,7 @@ async fn follow(neighbours: &Neighbours, found: &watch::Sender<Vec<Target>>) {
         if let Some((bytes, from)) = came
             && let Ok(flood) = Flood::from_bytes(bytes)
         {
-            let until = now + Duration::from_millis(flood.time_to_live.into());
+            let until = now + Duration::from_millis(flood.time_to_live.into()).min(LONGEST);
             for place in flood.places.iter().filter(|it| it.is_of(JOIN_REGISTRAR)) {
                 let Some(target) = target(place.address, place.port, from) else {
                     continue;
