@@ -42,7 +42,7 @@ const CONNECTED: usize = 1000;
 const SINGLE: usize = 200;
 
 /// Onboardings, and revocations at once, under way at the same time.
-const TOGETHER: usize = 16;
+const TOGETHER: usize = 64;
 
 /// What is asked for.
 const TARGET_SINGLE: Duration = Duration::from_millis(250);
