@@ -137,7 +137,8 @@ impl Routed {
         let onboarding = match self.join_proxy {
             Some(port) => format!(
                 "iifname @interfaces tcp dport {port} fib daddr type local accept\n\
-                 iifname @interfaces udp dport {{ 67, 547, 5353, 7017 }} accept\n\
+                 iifname @interfaces udp dport {{ 67, 547, 5353, 7017 }} \
+                 fib daddr type {{ local, broadcast, multicast }} accept\n\
                  iifname @interfaces icmpv6 type {{ nd-router-solicit, nd-neighbor-solicit, \
                  nd-neighbor-advert }} accept\n"
             ),

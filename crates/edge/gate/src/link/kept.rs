@@ -132,9 +132,12 @@ impl Kept {
                 .open(&path)
                 .map_err(failed)?,
         };
-        file.write_all(&line)
-            .and_then(|()| file.sync_data())
-            .map_err(failed)?;
+        if let Err(source) = file.write_all(&line).and_then(|()| file.sync_data()) {
+            // Half a line must not be the beginning of the next one.
+            let whole = file.set_len(self.sizes.1);
+            tracing::warn!(is_mended = whole.is_ok(), "a difference was not written");
+            return Err(failed(source));
+        }
         self.appending = Some(file);
         self.sizes.1 += length;
         if let Some(document) = &mut self.document {

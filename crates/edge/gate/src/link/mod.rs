@@ -94,12 +94,13 @@ impl Link {
         options.response_timeout = poll::ANSWER;
         options.response_bytes = poll::MAX_STATE;
         let (hand, states) = mpsc::channel(WAITING);
-        let poll = Poll {
+        let mut poll = Poll {
             connector: Connector::new(options),
             controller: controller.clone(),
             anchor,
             kept: Kept::open(&folder)?,
             known: beginning.known,
+            handed: None,
             hand,
             health: health.clone(),
         };

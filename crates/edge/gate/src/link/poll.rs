@@ -36,16 +36,22 @@ pub(super) struct Poll {
     pub(super) kept: Kept,
     /// The newest version that was ever in force, also where the file with it is gone.
     pub(super) known: Option<u64>,
+    /// The version that was handed over in this run, so that it is in force. What was only written down is
+    /// not: it may have been refused since, or the disk was full.
+    pub(super) handed: Option<u64>,
     pub(super) hand: mpsc::Sender<Update>,
     pub(super) health: Health,
 }
 
 impl Poll {
     /// The state that an earlier run left, if it is still good.
-    pub(super) fn first(&self) -> Option<Desired> {
+    pub(super) fn first(&mut self) -> Option<Desired> {
         let document = self.kept.document()?.clone();
         match Desired::of(document, &self.anchor, self.known, self.health.now()) {
-            Ok(desired) => Some(desired),
+            Ok(desired) => {
+                self.handed = Some(desired.version);
+                Some(desired)
+            }
             Err(error) => {
                 self.health.tell(Event::StateRefused {
                     reason: error.code(),
@@ -69,7 +75,8 @@ impl Poll {
     /// One connection, until something is wrong with it.
     async fn session(&mut self, pause: &mut Pause) -> Result<Infallible, LinkError> {
         let mut connection = connect(&self.connector, &self.controller).await?;
-        let mut whole = self.kept.version().is_none();
+        // A difference helps only where what it begins with is in force.
+        let mut whole = self.handed.is_none() || self.handed != self.kept.version();
         loop {
             let update = self.ask(&mut connection, whole).await?;
             pause.over();
@@ -172,6 +179,7 @@ impl Poll {
 
     async fn hand_over(&mut self, version: u64, update: Update) {
         self.known = Some(version);
+        self.handed = Some(version);
         // Nobody takes it while the gate stops.
         let _ = self.hand.send(update).await;
     }
