@@ -303,7 +303,7 @@ impl Controller {
             };
         }
         if let Some(at) = verdict.ask_again_at {
-            self.reviews.at(device.id, at);
+            self.reviews.at(device.id, at, self.clock.now());
         }
         verdict
     }

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use vouchsafe_fleet::decide::{self, OperateFacts, Outcome};
 use vouchsafe_fleet::journal::{Actor, ActorKind, Evidence};
@@ -27,6 +27,9 @@ const PAGE: u32 = 500;
 
 /// Journal entries read at once, newest first.
 const ENTRIES: u64 = 64;
+
+/// Soonest that a device is looked at again.
+const SOONEST: SignedDuration = SignedDuration::from_secs(1);
 
 /// Longest sleep: the clock may have been set meanwhile.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -64,9 +67,11 @@ impl Default for Reviews {
 }
 
 impl Reviews {
-    /// This device, at this time; a time that was known before is replaced.
-    pub(crate) fn at(&self, device: DeviceId, time: Timestamp) {
-        self.lock().put(device, time);
+    /// This device, at this time, but not before a second has passed: a policy that wants to be asked at once
+    /// keeps nobody else waiting. A time that was known before is replaced.
+    pub(crate) fn at(&self, device: DeviceId, time: Timestamp, now: Timestamp) {
+        self.lock()
+            .put(device, time.max(now.saturating_add(SOONEST).unwrap_or(now)));
         self.wake.notify_one();
     }
 
@@ -147,7 +152,8 @@ async fn look(controller: &Controller) -> Result<(), Fault> {
     }
     while let Some(device) = reviews.take(controller.clock.now()) {
         if let Err(fault) = one(controller, device).await {
-            reviews.at(device, controller.clock.now());
+            let now = controller.clock.now();
+            reviews.at(device, now, now);
             return Err(fault);
         }
     }
@@ -192,7 +198,7 @@ async fn one(controller: &Controller, id: DeviceId) -> Result<(), Fault> {
             let policy = controller.policy();
             let verdict = verdict(controller, &judged, &wifi).await?;
             if let Some(at) = verdict.ask_again_at {
-                controller.reviews.at(id, at);
+                controller.reviews.at(id, at, controller.clock.now());
             }
             let mut credentials = controller.store.credentials(id).await?;
             credentials.retain(|one| !matches!(one.status, CredentialStatus::Revoked { .. }));
@@ -222,7 +228,8 @@ async fn one(controller: &Controller, id: DeviceId) -> Result<(), Fault> {
         Ok(_) => Ok(()),
         // Somebody is busy with the device: what is due stays due.
         Err(Fault::Contended | Fault::Commit(CommitError::Conflict(_))) => {
-            controller.reviews.at(id, controller.clock.now());
+            let now = controller.clock.now();
+            controller.reviews.at(id, now, now);
             Ok(())
         }
         Err(fault) => Err(fault),
@@ -275,9 +282,15 @@ async fn cut_off_by(controller: &Controller, device: &Device) -> Result<Option<A
         let limit = u32::try_from(end - from).unwrap_or(u32::MAX);
         let subject = Subject::Device(device.id);
         let read = controller.store.journal(subject, from, limit).await?;
-        let mut newest_first = read.iter().rev().filter_map(|row| row.sealed.entry().ok());
-        if let Some(by) = newest_first.find_map(|entry| decide::cut_off_by(&entry)) {
-            return Ok(Some(by));
+        for row in read.iter().rev() {
+            match row.sealed.entry() {
+                Ok(entry) => match decide::cut_off_by(&entry) {
+                    Some(by) => return Ok(Some(by)),
+                    None => continue,
+                },
+                // Whoever that was, it is not for policy to let the device in.
+                Err(_) => return Ok(None),
+            }
         }
         end = from;
     }
@@ -286,8 +299,6 @@ async fn cut_off_by(controller: &Controller, device: &Device) -> Result<Option<A
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
-
     use super::*;
 
     fn device(number: u8) -> DeviceId {
@@ -300,9 +311,10 @@ mod tests {
         assert!(reviews.take_everything() && !reviews.take_everything());
         let now = Timestamp::UNIX_EPOCH;
         let later = now + SignedDuration::from_secs(10);
-        reviews.at(device(1), now);
-        reviews.at(device(1), later);
-        reviews.at(device(2), later);
+        reviews.at(device(1), now, now);
+        assert_eq!(reviews.quiet(now), Duration::from_secs(1));
+        reviews.at(device(1), later, now);
+        reviews.at(device(2), later, now);
         assert_eq!(reviews.take(now), None);
         assert_eq!(reviews.quiet(now), Duration::from_secs(10));
         assert_eq!(reviews.take(later), Some(device(1)));
