@@ -1,7 +1,7 @@
 //! Keys in a software TPM, started for each test on ports that are free.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -105,16 +105,31 @@ fn start(folder: &TempDir, port: u16) -> Option<Child> {
         .spawn()
         .unwrap();
     loop {
-        // The control channel does not mind a connection that says nothing. The loop ends: swtpm
+        // Its own sockets, since a neighbour's may stand where one of ours should. The loop ends: swtpm
         // listens or exits.
-        if TcpStream::connect(("127.0.0.1", port + 1)).is_ok() {
+        if [port, port + 1].iter().all(|port| listens(&swtpm, *port)) {
             return Some(swtpm);
         }
         if swtpm.try_wait().unwrap().is_some() {
             return None;
         }
-        std::thread::yield_now();
+        std::thread::sleep(std::time::Duration::from_millis(2));
     }
+}
+
+/// Whether this very process listens at the port.
+fn listens(process: &Child, port: u16) -> bool {
+    let Ok(open) = fs::read_dir(format!("/proc/{}/fd", process.id())) else {
+        return false;
+    };
+    let open = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    let open: Vec<_> = open.map(|it| it.to_string_lossy().into_owned()).collect();
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    table.lines().skip(1).any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let socket = format!("socket:[{}]", fields[9]);
+        fields[1].ends_with(&format!(":{port:04X}")) && fields[3] == "0A" && open.contains(&socket)
+    })
 }
 
 fn hardware_problem<T: std::fmt::Debug>(result: Result<T, Error>) -> HardwareProblem {
