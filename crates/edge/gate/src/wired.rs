@@ -293,8 +293,12 @@ impl Wired {
         for (entry, _) in forgets.iter().filter(|(it, _)| !failed.contains(it)) {
             self.tell_closed(entry);
         }
+        // Who was cut off is not let in again by what was seen a moment before.
+        let denied: BTreeSet<_> = denials.iter().map(|(entry, _)| entry).collect();
         let moves = plan.moves.into_iter();
-        let moves = moves.filter(|(entry, it)| self.filter.treatment(entry) != Some(it));
+        let moves = moves.filter(|(entry, it)| {
+            !denied.contains(entry) && self.filter.treatment(entry) != Some(it)
+        });
         let moves: Vec<_> = moves.map(|(entry, it)| (entry, Some(it))).collect();
         let was_through: Vec<_> = moves
             .iter()
