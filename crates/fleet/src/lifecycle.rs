@@ -343,6 +343,14 @@ pub const TABLE: &[Edge] = &[
         GUARDIAN,
         Action::Restored,
     ),
+    // A person takes over what policy cut off: then only a person lets it in again.
+    edge(
+        Some(State::Quarantined),
+        Event::Quarantine,
+        State::Quarantined,
+        PERSON,
+        Action::Quarantined,
+    ),
     edge(
         Some(State::Quarantined),
         Event::Release,

@@ -24,6 +24,21 @@ fn quarantine_keeps_the_credential_and_restore_undoes_it() {
 }
 
 #[test]
+fn a_person_takes_over_what_policy_cut_off_and_policy_takes_over_nothing() {
+    let device = device(State::Quarantined);
+    let alice = person();
+    let outcome = quarantine(&operate(at(1), &alice, &device, &[]));
+    assert_eq!(accepted(&outcome).state, State::Quarantined);
+    let newest = outcome.commit.entries.last().unwrap();
+    assert_eq!(cut_off_by(newest), Some(ActorKind::Person));
+    let policy = Actor::new(ActorKind::Policy, "p");
+    refused(
+        &quarantine(&operate(at(2), &policy, &device, &[])),
+        Refusal::ActorMayNot,
+    );
+}
+
+#[test]
 fn a_device_may_not_restore_itself() {
     let device = device(State::Quarantined);
     let itself = Actor::new(ActorKind::Device, "A-1");

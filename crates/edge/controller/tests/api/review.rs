@@ -96,6 +96,35 @@ async fn another_policy_cuts_off_who_is_in_service_and_lets_in_again_whom_it_cut
     assert_eq!(shown.state, DeviceState::Quarantined);
 }
 
+/// Whom policy cut off first and a person then, only a person lets in again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_takes_over_a_quarantine_of_the_policys() {
+    let (world, _) = world_with(|_| {}).await;
+    let [first, second] = devices(&world).await.try_into().unwrap();
+    let default = world.admin().show_policy().await.unwrap().value.rego;
+    put(&world, CLOSED).await;
+    until(&world, &first, DeviceState::Quarantined).await;
+    until(&world, &second, DeviceState::Quarantined).await;
+    let operator = world.role(Role::Operator).await;
+    let reason = Reasoned {
+        reason: "it was stolen".to_owned(),
+    };
+    let answer = operator.quarantine_device(&second, &reason, None).await;
+    assert_eq!(answer.unwrap().reason.as_deref(), Some("it was stolen"));
+    // Twice, so that both were looked at for certain.
+    for _ in 0..2 {
+        put(&world, &default).await;
+        until(&world, &first, DeviceState::Onboarded).await;
+        put(&world, CLOSED).await;
+        until(&world, &first, DeviceState::Quarantined).await;
+    }
+    put(&world, &default).await;
+    until(&world, &first, DeviceState::Onboarded).await;
+    let shown = world.admin().show_device(&second).await.unwrap().value;
+    assert_eq!(shown.state, DeviceState::Quarantined);
+    assert_eq!(shown.reason.as_deref(), Some("it was stolen"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_of_a_manufacturer_that_is_blocked_is_cut_off_and_stays_so_over_a_restart() {
     let (world, _) = world_with(|_| {}).await;
