@@ -24,9 +24,6 @@ const MAX_WAIT: u32 = 30;
 /// How often reports are looked for that another replica took.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Sessions of a device that are looked at.
-const SESSIONS: u32 = 64;
-
 /// What a change asks of gates.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
@@ -126,14 +123,11 @@ async fn is_confirmed(
         return Ok(false);
     }
     let admitted = controller.gates.segments_of(device);
-    let sessions = controller.store.device_sessions(device, SESSIONS).await?;
-    Ok(sessions
-        .iter()
-        .filter(|session| session.gate == gate && session.ended.is_none())
-        .all(|session| {
-            let credential = session.credential.as_ref().map(|id| id.as_str());
-            admitted.iter().any(|(admitted, segment)| {
-                credential == Some(admitted.as_str()) && *segment == session.segment
-            })
-        }))
+    let sessions = controller.store.open_sessions(device, gate).await?;
+    Ok(sessions.iter().all(|session| {
+        let credential = session.credential.as_ref().map(|id| id.as_str());
+        admitted.iter().any(|(admitted, segment)| {
+            credential == Some(admitted.as_str()) && *segment == session.segment
+        })
+    }))
 }

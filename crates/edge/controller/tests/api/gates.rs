@@ -413,6 +413,62 @@ async fn a_cut_off_is_confirmed_by_the_gate_and_journaled() {
     assert!(is_told, "{entries}");
 }
 
+/// Who comes and goes elsewhere hides no session that is open here.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_session_counts_however_many_newer_ones_have_ended() {
+    let (world, issued) = world_with(|_| {}).await;
+    let (hall, attic) = (gate(&world, "hall").await, gate(&world, "attic").await);
+    let StateUpdate::Whole(whole) = update(&state(&world, hall.identity(), None, 30).await) else {
+        panic!("not the whole");
+    };
+    let serial = issued[0].serial_hex();
+    let entry = whole.admitted.iter().find(|it| it.credential == serial);
+    let device = entry.unwrap().device.clone();
+    let now = Timestamp::now();
+    let session = |number: i64, ended| SessionReport {
+        id: format!("s-{number}"),
+        device: device.clone(),
+        credential: Some(serial.clone()),
+        station: None,
+        access_point: "port1".to_owned(),
+        segment: None,
+        since: now + jiff::SignedDuration::from_secs(number),
+        until: now,
+        octets: (0, 0),
+        seen: now,
+        ended,
+    };
+    let open = GateReport {
+        sessions: vec![session(0, None)],
+        ..nothing(1, Some(whole.version))
+    };
+    let gone = GateReport {
+        sessions: (1..=100).map(|number| session(number, Some(now))).collect(),
+        ..nothing(1, Some(whole.version))
+    };
+    for (gate, sent) in [(&hall, &open), (&attic, &gone)] {
+        let taken = report(&world, gate, sent).await;
+        assert_eq!(taken.status(), StatusCode::NO_CONTENT);
+    }
+    let reason = Reasoned {
+        reason: "it scans its neighbours".to_owned(),
+    };
+    let admin = world.admin().waiting(5);
+    let (answer, ()) = tokio::join!(admin.quarantine_device(&device, &reason, None), async {
+        let update = update(&state(&world, hall.identity(), Some(whole.version), 30).await);
+        let StateUpdate::Difference(cut) = update else {
+            panic!("not a difference");
+        };
+        for gate in [&hall, &attic] {
+            let taken = report(&world, gate, &nothing(2, Some(cut.to))).await;
+            assert_eq!(taken.status(), StatusCode::NO_CONTENT);
+        }
+    });
+    let enforcement = answer.unwrap().enforcement.unwrap();
+    assert_eq!(enforcement.waiting, ["hall"]);
+    assert_eq!(enforcement.confirmed[0].gate, "attic");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_that_no_gate_can_mean_is_refused_and_leaves_nothing() {
     let world = World::new().await;

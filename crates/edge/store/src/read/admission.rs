@@ -163,6 +163,23 @@ impl Store {
             .await
     }
 
+    /// The sessions of a device at a gate that have not ended, the newest first.
+    ///
+    /// # Errors
+    /// As [`Store::segment`].
+    pub async fn open_sessions(
+        &self,
+        device: DeviceId,
+        gate: &str,
+    ) -> Result<Vec<Session>, ReadError> {
+        // `+`: found by the device, of which there are few, not by what all open sessions share.
+        const SQL: &str = "SELECT document FROM session WHERE device = ?1 AND +gate = ?2 \
+             AND +ended_at = 0 ORDER BY since DESC, id DESC LIMIT ?3 + 0";
+        let values = Values::new().text(name(device.as_bytes())).text(gate);
+        self.admission_documents(SQL, values.number(MOST_OF_A_DEVICE))
+            .await
+    }
+
     /// Sessions in the order of their names, behind `after`, at most `limit`.
     ///
     /// # Errors
