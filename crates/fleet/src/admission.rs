@@ -52,6 +52,11 @@ pub enum Change {
     PutGateCredential(Box<GateCredential>),
     /// A report was taken; its number is greater than that of the one before.
     PutStanding(Standing),
+    /// Forget what a gate reported last: it begins to count anew.
+    ForgetStanding {
+        /// The gate (name).
+        gate: String,
+    },
     /// Insert or replace a session.
     PutSession(Box<Session>),
 }

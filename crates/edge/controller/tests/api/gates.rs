@@ -469,6 +469,27 @@ async fn an_open_session_counts_however_many_newer_ones_have_ended() {
     assert_eq!(enforcement.confirmed[0].gate, "attic");
 }
 
+/// A gate that was set up anew counts its reports from the beginning.
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_of_a_gate_that_enrolled_anew_count() {
+    let world = World::new().await;
+    let old = gate(&world, "hall").await;
+    let taken = report(&world, &old, &nothing(40, Some(7))).await;
+    assert_eq!(taken.status(), StatusCode::NO_CONTENT);
+    let admin = world.admin();
+    let invitation = admin.invite_gate("hall").await.unwrap();
+    let signer = new_key();
+    let answer = enrol(&world, "hall", &invitation.token, "hall", &*signer).await;
+    let chain = est::parse_certs_only(answer.body()).unwrap();
+    let shown = admin.show_gate("hall").await.unwrap().value;
+    assert_eq!((shown.in_force, shown.reported_at), (None, None));
+    let new = Gate { chain, signer };
+    let taken = report(&world, &new, &nothing(1, Some(8))).await;
+    assert_eq!(taken.status(), StatusCode::NO_CONTENT);
+    let shown = admin.show_gate("hall").await.unwrap().value;
+    assert_eq!(shown.in_force, Some(8));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_that_no_gate_can_mean_is_refused_and_leaves_nothing() {
     let world = World::new().await;

@@ -43,6 +43,8 @@ const PUT_STANDING: &str = "INSERT INTO gate_standing (gate, number, document) V
      ON CONFLICT (gate) DO UPDATE SET number = excluded.number, document = excluded.document \
      WHERE gate_standing.number < excluded.number";
 
+const FORGET_STANDING: &str = "DELETE FROM gate_standing WHERE gate = ?1";
+
 const PUT_SESSION: &str = "INSERT INTO session (id, gate, device, segment, ended_at, since, document) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET \
      segment = excluded.segment, ended_at = excluded.ended_at, document = excluded.document";
@@ -135,6 +137,10 @@ impl<'c> Batch<'_, 'c> {
                     self.change_one(PUT_STANDING, values, "the gate's report", work)
                         .await?;
                 }
+                Change::ForgetStanding { gate } => {
+                    let values = Values::new().text(gate.as_str());
+                    self.put(FORGET_STANDING, values, work).await?;
+                }
                 Change::PutSession(session) => self.put_session(session, work).await?,
             }
         }
@@ -182,6 +188,7 @@ pub(crate) fn subjects_of_change(change: &Change, add: &mut impl FnMut(&[u8])) {
             add(credential.id.as_str().as_bytes());
         }
         Change::PutStanding(standing) => add(standing.gate.as_bytes()),
+        Change::ForgetStanding { gate } => add(gate.as_bytes()),
         Change::PutSession(session) => add(session.gate.as_bytes()),
     }
 }

@@ -256,6 +256,12 @@ impl GatePermit {
             commit.guards.push(Guard::Admission(good));
         }
         commit.changes.push(put_credential(credential.clone()));
+        if by_token {
+            // With another folder it counts its reports from the beginning.
+            let gate = gate.name.clone();
+            let forget = admission::Change::ForgetStanding { gate };
+            commit.changes.push(Change::Admission(forget));
+        }
         for old in earlier.iter().filter(|old| old.revoked_at.is_none()) {
             commit.changes.push(put_credential(GateCredential {
                 revoked_at: Some(now),
