@@ -13,7 +13,7 @@ mod session;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use gate::{Gate, GateCredential, GateToken, MAX_GATES, TOKEN_LIFETIME};
+pub use gate::{Gate, GateCredential, GateToken, MAX_GATE_CREDENTIALS, MAX_GATES, TOKEN_LIFETIME};
 pub use segment::{Destination, MAX_DESTINATIONS, MAX_SEGMENTS, Segment, Transport};
 pub(crate) use session::short;
 pub use session::{MAC_CLAIM, MAX_REPORTED, Session};

@@ -161,6 +161,8 @@ text_enum! {
         BadGate = "bad-gate",
         /// There are as many gates as there can be.
         TooManyGates = "too-many-gates",
+        /// The gate has as many certificates that count as one may have.
+        TooManyGateCertificates = "too-many-gate-certificates",
         /// The report of a gate holds more than one may, or what no gate can know.
         BadReport = "bad-report",
         /// There is no such session, or it has ended.
@@ -264,7 +266,8 @@ impl Refusal {
             | Self::SegmentInUse
             | Self::TooManySegments
             | Self::GateExists
-            | Self::TooManyGates => RefusalKind::Conflict,
+            | Self::TooManyGates
+            | Self::TooManyGateCertificates => RefusalKind::Conflict,
             Self::JournalBroken
             | Self::JournalIncomplete
             | Self::BadSerial
@@ -541,6 +544,10 @@ impl Refusal {
                 "owner policy",
             ),
             Self::TooManyGates => ("There are as many gates as there can be.", "owner policy"),
+            Self::TooManyGateCertificates => (
+                "The gate has as many certificates as one may have: wait until one has run out, or enrol it anew.",
+                "owner policy",
+            ),
             Self::BadReport => (
                 "The report holds more than one may, or what no gate can know.",
                 "network admission",

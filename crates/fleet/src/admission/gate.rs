@@ -14,6 +14,9 @@ pub const MAX_GATES: usize = 10_000;
 /// For how long a token can be used.
 pub const TOKEN_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
+/// Most certificates of one gate that count at once. A gate renews once in each one's life.
+pub const MAX_GATE_CREDENTIALS: usize = 16;
+
 /// Longest name in bytes: it is a label of a DNS name in the gate's certificate.
 const MAX_NAME: usize = 63;
 

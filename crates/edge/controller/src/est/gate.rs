@@ -88,10 +88,12 @@ pub(super) async fn renew(
     let outcome = controller
         .settle_as::<_, Answer, _, _>(async || {
             let gate = controller.store.gate(&credential.gate).await?;
+            let held = controller.store.gate_credentials(&credential.gate).await?;
             let permit = renew_gate(&RenewGateFacts {
                 now: controller.clock.now(),
                 gate: gate.as_ref(),
                 credential,
+                held: &held,
                 evidence: &evidence,
             });
             let request = match &permit.decision {

@@ -14,6 +14,7 @@ use vouchsafe_api::{
     RevocationReason, Revoke, Role, SessionFilter,
 };
 use vouchsafe_brski::est;
+use vouchsafe_fleet::admission::MAX_GATE_CREDENTIALS;
 use vouchsafe_net::{Connector, ConnectorOptions, Identity, ServerTrust};
 use vouchsafe_trust::{
     Certificate, CertificateRequest, Crl, Name, Profile, RequestContent, Signer, Validity, oid,
@@ -257,23 +258,57 @@ async fn the_link_is_for_gates_alone() {
     assert!(list.entry(gate.chain[0].serial()).is_some());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_gate_renews_by_its_certificate() {
-    let world = World::new().await;
-    let gate = gate(&world, "hall").await;
-    let signer = new_key();
+/// `simplereenroll` with the gate's certificate, for another key.
+async fn renew(world: &World, gate: &Gate, signer: &dyn Signer) -> Response<Bytes> {
     let current = &gate.chain[0];
     let names = current.extension(&oid::SUBJECT_ALT_NAME).unwrap();
     let content = RequestContent {
         extensions: vec![names.clone()],
         ..RequestContent::new(current.subject().clone())
     };
-    let body = CertificateRequest::build(&content, &*signer).unwrap();
+    let body = CertificateRequest::build(&content, signer).unwrap();
     let renewal = Request::post("/.well-known/est/simplereenroll")
         .header(header::CONTENT_TYPE, est::MEDIA_TYPE_REQUEST)
         .body(est::encode_body(&body).into())
         .unwrap();
-    let answer = ask(&world, Some(gate.identity()), renewal).await;
+    ask(world, Some(gate.identity()), renewal).await
+}
+
+/// A gate in bad hands makes no crowd of certificates that outlives its removal.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_certificates_of_a_gate_are_bounded_and_end_with_it() {
+    let world = World::new().await;
+    let gate = gate(&world, "hall").await;
+    let mut all = vec![gate.chain[0].clone()];
+    while all.len() < MAX_GATE_CREDENTIALS {
+        let answer = renew(&world, &gate, &*new_key()).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{}", said(&answer));
+        all.push(est::parse_certs_only(answer.body()).unwrap().remove(0));
+    }
+    let answer = renew(&world, &gate, &*new_key()).await;
+    assert_eq!(
+        refused(&answer),
+        (409, "too-many-gate-certificates".to_owned())
+    );
+    let admin = world.admin();
+    admin.remove_gate("hall", None).await.unwrap();
+    let before = journal(&world, "gate:").await.len();
+    for _ in 0..2 {
+        let answer = renew(&world, &gate, &*new_key()).await;
+        assert_eq!(refused(&answer), (403, "gate-revoked".to_owned()));
+    }
+    assert_eq!(journal(&world, "gate:").await.len(), before);
+    let list = Crl::from_der(&admin.show_crl().await.unwrap()).unwrap();
+    assert!(all.iter().all(|one| list.entry(one.serial()).is_some()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_renews_by_its_certificate() {
+    let world = World::new().await;
+    let gate = gate(&world, "hall").await;
+    let signer = new_key();
+    let current = &gate.chain[0];
+    let answer = renew(&world, &gate, &*signer).await;
     assert_eq!(answer.status(), StatusCode::OK, "{}", said(&answer));
     let chain = est::parse_certs_only(answer.body()).unwrap();
     let renewed = Gate { chain, signer };

@@ -103,15 +103,24 @@ impl Store {
             .await
     }
 
-    /// All certificates of a gate, the revoked ones too.
+    /// All certificates of a gate that were not revoked, however many there are.
     ///
     /// # Errors
     /// As [`Store::segment`].
     pub async fn gate_credentials(&self, gate: &str) -> Result<Vec<GateCredential>, ReadError> {
-        const SQL: &str =
-            "SELECT document FROM gate_credential WHERE gate = ?1 ORDER BY id LIMIT ?2 + 0";
-        let values = Values::new().text(gate).number(MOST_OF_A_DEVICE);
-        self.admission_documents(SQL, values).await
+        const SQL: &str = "SELECT document FROM gate_credential WHERE gate = ?1 AND id > ?2 \
+             AND revoked_at IS NULL ORDER BY id LIMIT ?3 + 0";
+        let mut found: Vec<GateCredential> = Vec::new();
+        loop {
+            let behind = found.last().map_or("", |last| last.id.as_str());
+            let values = Values::new().text(gate).text(behind);
+            let values = values.number(MOST_OF_A_DEVICE);
+            let page: Vec<GateCredential> = self.admission_documents(SQL, values).await?;
+            if page.is_empty() {
+                return Ok(found);
+            }
+            found.extend(page);
+        }
     }
 
     /// Certificates of gates that were revoked, in the order of their revocation: the newest first,

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
-use crate::admission::{self, Gate, GateCredential, GateToken, MAX_GATES, TOKEN_LIFETIME};
+use crate::admission::{
+    self, Gate, GateCredential, GateToken, MAX_GATE_CREDENTIALS, MAX_GATES, TOKEN_LIFETIME,
+};
 use crate::commit::{Change, Commit, Guard};
 use crate::decide::{IssuedCertificate, Outcome};
 use crate::ids::Digest;
@@ -152,13 +154,20 @@ pub struct RenewGateFacts<'a> {
     pub gate: Option<&'a Gate>,
     /// The certificate that it proved.
     pub credential: &'a GateCredential,
+    /// Its certificates that were not revoked.
+    pub held: &'a [GateCredential],
     /// The request for another.
     pub evidence: &'a Evidence,
 }
 
-/// Whether a gate gets another certificate.
+/// Whether a gate gets another certificate. A no costs no entry, as at the link: whose trust has
+/// ended asks again and again.
 pub fn renew_gate(facts: &RenewGateFacts<'_>) -> Outcome<GatePermit> {
+    let counts = |held: &&GateCredential| held.revoked_at.is_none() && held.not_after >= facts.now;
     match known_gate(facts.now, facts.gate, facts.credential) {
+        Ok(_) if facts.held.iter().filter(counts).count() >= MAX_GATE_CREDENTIALS => {
+            Outcome::nobody(Refusal::TooManyGateCertificates)
+        }
         Ok(gate) => Outcome::accept(
             GatePermit {
                 gate: gate.clone(),
@@ -169,14 +178,7 @@ pub fn renew_gate(facts: &RenewGateFacts<'_>) -> Outcome<GatePermit> {
             },
             Commit::default(),
         ),
-        Err(refusal) => match facts.gate {
-            Some(gate) => {
-                let actor = Actor::new(ActorKind::Gate, &gate.name);
-                let entry = entry(gate, Action::RequestRefused, &actor, facts.now);
-                Outcome::refuse(refusal, &[], entry.on(facts.evidence.clone()))
-            }
-            None => Outcome::nobody(refusal),
-        },
+        Err(refusal) => Outcome::nobody(refusal),
     }
 }
 
