@@ -93,7 +93,7 @@ pub(super) fn refuse<D>(refusal: Refusal, stranger: &Stranger<'_>) -> Outcome<D>
     outcome
 }
 
-fn sighting(
+pub(super) fn sighting(
     now: Timestamp,
     device: DeviceId,
     manufacturer: Option<ManufacturerId>,

@@ -14,7 +14,7 @@ use vouchsafe_brski::est::{self, MEDIA_TYPE_REQUEST};
 use vouchsafe_brski::{Error, Refusal as Rule, Unsupported};
 use vouchsafe_fleet::admission::GateCredential;
 use vouchsafe_fleet::decide::admission::{
-    EnrolGateFacts, GatePermit, RenewGateFacts, enrol_gate, renew_gate,
+    EnrolGateFacts, GatePermit, RenewGateFacts, enrol_gate, renew_gate, shown_token,
 };
 use vouchsafe_fleet::decide::{self, Decision, Outcome};
 use vouchsafe_fleet::{DeviceId, Digest, Evidence, ManufacturerId, Refusal};
@@ -52,10 +52,13 @@ pub(super) async fn enrol(
     let outcome = controller
         .settle_as::<_, Answer, _, _>(async || {
             let gate = controller.store.gate(&name).await?;
+            let now = controller.clock.now();
+            let shown = shown_token(&token_sha256);
             let permit = enrol_gate(&EnrolGateFacts {
-                now: controller.clock.now(),
+                now,
                 gate: gate.as_ref(),
                 token_sha256,
+                strangers: controller.strangers(shown, now).await?,
                 evidence: &evidence,
             });
             // Only who has the token learns what is wrong with the request, and the token stays good.

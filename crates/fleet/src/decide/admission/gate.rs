@@ -6,8 +6,9 @@ use crate::admission::{
     self, Gate, GateCredential, GateToken, MAX_GATE_CREDENTIALS, MAX_GATES, TOKEN_LIFETIME,
 };
 use crate::commit::{Change, Commit, Guard};
-use crate::decide::{IssuedCertificate, Outcome};
-use crate::ids::Digest;
+use crate::decide::stranger::sighting;
+use crate::decide::{IssuedCertificate, Outcome, Strangers};
+use crate::ids::{DeviceId, Digest, ManufacturerId};
 use crate::journal::{Action, Actor, ActorKind, Entry, Evidence, Subject};
 use crate::refusal::Refusal;
 
@@ -98,6 +99,8 @@ pub struct EnrolGateFacts<'a> {
     pub gate: Option<&'a Gate>,
     /// SHA-256 of the token that it showed.
     pub token_sha256: Digest,
+    /// What is remembered of [`shown_token`].
+    pub strangers: Strangers,
     /// The request for a certificate.
     pub evidence: &'a Evidence,
 }
@@ -115,8 +118,14 @@ pub struct GatePermit {
     renews: Option<GateCredential>,
 }
 
+/// The name under which a token that counts no longer is remembered, so that it is journaled once.
+#[must_use]
+pub fn shown_token(token_sha256: &Digest) -> DeviceId {
+    DeviceId::new(ManufacturerId::NONE, &format!("token {token_sha256}"))
+}
+
 /// Whether a gate gets its first certificate. Whoever has the right token is told what is wrong
-/// with it, and the gate's journal says so; whoever has not is told nothing about the gate, and is the caller's to
+/// with it, and the gate's journal says so, once for each token in [`STRANGER_MEMORY`](crate::decide::STRANGER_MEMORY); whoever has not is told nothing about the gate, and is the caller's to
 /// write down as a stranger, as far as there is room.
 pub fn enrol_gate(facts: &EnrolGateFacts<'_>) -> Outcome<GatePermit> {
     let gate = match facts.gate {
@@ -129,9 +138,17 @@ pub fn enrol_gate(facts: &EnrolGateFacts<'_>) -> Outcome<GatePermit> {
         None => gate.token.usable(facts.now),
     };
     if let Err(refusal) = usable {
+        if !facts.strangers.has_room() {
+            return Outcome::nobody(refusal);
+        }
         let actor = Actor::new(ActorKind::Gate, &gate.name);
         let entry = entry(gate, Action::RequestRefused, &actor, facts.now);
-        return Outcome::refuse(refusal, &[], entry.on(facts.evidence.clone()));
+        let mut outcome = Outcome::refuse(refusal, &[], entry.on(facts.evidence.clone()));
+        let id = shown_token(&facts.token_sha256);
+        let serial = format!("gate {}", gate.name).chars().take(64).collect();
+        let seen = sighting(facts.now, id, None, serial);
+        outcome.commit.changes.push(seen);
+        return outcome;
     }
     Outcome::accept(
         GatePermit {
