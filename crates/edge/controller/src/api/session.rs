@@ -63,7 +63,7 @@ pub(super) async fn end_session(
     let said = reason(&why.reason)?;
     let actor = caller.actor();
     let device = find(&controller, &id).await?.device;
-    controller.gates.withhold(device, true);
+    let withheld = controller.gates.withhold(device);
     // Its entry wakes the task, which then sees the device without credentials.
     let ended = async {
         let outcome = controller
@@ -81,7 +81,7 @@ pub(super) async fn end_session(
         Ok::<_, Failure>(enforcement(&controller, wanted).await?)
     };
     let ended = ended.await;
-    controller.gates.withhold(device, false);
+    drop(withheld);
     ended?;
     Ok(Json(shown(find(&controller, &id).await?)))
 }

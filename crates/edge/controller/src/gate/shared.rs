@@ -43,7 +43,8 @@ pub(crate) struct Gates {
     pub(super) reported: Notify,
     pub(super) waiting: Arc<Semaphore>,
     /// Devices whose sessions a person ended: without their credentials for one version.
-    withheld: Mutex<BTreeSet<DeviceId>>,
+    /// By how many requests each.
+    withheld: Mutex<BTreeMap<DeviceId, usize>>,
     segments: RwLock<Arc<BTreeSet<String>>>,
 }
 
@@ -103,21 +104,21 @@ impl Gates {
         Some(self.progress.borrow().version).filter(|version| *version > 0)
     }
 
-    /// Takes the device's credentials out of the desired state, or puts them back.
-    pub(crate) fn withhold(&self, device: DeviceId, withheld: bool) {
+    /// Takes the device's credentials out of the desired state, until nobody holds what this gave.
+    pub(crate) fn withhold(&self, device: DeviceId) -> Withheld<'_> {
         let mut all = self.withheld.lock().unwrap_or_else(PoisonError::into_inner);
-        if withheld {
-            all.insert(device);
-        } else {
-            all.remove(&device);
-        }
+        *all.entry(device).or_default() += 1;
         drop(all);
         self.nudge.notify_one();
+        Withheld {
+            gates: self,
+            device,
+        }
     }
 
     pub(super) fn withheld(&self) -> BTreeSet<DeviceId> {
         let all = self.withheld.lock().unwrap_or_else(PoisonError::into_inner);
-        all.clone()
+        all.keys().copied().collect()
     }
 
     pub(super) fn set_segments(&self, names: BTreeSet<String>) {
@@ -142,6 +143,29 @@ impl Gates {
     pub(crate) fn has_segment(&self, name: &str) -> bool {
         let names = self.segments.read().unwrap_or_else(PoisonError::into_inner);
         names.is_empty() || names.contains(name)
+    }
+}
+
+/// A device without its credentials. A request that is given up gives them back, too.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Withheld<'a> {
+    gates: &'a Gates,
+    device: DeviceId,
+}
+
+impl Drop for Withheld<'_> {
+    fn drop(&mut self) {
+        let all = self.gates.withheld.lock();
+        let mut all = all.unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = all.get_mut(&self.device) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.device);
+            }
+        }
+        drop(all);
+        self.gates.nudge.notify_one();
     }
 }
 
@@ -296,6 +320,17 @@ mod tests {
             let update = told(&mut current, have);
             assert!(matches!(update, Some(StateUpdate::Whole(_))), "{have:?}");
         }
+    }
+
+    #[test]
+    fn a_device_is_withheld_until_the_last_request_is_done() {
+        let gates = Gates::default();
+        let device = DeviceId([1; 16]);
+        let (one, two) = (gates.withhold(device), gates.withhold(device));
+        drop(one);
+        assert!(gates.withheld().contains(&device));
+        drop(two);
+        assert!(gates.withheld().is_empty());
     }
 
     #[test]
