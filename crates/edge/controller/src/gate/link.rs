@@ -55,12 +55,12 @@ async fn state(
 }
 
 async fn news(controller: &Controller, peer: &Peer, asked: Asked) -> Result<Response, Answer> {
-    known(controller, peer).await?;
+    let (gate, _) = known(controller, peer).await?;
     let gates = &controller.gates;
     gates.need();
-    let Ok(_place) = gates.waiting.clone().try_acquire_owned() else {
-        let wait = [(header::RETRY_AFTER, "5")];
-        return Ok((StatusCode::SERVICE_UNAVAILABLE, wait).into_response());
+    let mut place = gates.place(&gate.name);
+    let Ok(_permit) = gates.waiting.clone().try_acquire_owned() else {
+        return Ok(busy("too many gates wait"));
     };
     let end = Instant::now() + Duration::from_secs(asked.wait.min(MAX_WAIT));
     let mut progress = gates.subscribe();
@@ -80,6 +80,7 @@ async fn news(controller: &Controller, peer: &Peer, asked: Asked) -> Result<Resp
         tokio::select! {
             _ = stopping.wait_for(|stopping| *stopping) => break,
             () = tokio::time::sleep_until(end) => break,
+            () = place.gives_way() => return Ok(busy("this gate waits elsewhere")),
             changed = progress.changed() => if changed.is_err() {
                 break;
             },
@@ -87,6 +88,12 @@ async fn news(controller: &Controller, peer: &Peer, asked: Asked) -> Result<Resp
     }
     known(controller, peer).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// There is no place to wait.
+fn busy(why: &'static str) -> Response {
+    let wait = [(header::RETRY_AFTER, "5")];
+    (StatusCode::SERVICE_UNAVAILABLE, wait, why).into_response()
 }
 
 /// The gate at the other end. TLS proved the key; the row says which certificate was issued, and

@@ -1,12 +1,12 @@
 //! The desired state as it stands, and the differences that led to it: what the task writes and the link
 //! reads.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use vouchsafe_api::gate::{
     AdmittedCredential, DesiredState, SegmentDefinition, StateDifference, StateUpdate,
 };
@@ -14,6 +14,9 @@ use vouchsafe_fleet::DeviceId;
 
 /// Most gates that wait for news at once.
 const MAX_WAITING: usize = 2048;
+
+/// Most of these of one gate: one of a connection that died, and one of the next.
+const MAX_WAITING_OF_A_GATE: usize = 2;
 
 /// Most differences that are kept.
 const MAX_DIFFERENCES: usize = 4096;
@@ -42,6 +45,8 @@ pub(crate) struct Gates {
     /// A report was taken.
     pub(super) reported: Notify,
     pub(super) waiting: Arc<Semaphore>,
+    /// Who waits, by gate, the oldest first.
+    places: Mutex<HashMap<String, VecDeque<oneshot::Sender<()>>>>,
     /// Devices whose sessions a person ended: without their credentials for one version.
     /// By how many requests each.
     withheld: Mutex<BTreeMap<DeviceId, usize>>,
@@ -57,6 +62,7 @@ impl Default for Gates {
             nudge: Notify::new(),
             reported: Notify::new(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            places: Mutex::default(),
             withheld: Mutex::default(),
             segments: RwLock::default(),
         }
@@ -97,6 +103,24 @@ impl Gates {
 
     pub(super) fn reached(&self, progress: Progress) {
         self.progress.send_replace(progress);
+    }
+
+    /// A place to wait for a gate. Where it has as many as one may have, its oldest gives way.
+    pub(super) fn place(&self, gate: &str) -> Place<'_> {
+        let (sender, gives_way) = oneshot::channel();
+        let mut all = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = all.entry(gate.to_owned()).or_default();
+        places.push_back(sender);
+        // Without its sender it gives way.
+        while places.len() > MAX_WAITING_OF_A_GATE {
+            places.pop_front();
+        }
+        drop(all);
+        Place {
+            gates: self,
+            gate: gate.to_owned(),
+            gives_way,
+        }
     }
 
     /// The newest version; none before there is one.
@@ -143,6 +167,36 @@ impl Gates {
     pub(crate) fn has_segment(&self, name: &str) -> bool {
         let names = self.segments.read().unwrap_or_else(PoisonError::into_inner);
         names.is_empty() || names.contains(name)
+    }
+}
+
+/// A gate's place among those that wait.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    gates: &'a Gates,
+    gate: String,
+    gives_way: oneshot::Receiver<()>,
+}
+
+impl Place<'_> {
+    /// Until a newer request of the same gate needs the place.
+    pub(super) async fn gives_way(&mut self) {
+        // Nothing is ever sent.
+        let _ = (&mut self.gives_way).await;
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.gives_way.close();
+        let all = self.gates.places.lock();
+        let mut all = all.unwrap_or_else(PoisonError::into_inner);
+        if let Some(places) = all.get_mut(&self.gate) {
+            places.retain(|place| !place.is_closed());
+            if places.is_empty() {
+                all.remove(&self.gate);
+            }
+        }
     }
 }
 
@@ -331,6 +385,26 @@ mod tests {
         assert!(gates.withheld().contains(&device));
         drop(two);
         assert!(gates.withheld().is_empty());
+    }
+
+    #[tokio::test]
+    async fn of_a_gates_requests_the_oldest_gives_way() {
+        let gates = Gates::default();
+        let mut first = gates.place("hall");
+        let (mut second, mut other) = (gates.place("hall"), gates.place("attic"));
+        let third = gates.place("hall");
+        first.gives_way().await;
+        let stays = async |place: &mut Place<'_>| {
+            let soon = std::time::Duration::from_millis(1);
+            let gone = tokio::time::timeout(soon, place.gives_way()).await;
+            gone.is_err()
+        };
+        assert!(stays(&mut second).await && stays(&mut other).await);
+        drop((first, third));
+        let fourth = gates.place("hall");
+        assert!(stays(&mut second).await);
+        drop((second, fourth, other));
+        assert!(gates.places.lock().unwrap().is_empty());
     }
 
     #[test]

@@ -531,6 +531,24 @@ async fn reports_of_a_gate_that_enrolled_anew_count() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_gate_takes_the_places_of_others() {
+    let world = World::new().await;
+    let gate = gate(&world, "hall").await;
+    let StateUpdate::Whole(whole) = update(&state(&world, gate.identity(), None, 30).await) else {
+        panic!("not the whole");
+    };
+    let wait = || state(&world, gate.identity(), Some(whole.version), 4);
+    let (one, two, three) = tokio::join!(wait(), wait(), wait());
+    let mut answers = [one.status(), two.status(), three.status()];
+    answers.sort();
+    let nothing_new = StatusCode::NO_CONTENT;
+    assert_eq!(
+        answers,
+        [nothing_new, nothing_new, StatusCode::SERVICE_UNAVAILABLE]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_report_that_no_gate_can_mean_is_refused_and_leaves_nothing() {
     let world = World::new().await;
     let gate = gate(&world, "hall").await;
