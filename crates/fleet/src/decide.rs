@@ -133,8 +133,20 @@ impl<D> Outcome<D> {
 
     /// The same commit with another word for what was accepted.
     pub fn map<T>(self, change: impl FnOnce(D) -> T) -> Outcome<T> {
+        match self.or_other() {
+            Ok((accepted, commit)) => Outcome::accept(change(accepted), commit),
+            Err(other) => other,
+        }
+    }
+
+    /// What was accepted with its commit, for a caller that must still carry it out (sign what a
+    /// permit allows).
+    ///
+    /// # Errors
+    /// Every other answer, as it stands.
+    pub fn or_other<T>(self) -> Result<(D, Commit), Outcome<T>> {
         let decision = match self.decision {
-            Decision::Accept(accepted) => Decision::Accept(change(accepted)),
+            Decision::Accept(accepted) => return Ok((accepted, self.commit)),
             Decision::Wait {
                 retry_after,
                 reasons,
@@ -145,10 +157,10 @@ impl<D> Outcome<D> {
             Decision::Replay(answer) => Decision::Replay(answer),
             Decision::Refuse { refusal, reasons } => Decision::Refuse { refusal, reasons },
         };
-        Outcome {
+        Err(Outcome {
             decision,
             commit: self.commit,
-        }
+        })
     }
 
     /// Refuses somebody of whom there is no row to write to. Nothing is stored.
@@ -162,7 +174,8 @@ impl<D> Outcome<D> {
         }
     }
 
-    const fn accept(accepted: D, commit: Commit) -> Self {
+    /// Accepts, and stores `commit` first.
+    pub const fn accept(accepted: D, commit: Commit) -> Self {
         Self {
             decision: Decision::Accept(accepted),
             commit,

@@ -11,7 +11,7 @@
 use std::path::Path;
 
 use vouchsafe_fleet::decide::wifi::ImportKey;
-use vouchsafe_fleet::decide::{self, Decision, Outcome, ProvisionFacts};
+use vouchsafe_fleet::decide::{self, Outcome, ProvisionFacts};
 use vouchsafe_fleet::{Actor, Device, DeviceId, Digest, KeyOrigin, Refusal};
 use vouchsafe_keystore::{Algorithm, random};
 use vouchsafe_trust::{
@@ -190,9 +190,8 @@ impl Factory {
                 known: known.as_ref(),
             }),
         });
-        let commit = outcome.commit;
-        let decision = match outcome.decision {
-            Decision::Accept(permit) => {
+        match outcome.or_other() {
+            Ok((permit, _)) => {
                 // 4
                 let press = Press::new(self);
                 let (key, device) = (key.clone(), device.clone());
@@ -201,19 +200,10 @@ impl Factory {
                 } else {
                     press.issue(&device, &key)?
                 };
-                return Ok(permit.issue(certificate.der().to_vec()));
+                Ok(permit.issue(certificate.der().to_vec()))
             }
-            Decision::Replay(stored) => Decision::Replay(stored),
-            Decision::Wait {
-                retry_after,
-                reasons,
-            } => Decision::Wait {
-                retry_after,
-                reasons,
-            },
-            Decision::Refuse { refusal, reasons } => Decision::Refuse { refusal, reasons },
-        };
-        Ok(Outcome { decision, commit })
+            Err(other) => Ok(other),
+        }
     }
 }
 

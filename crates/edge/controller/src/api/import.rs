@@ -24,7 +24,7 @@ use vouchsafe_api::{
     ImportResult, Problem, RefusedLine, Role, Warning,
 };
 use vouchsafe_fleet::decide::wifi::{ClaimUriFacts, ImportKey};
-use vouchsafe_fleet::decide::{self, ClaimFacts, Decision, ImportFacts, Outcome};
+use vouchsafe_fleet::decide::{self, ClaimFacts, ImportFacts, Outcome};
 use vouchsafe_fleet::manifest::{MAX_MANIFEST, Manifest};
 use vouchsafe_fleet::wifi::{BootstrappingKey, KeySource, Network, Standing};
 use vouchsafe_fleet::{
@@ -293,10 +293,7 @@ async fn make_known(
                 },
             };
             if existing.as_ref() == Some(&wanted) {
-                return Ok(Outcome {
-                    decision: Decision::Accept(wanted),
-                    commit: Commit::default(),
-                });
+                return Ok(Outcome::nothing(wanted));
             }
             let mut outcome = decide::put_manufacturer(now, actor, existing.as_ref(), wanted);
             if let Some(entry) = outcome.commit.entries.first_mut() {
@@ -595,21 +592,7 @@ fn key_line(
         known: stored.key.as_ref(),
         reasons: &[],
     });
-    Step::Decided(Box::new(Outcome {
-        decision: match outcome.decision {
-            Decision::Accept(claimed) => Decision::Accept(claimed.device),
-            Decision::Refuse { refusal, reasons } => Decision::Refuse { refusal, reasons },
-            Decision::Wait {
-                retry_after,
-                reasons,
-            } => Decision::Wait {
-                retry_after,
-                reasons,
-            },
-            Decision::Replay(answer) => Decision::Replay(answer),
-        },
-        commit: outcome.commit,
-    }))
+    Step::Decided(Box::new(outcome.map(|claimed| claimed.device)))
 }
 
 fn read_key_csv(body: &[u8]) -> Result<Vec<ClaimByUri>, Problem> {

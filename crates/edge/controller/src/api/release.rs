@@ -11,9 +11,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use vouchsafe_api::{IfMatch, Release, Released, Version, WaitQuery};
-use vouchsafe_fleet::decide::{self, Decision, OperateFacts, Outcome};
+use vouchsafe_fleet::decide::{self, OperateFacts, Outcome};
 use vouchsafe_fleet::release::{RELEASE_FORMAT, ReleaseStatement};
-use vouchsafe_fleet::{Commit, Device, Digest, Evidence, OwnerId, State as Life};
+use vouchsafe_fleet::{Device, Digest, Evidence, OwnerId, State as Life};
 
 use super::device::{Standing, enforced, find, version};
 use super::problem::{Failure, accepted, bad_request};
@@ -46,10 +46,7 @@ pub(super) async fn release_device(
                 let why = device.reason.as_deref().unwrap_or(&release.reason);
                 let at = device.updated_at;
                 let statement = signed(&controller, &device, why, next_owner, at).await?;
-                return Ok(Outcome {
-                    decision: Decision::Accept((device, statement)),
-                    commit: Commit::default(),
-                });
+                return Ok(Outcome::nothing((device, statement)));
             }
             let now = controller.clock.now();
             let why = &release.reason;
@@ -65,21 +62,7 @@ pub(super) async fn release_device(
                 reasons: &said,
                 evidence: &[Evidence::new("release-statement", Digest::of(&statement))],
             });
-            Ok(Outcome {
-                decision: match outcome.decision {
-                    Decision::Accept(device) => Decision::Accept((device, statement)),
-                    Decision::Refuse { refusal, reasons } => Decision::Refuse { refusal, reasons },
-                    Decision::Wait {
-                        retry_after,
-                        reasons,
-                    } => Decision::Wait {
-                        retry_after,
-                        reasons,
-                    },
-                    Decision::Replay(answer) => Decision::Replay(answer),
-                },
-                commit: outcome.commit,
-            })
+            Ok(outcome.map(|device| (device, statement)))
         })
         .await?;
     let (released, statement) = accepted(outcome.decision)?;

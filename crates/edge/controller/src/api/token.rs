@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use jiff::{SignedDuration, Timestamp};
 use vouchsafe_api::{CreateToken, CreatedToken, Page, PageQuery, Problem, Token};
-use vouchsafe_fleet::decide::{self, Decision, Outcome};
-use vouchsafe_fleet::{Commit, Role, TokenId};
+use vouchsafe_fleet::decide::{self, Outcome};
+use vouchsafe_fleet::{Role, TokenId};
 use vouchsafe_keystore::random;
 
 use super::auth::{new_secret, role, stored_role};
@@ -81,10 +81,7 @@ pub(super) async fn revoke_token(
             };
             let token = found.ok_or_else(|| Problem::not_found("token", &id))?;
             if token.revoked_at.is_some() {
-                return Ok(Outcome {
-                    decision: Decision::Accept(token),
-                    commit: Commit::default(),
-                });
+                return Ok(Outcome::nothing(token));
             }
             let now = controller.clock.now();
             let others = is_another_administrator(&controller, &token, now).await?;

@@ -6,7 +6,7 @@ use vouchsafe_dpp::object::{NetRole, RequestObject};
 use vouchsafe_fleet::decide::wifi::{
     self, ConfigureFacts, ConfigurePermit, ConfiguredFacts, Proof, ReportStage, approval_id,
 };
-use vouchsafe_fleet::decide::{self, Decision, Outcome, Strangers};
+use vouchsafe_fleet::decide::{self, Outcome, Strangers};
 use vouchsafe_fleet::policy::{Method, Onboarding, RequestKind};
 use vouchsafe_fleet::wifi::{Assurance, DeviceRole, Given, MAX_NETWORKS};
 use vouchsafe_fleet::{
@@ -72,34 +72,15 @@ impl Question<'_> {
         let settled = self
             .controller
             .settle_as(async || {
-                let Outcome { decision, commit } = self.decide().await?;
-                Ok::<_, Failure>(match decision {
-                    Decision::Accept(permit) if self.lacks_request(&permit) => Outcome {
-                        decision: Decision::Accept(Granted::CertificateRequestNeeded),
-                        commit,
-                    },
-                    Decision::Accept(permit) => {
+                Ok::<_, Failure>(match self.decide().await?.or_other() {
+                    Ok((permit, commit)) if self.lacks_request(&permit) => {
+                        Outcome::accept(Granted::CertificateRequestNeeded, commit)
+                    }
+                    Ok((permit, _)) => {
                         let made = credential::make(self.controller, &permit, self.asked).await?;
                         grant(permit, made)
                     }
-                    Decision::Wait {
-                        retry_after,
-                        reasons,
-                    } => Outcome {
-                        decision: Decision::Wait {
-                            retry_after,
-                            reasons,
-                        },
-                        commit,
-                    },
-                    Decision::Replay(stored) => Outcome {
-                        decision: Decision::Replay(stored),
-                        commit,
-                    },
-                    Decision::Refuse { refusal, reasons } => Outcome {
-                        decision: Decision::Refuse { refusal, reasons },
-                        commit,
-                    },
+                    Err(other) => other,
                 })
             })
             .await;
@@ -279,27 +260,14 @@ impl Report<'_> {
 }
 
 fn grant(permit: ConfigurePermit, made: Made) -> Outcome<Granted> {
-    let Outcome { decision, commit } = permit.issue(made.issued.clone());
-    let decision = match decision {
-        Decision::Accept(configured) => {
-            let reportable = Reportable {
-                device: configured.device.id,
-                given: configured.given,
-                access: configured.access.into_iter().map(|it| it.id).collect(),
-            };
-            Decision::Accept(Granted::Configured(made, Box::new(reportable)))
-        }
-        Decision::Wait {
-            retry_after,
-            reasons,
-        } => Decision::Wait {
-            retry_after,
-            reasons,
-        },
-        Decision::Replay(stored) => Decision::Replay(stored),
-        Decision::Refuse { refusal, reasons } => Decision::Refuse { refusal, reasons },
-    };
-    Outcome { decision, commit }
+    permit.issue(made.issued.clone()).map(|configured| {
+        let reportable = Reportable {
+            device: configured.device.id,
+            given: configured.given,
+            access: configured.access.into_iter().map(|it| it.id).collect(),
+        };
+        Granted::Configured(made, Box::new(reportable))
+    })
 }
 
 /// Nobody is made a configurator by the network it joins.

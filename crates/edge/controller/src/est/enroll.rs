@@ -266,32 +266,13 @@ struct Question<'a> {
 impl Question<'_> {
     /// Steps 2 to 4, up to the commit.
     async fn settle(&self) -> Result<Outcome<Credential>, Fault> {
-        let outcome = self.decide().await?;
-        let Outcome { decision, commit } = outcome;
-        match decision {
-            Decision::Accept(permit) => {
+        match self.decide().await?.or_other() {
+            Ok((permit, _)) => {
                 // The CA signs for the permit's key and no other.
                 let issued = issue::certify(self.controller, permit.device(), self.key).await?;
                 Ok(permit.issue(issued))
             }
-            Decision::Wait {
-                retry_after,
-                reasons,
-            } => Ok(Outcome {
-                decision: Decision::Wait {
-                    retry_after,
-                    reasons,
-                },
-                commit,
-            }),
-            Decision::Replay(stored) => Ok(Outcome {
-                decision: Decision::Replay(stored),
-                commit,
-            }),
-            Decision::Refuse { refusal, reasons } => Ok(Outcome {
-                decision: Decision::Refuse { refusal, reasons },
-                commit,
-            }),
+            Err(other) => Ok(other),
         }
     }
 

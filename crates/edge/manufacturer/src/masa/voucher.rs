@@ -118,23 +118,13 @@ async fn decide(
         audit: &audit,
         truncation,
     });
-    let commit = outcome.commit;
-    let decision = match outcome.decision {
-        Decision::Accept(permit) => {
+    match outcome.or_other() {
+        Ok((permit, _)) => {
             let voucher = sign(masa, asked, &permit, encoding, now).await?;
-            return Ok(permit.issue(voucher));
+            Ok(permit.issue(voucher))
         }
-        Decision::Replay(stored) => Decision::Replay(stored),
-        Decision::Wait {
-            retry_after,
-            reasons,
-        } => Decision::Wait {
-            retry_after,
-            reasons,
-        },
-        Decision::Refuse { refusal, reasons } => Decision::Refuse { refusal, reasons },
-    };
-    Ok(Outcome { decision, commit })
+        Err(other) => Ok(other),
+    }
 }
 
 /// Signs what the permit allows.
