@@ -107,7 +107,6 @@ vouchsafe_trust::reasons! {
         StateMissing: "state-missing", "RFC 3579 §2.6.1", "an EAP response that is not an identity came without State";
         EapCodeUnexpected: "eap-code-unexpected", "RFC 3748 §4", "an EAP request, success or failure came from the wrong side";
         EapIdentifierUnexpected: "eap-identifier-unexpected", "RFC 3748 §4.1", "the EAP response answers another request";
-        IdentityExpected: "identity-expected", "RFC 3748 §5.1", "the conversation does not begin with an identity";
         MethodDowngrade: "eap-method-downgrade", "RFC 3748 §5.3.1", "the peer asks for another method than EAP-TLS";
         MethodChanged: "eap-method-changed", "RFC 3748 §2", "the peer answers with another method than the one that runs";
         FragmentLengthMissing: "fragment-length-missing", "RFC 5216 §2.1.5", "the first of several fragments does not say the whole length";

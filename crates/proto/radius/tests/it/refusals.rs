@@ -2,13 +2,13 @@
 
 use vouchsafe_radius::eap::{Body, Packet as Eap, TlsMessage};
 use vouchsafe_radius::{
-    Client, Code, Draft, Error, HEADER, Malformed, Misuse, Origin, Packet, Refusal, Sent, Shared,
-    Step, accounting, attribute, eap,
+    Client, Code, Draft, Error, FragmentSize, HEADER, Limits, Malformed, Misuse, Origin, Packet,
+    PeerStep, Refusal, Segment, Sent, Shared, Step, accounting, attribute, eap,
 };
 use vouchsafe_trust::Secret;
 
 use crate::forge::{Heard, Puppet, piece};
-use crate::world::{Site, World, attributes, origin, random, shared};
+use crate::world::{Site, World, attempt_with, attributes, origin, peer, random, shared};
 
 fn identity() -> Vec<u8> {
     let body = Body {
@@ -397,4 +397,104 @@ fn a_server_says_that_it_is_alive_to_who_shares_the_secret() {
     let other = Shared::new(Secret::new(b"another secret".to_vec()));
     let error = discarded(&mut site, &alive(&other));
     assert_eq!(error, Refusal::MessageAuthenticatorWrong.into());
+}
+
+/// RFC 2865 §5, RFC 3579 §3.2: a Message-Authenticator of four octets proves nothing.
+#[test]
+fn a_message_authenticator_of_another_length_is_dropped() {
+    let mut datagram = request();
+    datagram.splice(HEADER..HEADER + 18, [80, 6, 0, 0, 0, 0]);
+    let length = u16::try_from(datagram.len()).unwrap();
+    datagram[2..4].copy_from_slice(&length.to_be_bytes());
+    let error = discarded(&mut site(), &datagram);
+    assert_eq!(error, Malformed::AttributeValue.into());
+}
+
+/// RFC 5216 §2.1.5: while the server's fragments are fetched, the peer has nothing to say.
+#[test]
+fn data_instead_of_an_acknowledgement_ends_the_conversation() {
+    let world = World::new();
+    let limits = Limits {
+        fragment: FragmentSize::new(64).unwrap(),
+        ..Limits::default()
+    };
+    let mut site = Site::with_limits(world.acceptor(), limits);
+    let device = world.device("17");
+    let attempt = attempt_with(&mut site, peer(world.connector(&device)), |_, packet| {
+        // An acknowledgement: EAP's header, the type, no flags.
+        if let [code, identifier, _, _, eap::TLS, 0] = packet[..] {
+            *packet = vec![code, identifier, 0, 9, eap::TLS, 0, 1, 2, 3];
+        }
+    });
+    assert_eq!(attempt.refused, Some(Refusal::FragmentUnexpected.into()));
+    assert_eq!(site.questions, 0, "nobody was asked");
+}
+
+/// RFC 3579 §3.8, RFC 2548 §2.4.2: an acceptance counts with the keys that the handshake gave, and no
+/// other way.
+#[test]
+fn an_acceptance_without_the_session_keys_is_not_believed() {
+    let mut client = Client::new(shared(), attributes());
+    let mut check = |draft: fn(Draft) -> Draft| {
+        let (datagram, open) = client.request(1, &identity(), random()).unwrap();
+        let request = Packet::parse(&datagram).unwrap();
+        let draft = draft(Draft::new(Code::AccessAccept, 1));
+        let accept = shared().finish_response(draft, &request).unwrap();
+        let accept = client.answer(&open, &accept).unwrap();
+        client.check_keys(&open, &accept, &[7; 64])
+    };
+    assert_eq!(check(|draft| draft), Err(Refusal::KeyMissing.into()));
+    let garbage = |draft: Draft| {
+        let microsoft = |kind| {
+            let mut value = 311_u32.to_be_bytes().to_vec();
+            value.extend([kind, 12]);
+            value.extend([0x80; 10]);
+            value
+        };
+        draft
+            .with(
+                attribute::VENDOR_SPECIFIC,
+                &microsoft(attribute::MS_MPPE_RECV_KEY),
+            )
+            .with(
+                attribute::VENDOR_SPECIFIC,
+                &microsoft(attribute::MS_MPPE_SEND_KEY),
+            )
+    };
+    assert_eq!(check(garbage), Err(Malformed::MppeKey.into()));
+
+    // The right form, the keys of another handshake.
+    let world = World::new();
+    let mut site = world.site();
+    let device = world.device("17");
+    let mut client = Client::new(shared(), attributes());
+    let mut station = peer(world.connector(&device));
+    let mut packet = vec![1, 0, 0, 5, 1];
+    for number in 0..20 {
+        let Ok(PeerStep::Respond(next, response)) = station.handle(site.now, &packet) else {
+            panic!("the station says nothing");
+        };
+        station = next;
+        let (datagram, open) = client.request(number, &response, random()).unwrap();
+        let Step::Send(answer, sent) = site.handle(&datagram) else {
+            panic!("no answer");
+        };
+        let answer = client.answer(&open, &answer).unwrap();
+        if matches!(sent, Sent::Accept) {
+            let refused = client.check_keys(&open, &answer, &[7; 64]);
+            assert_eq!(refused, Err(Refusal::KeyMissing.into()));
+            return;
+        }
+        packet = answer.eap.unwrap();
+    }
+    panic!("the station never came in");
+}
+
+/// RFC 3580 §3.31, RFC 2868 §3.6: what would be read as a tag names no segment.
+#[test]
+fn a_segment_without_a_printable_name_is_refused() {
+    for name in ["", "\u{1}cameras", "cam\neras", &"x".repeat(250)] {
+        assert_eq!(Segment::new(name), Err(Misuse::SegmentName.into()));
+    }
+    assert!(Segment::new(&"x".repeat(249)).is_ok());
 }

@@ -8,14 +8,15 @@ use rustls::{SignatureAlgorithm, SignatureScheme};
 use rustls_pki_types::CertificateDer;
 use vouchsafe_radius::eap::{Body, Packet as Eap};
 use vouchsafe_radius::{
-    Code, Connector, FragmentSize, Peer, PeerStep, Refusal, TlsFailure, Trust, Versions, eap,
+    Acceptor, Code, Connector, FragmentSize, Misuse, Peer, PeerStep, Refusal, TlsFailure, Trust,
+    Versions, eap,
 };
 use vouchsafe_trust::{Anchors, Name, Profile, Revocation, SubjectAltName, Validity, oid};
 
 use crate::forge::{Heard, Puppet};
 use crate::world::{
-    Identity, World, attempt, attempt_with, authority, device_profile, issue, key, later, now,
-    peer, provider, validity,
+    Identity, Site, World, attempt, attempt_with, authority, device_profile, issue, key, later,
+    now, peer, provider, validity,
 };
 
 const BOTH: [Versions; 2] = [Versions::Tls12, Versions::Tls13];
@@ -218,7 +219,7 @@ fn a_server_that_speaks_one_version_refuses_the_other() {
     let world = World::new();
     let device = world.device("17");
     let acceptor = world.acceptor().with_versions(Versions::Tls13);
-    let mut site = crate::world::Site::new(acceptor);
+    let mut site = Site::new(acceptor);
     let connector = world.connector(&device).with_versions(Versions::Tls12);
     let attempt = attempt(&mut site, connector);
     assert_eq!(attempt.refused, Some(TlsFailure::Version.into()));
@@ -376,4 +377,89 @@ fn success_before_the_end_of_the_handshake_is_refused_by_the_device() {
         };
         assert_eq!(error, Refusal::SuccessTooEarly.into());
     }
+}
+
+/// A device that shows this chain, with a key of its own.
+fn showing(world: &World, chain: Vec<CertificateDer<'static>>) -> Connector {
+    let own = world.device("17").certified();
+    let key = Arc::new(CertifiedKey::new(chain, own.key.clone()));
+    Connector::new(provider(), key, world.device_trust(), None)
+}
+
+/// RFC 5280 §4.1: what is no certificate, and chains longer than anybody needs.
+#[test]
+fn an_unreadable_chain_is_refused() {
+    let world = World::new();
+    let good = CertificateDer::from(world.device("17").certificate.der().to_vec());
+    let garbage = CertificateDer::from(vec![0x30, 0x03, 0x02, 0x01, 0x05]);
+    let long = vec![good.clone(); vouchsafe_radius::MAX_CHAIN + 1];
+    for chain in [vec![garbage.clone()], vec![good, garbage], long] {
+        for versions in BOTH {
+            let connector = showing(&world, chain.clone()).with_versions(versions);
+            let attempt = attempt(&mut world.site(), connector);
+            let reason = TlsFailure::CertificateUnreadable;
+            assert_eq!(attempt.refused, Some(reason.into()), "{versions:?}");
+        }
+    }
+}
+
+/// RFC 9325 §4: no group in common; and settings with which no handshake could be made at all.
+#[test]
+fn a_device_with_which_nothing_is_in_common_is_refused() {
+    use rustls::crypto::aws_lc_rs::kx_group;
+    let world = World::new();
+    let device = world.device("17");
+    let only = |group| {
+        Arc::new(rustls::crypto::CryptoProvider {
+            kx_groups: vec![group],
+            ..Arc::unwrap_or_clone(provider())
+        })
+    };
+    let certified = world.server.certified();
+    let acceptor = Acceptor::new(only(kx_group::X25519), certified, world.trust());
+    let certified = device.certified();
+    let trust = world.device_trust();
+    let connector = Connector::new(only(kx_group::SECP384R1), certified, trust, None);
+    let refused = attempt(&mut Site::new(acceptor), connector);
+    assert_eq!(refused.refused, Some(TlsFailure::NothingInCommon.into()));
+
+    let nothing = Arc::new(rustls::crypto::CryptoProvider {
+        cipher_suites: Vec::new(),
+        ..Arc::unwrap_or_clone(provider())
+    });
+    let acceptor = Acceptor::new(nothing, world.server.certified(), world.trust());
+    let refused = attempt(&mut Site::new(acceptor), world.connector(&device));
+    assert_eq!(refused.refused, Some(Misuse::Tls.into()));
+}
+
+/// RFC 8446 §5.2, RFC 5246 §6.2.3.3: one bit of an encrypted record is enough.
+#[test]
+fn an_altered_record_is_refused() {
+    let world = World::new();
+    let device = world.device("17");
+    for versions in BOTH {
+        let connector = world.connector(&device).with_versions(versions);
+        let attempt = attempt_with(&mut world.site(), peer(connector), |_, packet| {
+            // The last flight of the handshake ends in a sealed record.
+            if packet.len() > 500 {
+                *packet.last_mut().unwrap() ^= 1;
+            }
+        });
+        let reason = attempt.refused.unwrap();
+        assert_eq!(reason, TlsFailure::Finished.into(), "{versions:?}");
+    }
+}
+
+/// RFC 5216 §2.1.5: while the device's fragments are fetched, the server has nothing to say.
+#[test]
+fn data_instead_of_an_acknowledgement_is_refused_by_the_device() {
+    let world = World::new();
+    let size = FragmentSize::new(64).unwrap();
+    let device = Peer::new(world.connector(&world.device("17")), "@example.org", size);
+    let (device, hello) = answer(Box::new(device), &request(1, eap::TLS, &[0x20]));
+    assert_eq!(hello[5], 0xc0, "more is to come");
+    let Err(error) = device.handle(now(), &request(2, eap::TLS, &[0, 22, 3, 3])) else {
+        panic!("taken");
+    };
+    assert_eq!(error, Refusal::FragmentUnexpected.into());
 }
