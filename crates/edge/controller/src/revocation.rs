@@ -22,7 +22,8 @@ use tokio::sync::Mutex;
 use vouchsafe_api::route::{
     ASK_OCSP, ASK_OCSP_BY_PATH, OCSP_LIMIT, OCSP_RESPONSE, PKIX_CRL, SHOW_CRL,
 };
-use vouchsafe_fleet::{Credential, CredentialId, CredentialStatus};
+use vouchsafe_fleet::{CredentialId, CredentialStatus};
+use vouchsafe_store::Holder;
 use vouchsafe_trust::{
     CertificateId, CertificateStatus, CrlContent, OcspContent, OcspRefusal, OcspRequest,
     OcspResponse, RevocationReason, RevokedCertificate,
@@ -44,6 +45,9 @@ const OVERLAP: SignedDuration = SignedDuration::from_mins(5);
 /// Rows read at once.
 const PAGE: u32 = 1000;
 
+/// Whose certificates are in the list.
+const HOLDERS: [Holder; 2] = [Holder::Device, Holder::Gate];
+
 /// Longest OCSP request in a path, in bytes of base64.
 const MAX_PATH: usize = 1024;
 
@@ -55,8 +59,8 @@ pub(crate) struct Lists(Mutex<Known>);
 struct Known {
     /// By serial number: the revoked credential, whose certificate still runs.
     revoked: BTreeMap<CredentialId, Revoked>,
-    /// The last one in the store's order.
-    newest: Option<Credential>,
+    /// The last of each holder's in the store's order.
+    newest: [Option<(Timestamp, CredentialId)>; HOLDERS.len()],
     list: Option<List>,
 }
 
@@ -66,13 +70,17 @@ struct Revoked {
     not_after: Timestamp,
 }
 
+/// A list.
 #[derive(Debug, Clone)]
-struct List {
-    der: Bytes,
-    number: u64,
+pub(crate) struct List {
+    /// As it is published.
+    pub(crate) der: Bytes,
+    /// Its number (RFC 5280 §5.2.3).
+    pub(crate) number: u64,
     this_update: Timestamp,
     renew_at: Timestamp,
-    next_update: Timestamp,
+    /// Until when it counts.
+    pub(crate) next_update: Timestamp,
 }
 
 /// The routes for the listener that devices reach; the API mounts the handlers on its own table.
@@ -89,7 +97,7 @@ pub(crate) fn routes() -> Router<Controller> {
 /// The CRL.
 pub(crate) async fn show_crl(State(controller): State<Controller>) -> Response {
     match crl(&controller).await {
-        Ok(der) => ([(header::CONTENT_TYPE, PKIX_CRL)], der).into_response(),
+        Ok(list) => ([(header::CONTENT_TYPE, PKIX_CRL)], list.der).into_response(),
         Err(fault) => Answer::from(fault).into_response(),
     }
 }
@@ -113,7 +121,7 @@ pub(crate) async fn ask_ocsp_by_path(
 }
 
 /// Step 1.
-pub(crate) async fn crl(controller: &Controller) -> Result<Bytes, Fault> {
+pub(crate) async fn crl(controller: &Controller) -> Result<List, Fault> {
     let mut known = controller.lists.0.lock().await;
     let now = controller.clock.now();
     let more = read_on(controller, &mut known).await?;
@@ -121,7 +129,7 @@ pub(crate) async fn crl(controller: &Controller) -> Result<Bytes, Fault> {
         && !more
         && now < list.renew_at
     {
-        return Ok(list.der.clone());
+        return Ok(list.clone());
     }
     if let Some(before) = known.list.as_ref().map(|list| list.this_update) {
         known
@@ -153,24 +161,24 @@ pub(crate) async fn crl(controller: &Controller) -> Result<Bytes, Fault> {
         .await
         .map_err(|error| Fault::Sign(error.to_string()))?
         .map_err(|error| Fault::Sign(error.to_string()))?;
-    let der = Bytes::copy_from_slice(crl.der());
-    known.list = Some(List {
-        der: der.clone(),
+    let list = List {
+        der: Bytes::copy_from_slice(crl.der()),
         number,
         this_update: now,
         renew_at: now
             .saturating_add(CRL_LIFETIME / 2)
             .unwrap_or(Timestamp::MAX),
         next_update,
-    });
-    Ok(der)
+    };
+    known.list = Some(list.clone());
+    Ok(list)
 }
 
 /// Renews the list though nobody may have asked, and raises the alarm before it runs out: a list that
 /// has run out lets nobody in, anywhere. How long it still counts is a measurement too.
 pub(crate) async fn watch(controller: &Controller) {
     let renewed = crl(controller).await;
-    let next_update = next_update(controller).await;
+    let next_update = newest(controller).await.map(|list| list.next_update);
     let now = controller.clock.now();
     let left = next_update.map_or(0, |end| now.duration_until(end).as_secs());
     metrics::gauge!("vouchsafe_crl_next_update_seconds").set(left as f64);
@@ -181,79 +189,51 @@ pub(crate) async fn watch(controller: &Controller) {
     }
 }
 
-/// The number of the newest list (RFC 5280 §5.2.3).
-pub(crate) async fn number(controller: &Controller) -> Option<u64> {
-    let known = controller.lists.0.lock().await;
-    known.list.as_ref().map(|list| list.number)
-}
-
-/// Until when the newest list counts.
-pub(crate) async fn next_update(controller: &Controller) -> Option<Timestamp> {
-    let known = controller.lists.0.lock().await;
-    known.list.as_ref().map(|list| list.next_update)
+/// The newest list, as it is: also one that should have been renewed.
+pub(crate) async fn newest(controller: &Controller) -> Option<List> {
+    controller.lists.0.lock().await.list.clone()
 }
 
 /// Reads what was revoked since the last look, and says whether there was any.
 async fn read_on(controller: &Controller, known: &mut Known) -> Result<bool, Fault> {
-    let mut behind = known.newest.clone();
-    if let Some(credential) = &mut behind
-        && let CredentialStatus::Revoked { at, .. } = &mut credential.status
-    {
-        *at = at.saturating_sub(OVERLAP).unwrap_or(Timestamp::MIN);
-    }
     // RFC 5280 §3.3: an entry stays until one list after its certificate ran out.
     let over = known.list.as_ref().map(|list| list.this_update);
     let mut more = false;
-    loop {
-        let read = controller.store.revoked_credentials(behind.as_ref(), PAGE);
-        let rows = read.await?;
-        let full = rows.len() == PAGE as usize;
-        for row in &rows {
-            let CredentialStatus::Revoked { reason, at } = row.status else {
-                continue;
-            };
-            let Some(serial) = serial(&row.id) else {
-                continue;
-            };
-            if over.is_some_and(|over| row.not_after < over) {
-                continue;
+    for (holder, newest) in HOLDERS.into_iter().zip(&mut known.newest) {
+        let mut behind = newest.clone();
+        if let Some((at, _)) = &mut behind {
+            *at = at.saturating_sub(OVERLAP).unwrap_or(Timestamp::MIN);
+        }
+        loop {
+            let after = behind.as_ref().map(|(at, id)| (*at, id));
+            let rows = controller.store.revocations(holder, after, PAGE).await?;
+            let is_full = rows.len() == PAGE as usize;
+            if let Some(last) = rows.last() {
+                behind = Some((last.at, last.id.clone()));
+                newest.clone_from(&behind);
             }
-            let revoked = Revoked {
-                entry: RevokedCertificate {
-                    serial,
-                    at,
-                    reason: shown_reason(reason),
-                },
-                not_after: row.not_after,
-            };
-            more |= known.revoked.insert(row.id.clone(), revoked).is_none();
+            for row in rows {
+                if over.is_some_and(|over| row.not_after < over) {
+                    continue;
+                }
+                // What cannot be one of ours is in no certificate.
+                let Some(serial) = serial(&row.id) else {
+                    continue;
+                };
+                let revoked = Revoked {
+                    entry: RevokedCertificate {
+                        serial,
+                        at: row.at,
+                        reason: shown_reason(row.reason),
+                    },
+                    not_after: row.not_after,
+                };
+                more |= known.revoked.insert(row.id, revoked).is_none();
+            }
+            if !is_full {
+                break;
+            }
         }
-        if let Some(last) = rows.into_iter().next_back() {
-            behind = Some(last.clone());
-            known.newest = Some(last);
-        }
-        if !full {
-            break;
-        }
-    }
-    // Gates' certificates: few, and all in one read.
-    let gates = controller.store.revoked_gate_credentials(PAGE).await?;
-    for credential in gates {
-        let (Some(at), Some(serial)) = (credential.revoked_at, serial(&credential.id)) else {
-            continue;
-        };
-        if over.is_some_and(|over| credential.not_after < over) {
-            continue;
-        }
-        let revoked = Revoked {
-            entry: RevokedCertificate {
-                serial,
-                at,
-                reason: RevocationReason::PrivilegeWithdrawn,
-            },
-            not_after: credential.not_after,
-        };
-        more |= known.revoked.insert(credential.id, revoked).is_none();
     }
     Ok(more)
 }

@@ -41,7 +41,9 @@ pub use config::{Engine, StoreConfig};
 pub use error::{CommitError, Conflict, EngineError, OpenError, ReadError};
 pub use journal::{JournalReport, StoredCheckpoint};
 pub use maintenance::BackupError;
-pub use read::{CredentialFilter, DeviceFilter, DeviceKey, KeyFilter, SessionFilter};
+pub use read::{
+    CredentialFilter, DeviceFilter, DeviceKey, Holder, KeyFilter, Revocation, SessionFilter,
+};
 
 use connect::{Connection, Role};
 use readers::Readers;

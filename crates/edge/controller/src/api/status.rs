@@ -39,7 +39,9 @@ pub(super) async fn show_status(
         waiting: waiting.len() as u64,
         journal_position: super::signed(controller.store.position()),
         policy_sha256: controller.policy().id().to_string(),
-        crl_next_update: revocation::next_update(&controller).await,
+        crl_next_update: revocation::newest(&controller)
+            .await
+            .map(|list| list.next_update),
         role: caller.role,
     }))
 }

@@ -293,7 +293,7 @@ impl DesiredStates {
     /// Steps 3 and 4.
     async fn tell(&mut self, changes: Changes) -> Result<(), Fault> {
         let list = revocation::crl(&self.controller).await?;
-        let lists = vec![STANDARD.encode(&list)];
+        let lists = vec![STANDARD.encode(&list.der)];
         let now = self.controller.clock.now();
         let document = self.advance(changes, lists, now);
         if let (Some(document), Some(file)) = (document, &self.file) {

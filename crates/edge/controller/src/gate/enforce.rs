@@ -59,8 +59,7 @@ pub(crate) async fn enforcement(
         ..Enforcement::default()
     };
     if wanted.revoked {
-        revocation::crl(controller).await?;
-        answer.crl_number = revocation::number(controller).await;
+        answer.crl_number = Some(revocation::crl(controller).await?.number);
     }
     let mut waiting = in_service(controller).await?;
     if waiting.is_empty() {

@@ -9,6 +9,7 @@ use vouchsafe_api::{
     Revoke, Role,
 };
 use vouchsafe_controller::config::Config;
+use vouchsafe_fleet::admission::{self, GateCredential};
 use vouchsafe_fleet::decide::{self, ClaimFacts};
 use vouchsafe_fleet::{
     Actor, ActorKind, Change, Commit, Credential, CredentialId, CredentialStatus, Digest, State,
@@ -281,4 +282,40 @@ async fn a_device_that_is_kept_apart_keeps_its_credential_and_one_that_retires_d
         ]
     );
     assert!(operator.verify_journal().await.unwrap().ok);
+}
+
+/// However many certificates of gates were revoked, the list names each one.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_revoked_certificate_of_a_gate_stands_in_the_list() {
+    const MANY: u32 = 2_100;
+    let world = World::prepared(
+        |_| {},
+        async |_, store| {
+            let now = Timestamp::now();
+            let gone = |number: u32| GateCredential {
+                id: CredentialId(format!("7f{number:06x}")),
+                gate: "hall".to_owned(),
+                sha256: Digest::of(&number.to_be_bytes()),
+                not_after: now + SignedDuration::from_hours(24),
+                revoked_at: Some(now - SignedDuration::from_secs(i64::from(number))),
+            };
+            let put = |number| {
+                let gone = Box::new(gone(number));
+                Change::Admission(admission::Change::PutGateCredential(gone))
+            };
+            let commit = Commit {
+                changes: (0..MANY).map(put).collect(),
+                ..Commit::default()
+            };
+            store.commit(commit).await.unwrap();
+        },
+    )
+    .await;
+    for _ in 0..2 {
+        let list = crl(&world).await;
+        assert_eq!(list.len(), MANY as usize);
+        let [first, last] =
+            [0, MANY - 1].map(|number| [[0x7f].as_slice(), &number.to_be_bytes()[1..]].concat());
+        assert!(list.entry(&first).is_some() && list.entry(&last).is_some());
+    }
 }

@@ -123,21 +123,6 @@ impl Store {
         }
     }
 
-    /// Certificates of gates that were revoked, in the order of their revocation: the newest first,
-    /// at most `limit`.
-    ///
-    /// # Errors
-    /// As [`Store::segment`].
-    pub async fn revoked_gate_credentials(
-        &self,
-        limit: u32,
-    ) -> Result<Vec<GateCredential>, ReadError> {
-        const SQL: &str = "SELECT document FROM gate_credential WHERE revoked_at IS NOT NULL \
-             ORDER BY revoked_at DESC, id DESC LIMIT ?1 + 0";
-        self.admission_documents(SQL, Values::new().number(i64::from(limit)))
-            .await
-    }
-
     /// The newest report that was taken of a gate.
     ///
     /// # Errors

@@ -1,6 +1,5 @@
-//! Credentials, by device, number, key and request, and the revoked ones for the CRL.
+//! Credentials, by device, number, key and request.
 
-use vouchsafe_fleet::credential::CredentialStatus;
 use vouchsafe_fleet::{Credential, CredentialId, DeviceId, Digest};
 
 use super::MOST_OF_A_DEVICE;
@@ -15,7 +14,8 @@ use crate::table::credential;
 pub struct CredentialFilter {
     /// Of this device.
     pub device: Option<DeviceId>,
-    /// With this status, as [`CredentialStatus::as_str`] says it.
+    /// With this status, as
+    /// [`CredentialStatus::as_str`](vouchsafe_fleet::CredentialStatus::as_str) says it.
     pub status: Option<&'static str>,
 }
 
@@ -107,29 +107,6 @@ impl Store {
             "SELECT * FROM credential WHERE spki_sha256 = ?1 ORDER BY issued_at DESC LIMIT 1";
         self.read_credential(SQL, Values::new().digest(spki_sha256))
             .await
-    }
-
-    /// Revoked credentials in the order of their revocation, for the CRL: behind `after`, at most
-    /// `limit`.
-    ///
-    /// # Errors
-    /// As [`Store::credentials`].
-    pub async fn revoked_credentials(
-        &self,
-        after: Option<&Credential>,
-        limit: u32,
-    ) -> Result<Vec<Credential>, ReadError> {
-        const SQL: &str = "SELECT * FROM credential WHERE revoked_at IS NOT NULL AND (revoked_at, id) > (?1, ?2) \
-             ORDER BY revoked_at, id LIMIT ?3 + 0";
-        let revoked_at = |credential: &Credential| match credential.status {
-            CredentialStatus::Revoked { at, .. } => at.as_millisecond(),
-            CredentialStatus::Active | CredentialStatus::Superseded => i64::MIN,
-        };
-        let values = Values::new()
-            .number(after.map_or(i64::MIN, revoked_at))
-            .text(after.map_or("", |credential| credential.id.as_str()))
-            .number(i64::from(limit));
-        self.read_credentials(SQL, values).await
     }
 
     async fn read_credential(

@@ -9,12 +9,14 @@ mod credential;
 mod device;
 mod manufacturer_side;
 mod register;
+mod revocation;
 mod voucher;
 mod wifi;
 
 pub use admission::SessionFilter;
 pub use credential::CredentialFilter;
 pub use device::{DeviceFilter, DeviceKey};
+pub use revocation::{Holder, Revocation};
 pub use wifi::KeyFilter;
 
 /// Most rows of a list that is read whole: a device's credentials, its ownerships and the like.

@@ -4,12 +4,13 @@
 use super::{DeviceFilter, DeviceKey};
 use crate::{Store, StoreConfig};
 
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 15] = [
     include_str!("admission.rs"),
     include_str!("credential.rs"),
     include_str!("device.rs"),
     include_str!("manufacturer_side.rs"),
     include_str!("register.rs"),
+    include_str!("revocation.rs"),
     include_str!("voucher.rs"),
     include_str!("wifi.rs"),
     include_str!("../ask.rs"),

@@ -9,6 +9,7 @@
     missing_docs
 )]
 
+mod admission;
 mod crash;
 mod engine;
 mod failing;
@@ -59,6 +60,7 @@ scenarios! {
     scenario::devices_are_paged_by_serial_number,
     register::registers_are_read_back,
     register::the_audit_log_is_kept_and_truncated,
+    admission::revocations_of_gates_are_read_page_by_page,
     wifi::networks_are_kept_by_version,
     wifi::a_bootstrapping_key_is_found_by_both_its_hashes,
     wifi::announcements_are_remembered_for_a_while,

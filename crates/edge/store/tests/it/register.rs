@@ -8,7 +8,7 @@ use vouchsafe_fleet::{
     Commit, Digest, IdevidRules, Manufacturer, ManufacturerTrust, Owner, Ownership, OwnershipBasis,
     Role, Token, TokenId,
 };
-use vouchsafe_store::Conflict;
+use vouchsafe_store::{Conflict, Holder, Revocation};
 
 use crate::engine::Backend;
 use crate::fixture::{MANUFACTURER, OWNER, at, credential, id, key, serial, with_devices};
@@ -237,14 +237,16 @@ pub(crate) async fn registers_are_read_back(backend: &Backend) {
         store.credential_by_spki(key(61)).await.unwrap(),
         Some(second)
     );
-    assert_eq!(
-        store.revoked_credentials(None, 9).await.unwrap(),
-        std::slice::from_ref(&first)
-    );
-    assert_eq!(
-        store.revoked_credentials(Some(&first), 9).await.unwrap(),
-        []
-    );
+    let listed = store.revocations(Holder::Device, None, 9).await.unwrap();
+    let revocation = Revocation {
+        id: first.id.clone(),
+        at: at(3),
+        reason: RevocationReason::KeyCompromise,
+        not_after: first.not_after,
+    };
+    assert_eq!(listed, [revocation]);
+    let behind = store.revocations(Holder::Device, Some((at(3), &first.id)), 9);
+    assert_eq!(behind.await.unwrap(), []);
     assert_eq!(store.integrity().await.unwrap(), Vec::<String>::new());
     assert!(store.disk_usage().await.unwrap() > 0);
     store.close().await;
