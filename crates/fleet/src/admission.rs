@@ -5,7 +5,9 @@
 //! 2. The gate enrols by that token and gets a [`GateCredential`], which it renews by itself.
 //! 3. It is told who may come in, and reports which version of that is in force and which [`Session`]s
 //!    there are. What it cut off stands in the device's journal.
+//! 4. A device without 802.1X may come in by a [`ClaimedAddress`], where policy says so: weak.
 
+mod address;
 mod gate;
 mod segment;
 mod session;
@@ -13,10 +15,13 @@ mod session;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use address::{
+    AddressConflict, AddressGrant, ClaimedAddress, GRANT_LIFETIME, MAX_ADDRESSES, MacAddress,
+};
 pub use gate::{Gate, GateCredential, GateToken, MAX_GATE_CREDENTIALS, MAX_GATES, TOKEN_LIFETIME};
 pub use segment::{Destination, MAX_DESTINATIONS, MAX_SEGMENTS, Segment, Transport};
 pub(crate) use session::short;
-pub use session::{MAC_CLAIM, MAX_REPORTED, Session};
+pub use session::{MAX_REPORTED, Session};
 
 use crate::ids::CredentialId;
 
@@ -57,8 +62,24 @@ pub enum Change {
         /// The gate (name).
         gate: String,
     },
+    /// End all sessions of a gate: it began anew, and tells of those that go on.
+    EndSessions {
+        /// The gate (name).
+        gate: String,
+        /// When.
+        at: Timestamp,
+    },
     /// Insert or replace a session.
     PutSession(Box<Session>),
+    /// Insert an address of version 1, or replace the one whose version is one less.
+    PutAddress(Box<ClaimedAddress>),
+    /// Remove an address that has this version.
+    RemoveAddress {
+        /// The address.
+        mac: MacAddress,
+        /// Its version.
+        expected: u64,
+    },
 }
 
 /// Something about admission that a decision took for granted.
@@ -81,6 +102,13 @@ pub enum Guard {
     GateVersion {
         /// Its name.
         name: String,
+        /// Its version.
+        expected: u64,
+    },
+    /// The address has this version; 0 means that nobody claimed it.
+    AddressVersion {
+        /// The address.
+        mac: MacAddress,
         /// Its version.
         expected: u64,
     },

@@ -147,7 +147,11 @@ pub struct StateDifference {
 pub struct GateReport {
     /// Grows with every report of this gate. One with a number that was taken before is a repeat.
     pub number: u64,
-    /// The version in force, read back.
+    /// Whether the gate began anew: sessions that it told of before, and does not tell of from here on, are
+    /// over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first: bool,
+    /// The version in force, read back. Told once all sessions are that were there at that moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_force: Option<u64>,
     /// Sessions that are new, or of which something is.

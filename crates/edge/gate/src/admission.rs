@@ -147,6 +147,8 @@ struct Shared {
     rules: Rules,
     own: Option<OwnPorts>,
     changed: watch::Sender<u64>,
+    /// The version of which everything is in force, see [`Admission::carried_out`].
+    in_force: watch::Sender<Option<u64>>,
 }
 
 /// What the configuration says about sessions.
@@ -181,6 +183,8 @@ struct Inner {
     sessions: Sessions,
     /// Where something changed at our own ports since the filter last asked.
     touched: BTreeSet<Place>,
+    /// What the filter was told of and has not confirmed yet.
+    under_way: BTreeSet<Place>,
     /// Stations that had to go, wherever they were, and did not come in again; the oldest first.
     cut_off: VecDeque<[u8; 6]>,
 }
@@ -203,6 +207,18 @@ impl Inner {
         self.cut_off.push_back(mac);
     }
 
+    fn wanted(&self, place: Place) -> Wanted {
+        let session = self.sessions.find(&place).cloned();
+        let segment = session.as_ref().and_then(|it| it.segment.as_deref());
+        let segments = self.desired.as_ref().map(Desired::segments);
+        let is_confined = |name: &&str| segments.is_some_and(|it| it.reach(name).is_some());
+        Wanted {
+            confined: segment.filter(is_confined).map(str::to_owned),
+            place,
+            session,
+        }
+    }
+
     fn spare(&mut self, mac: [u8; 6]) {
         self.cut_off.retain(|each| *each != mac);
     }
@@ -212,6 +228,41 @@ impl Inner {
             self.touched.insert(place.clone());
         }
     }
+}
+
+/// A place at the ports of this machine, and what belongs there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Where.
+    pub place: Place,
+    /// Who is there.
+    pub session: Option<Session>,
+    /// The segment, where the state limits what its devices reach.
+    pub confined: Option<String>,
+}
+
+/// What changed at the ports of this machine, all of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Touched {
+    /// The version by which that is so.
+    pub version: Option<u64>,
+    /// Its segments.
+    pub segments: Arc<Segments>,
+    /// Where.
+    pub places: Vec<Wanted>,
+    /// Sessions that must go, whether that is news or not.
+    pub ending: Vec<(Place, Session)>,
+}
+
+/// What a gate can answer for, all of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The version of which everything is in force.
+    pub in_force: Option<u64>,
+    /// All sessions.
+    pub sessions: BTreeMap<Place, Session>,
+    /// The places of this machine where the packet filter may still do what was wanted before.
+    pub unsettled: BTreeSet<Place>,
 }
 
 /// Who asks to come in, and by what.
@@ -235,11 +286,13 @@ impl Admission {
                 desired: None,
                 sessions: Sessions::of(sessions),
                 touched: BTreeSet::new(),
+                under_way: BTreeSet::new(),
                 cut_off,
             }),
             rules,
             own,
             changed: watch::Sender::new(0),
+            in_force: watch::Sender::new(None),
         }))
     }
 
@@ -248,21 +301,24 @@ impl Admission {
         self.0.changed.subscribe()
     }
 
-    /// The version in force.
-    pub fn version(&self) -> Option<u64> {
-        self.lock().desired.as_ref().map(|desired| desired.version)
+    /// What can be told of sessions and of the version in force.
+    pub fn account_for(&self) -> Account {
+        let inner = self.lock();
+        Account {
+            in_force: *self.0.in_force.borrow(),
+            sessions: inner.sessions.all().clone(),
+            unsettled: inner.touched.union(&inner.under_way).cloned().collect(),
+        }
+    }
+
+    /// Tells of each version of which everything is in force.
+    pub fn in_force(&self) -> watch::Receiver<Option<u64>> {
+        self.0.in_force.subscribe()
     }
 
     /// How many credentials may come in.
     pub fn admitted(&self) -> usize {
         self.lock().desired.as_ref().map_or(0, Desired::len)
-    }
-
-    /// The segments in force.
-    pub fn segments(&self) -> Arc<Segments> {
-        let inner = self.lock();
-        let segments = inner.desired.as_ref().map(|it| it.segments().clone());
-        segments.unwrap_or_default()
     }
 
     /// Decides about a proved device, and records its session when the grant lets it in.
@@ -347,6 +403,7 @@ impl Admission {
         let mut inner = self.lock();
         inner.desired = Some(desired);
         let ending = self.settle_all(&mut inner, now);
+        self.is_in_force_without_ports(&inner);
         drop(inner);
         self.tell();
         ending
@@ -378,6 +435,7 @@ impl Admission {
                 ending += usize::from(self.settle(&mut inner, &place, now));
             }
         }
+        self.is_in_force_without_ports(&inner);
         drop(inner);
         self.tell();
         Ok(ending)
@@ -408,10 +466,14 @@ impl Admission {
 
     /// The session of a station at a port of this machine, and where it is.
     pub fn at(&self, port: &str, mac: [u8; 6]) -> Option<(Place, Session)> {
+        let wanted = self.wanted_at(port, mac)?;
+        Some((wanted.place, wanted.session?))
+    }
+
+    /// What belongs to a station at a port of this machine.
+    pub fn wanted_at(&self, port: &str, mac: [u8; 6]) -> Option<Wanted> {
         let place = self.own_place(port, mac)?;
-        let inner = self.lock();
-        let session = inner.sessions.find(&place).cloned()?;
-        Some((place, session))
+        Some(self.lock().wanted(place))
     }
 
     /// The session of a station at an access point of a client.
@@ -419,9 +481,38 @@ impl Admission {
         self.lock().sessions.find(place).cloned()
     }
 
-    /// Where something changed at the ports of this machine since this was last asked.
-    pub fn take_touched(&self) -> BTreeSet<Place> {
-        std::mem::take(&mut self.lock().touched)
+    /// What changed at the ports of this machine since this was last asked, and what must go. Whoever asks
+    /// says with [`Admission::carried_out`] what came of it.
+    pub fn take_touched(&self) -> Touched {
+        let mut inner = self.lock();
+        let touched = std::mem::take(&mut inner.touched);
+        inner.under_way.extend(touched.iter().cloned());
+        let desired = inner.desired.as_ref();
+        let segments = desired.map(|it| it.segments().clone());
+        let own = self.0.own.as_ref();
+        let ending = own.into_iter().flat_map(|own| {
+            let ending = inner.sessions.ending(own.client);
+            ending.filter(|(place, _)| own.has(place))
+        });
+        Touched {
+            version: desired.map(|it| it.version),
+            segments: segments.unwrap_or_default(),
+            ending: ending
+                .map(|(place, session)| (place.clone(), session.clone()))
+                .collect(),
+            places: touched.into_iter().map(|it| inner.wanted(it)).collect(),
+        }
+    }
+
+    /// What [`Admission::take_touched`] told was done, but for what `failed`: that is told again. With
+    /// nothing left to do `version` is in force; without one nothing is.
+    pub fn carried_out(&self, version: Option<u64>, failed: BTreeSet<Place>) {
+        let mut inner = self.lock();
+        inner.under_way.clear();
+        if failed.is_empty() && version.is_some() {
+            self.put_in_force(version);
+        }
+        inner.touched.extend(failed);
     }
 
     /// The place of a station at a port of this machine.
@@ -468,16 +559,6 @@ impl Admission {
     /// Stations that had to go, and did not come in again.
     pub fn cut_off_stations(&self) -> BTreeSet<[u8; 6]> {
         self.lock().cut_off.iter().copied().collect()
-    }
-
-    /// The sessions at the ports of this machine that must go.
-    pub fn own_ending(&self) -> Vec<(Place, Session)> {
-        let Some(own) = &self.0.own else {
-            return Vec::new();
-        };
-        let mut ending = self.ending(own.client);
-        ending.retain(|(place, _)| own.has(place));
-        ending
     }
 
     /// The session that had to go is gone; how long that took. A new one at the same place stays.
@@ -694,6 +775,21 @@ impl Admission {
         }
         inner.touch(self.0.own.as_ref(), place);
         !stays
+    }
+
+    /// Elsewhere than at our own ports a session that belongs elsewhere ends, and is told until it has.
+    fn is_in_force_without_ports(&self, inner: &Inner) {
+        if self.0.own.is_none() {
+            self.put_in_force(inner.desired.as_ref().map(|it| it.version));
+        }
+    }
+
+    fn put_in_force(&self, version: Option<u64>) {
+        self.0.in_force.send_if_modified(|before| {
+            let is_news = *before != version;
+            *before = version;
+            is_news
+        });
     }
 
     fn tell(&self) {

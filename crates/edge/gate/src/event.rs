@@ -36,6 +36,15 @@ pub enum Event {
         /// Why.
         problem: String,
     },
+    /// The controller does not take a report, whatever the gate does. It is set aside.
+    ReportRefused {
+        /// Its number.
+        number: u64,
+        /// Why, by its stable name.
+        reason: String,
+        /// Why.
+        problem: String,
+    },
     /// The gate has another certificate.
     Renewed {
         /// Its serial number.

@@ -229,13 +229,15 @@ impl Filter {
         self.places.get(entry)
     }
 
-    /// What is done in a segment.
-    pub(crate) fn treatment_in(&self, segment: Option<&str>) -> Treatment {
-        match segment {
+    /// What is done with a session, `confined` to a segment where the state says so. What the table does not
+    /// have yet lets nobody through.
+    pub(crate) fn treatment_for(&self, confined: Option<&str>) -> Treatment {
+        match confined {
             Some(name) if self.shape.segments.reach(name).is_some() => {
                 Treatment::Confined(name.to_owned())
             }
-            _ => Treatment::Open,
+            Some(_) => Treatment::Denied,
+            None => Treatment::Open,
         }
     }
 

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::admission::{Place, Session};
+use crate::admission::{Place, Session, Wanted};
 use crate::bystander::Bystanders;
 use crate::config::{PortConfig, WiredConfig};
 use crate::error::GateError;
@@ -140,14 +140,8 @@ impl Wired {
                 self.read_back(looks).await;
                 self.bystanders.look(&self.desk).await;
             }
-            let segments = self.desk.admission.segments();
-            if let Err(error) = self.filter.use_segments(segments).await {
-                tracing::error!(%error, "the segments in force are not those of the state");
-            }
             // 1 and 2, before anybody is asked.
-            let mut plan = Plan::default();
-            ports.extend(self.follow_sessions(&mut plan));
-            self.carry_out(plan).await;
+            ports.extend(self.follow_sessions().await);
             // 3 and 4
             let mut plan = Plan::default();
             for port in self.config.ports.clone() {
@@ -179,20 +173,31 @@ impl Wired {
     }
 
     /// Steps 1 and 2: by what changed in the admission. Gives the ports at which somebody may be waiting.
-    fn follow_sessions(&self, plan: &mut Plan) -> BTreeSet<String> {
-        let admission = &self.desk.admission;
+    async fn follow_sessions(&mut self) -> BTreeSet<String> {
+        let touched = self.desk.admission.take_touched();
+        let mut version = touched.version;
+        if let Err(error) = self.filter.use_segments(touched.segments).await {
+            tracing::error!(%error, "the segments in force are not those of the state");
+            version = None;
+        }
+        let mut plan = Plan::default();
         let mut ports = BTreeSet::new();
-        for place in admission.take_touched() {
-            let (Some(port), Some(mac)) = (place.access_point.clone(), place.mac) else {
+        let mut failed = BTreeSet::new();
+        for wanted in touched.places {
+            let (Some(port), Some(mac)) = (wanted.place.access_point.clone(), wanted.place.mac)
+            else {
                 continue;
             };
             let entry = (port, mac);
             let is_through = self.is_let_through(&entry);
-            match admission.find(&place) {
+            match &wanted.session {
                 // Below.
                 Some(session) if session.ending.is_some() => {}
                 Some(session) if is_through || session.is_weak() => {
-                    let treatment = self.filter.treatment_in(session.segment.as_deref());
+                    let treatment = self.filter.treatment_for(wanted.confined.as_deref());
+                    if treatment == Treatment::Denied {
+                        failed.insert(wanted.place);
+                    }
                     plan.moves.push((entry, treatment));
                 }
                 Some(_) => {
@@ -203,7 +208,7 @@ impl Wired {
             }
         }
         // All of them each time: what failed before is tried again.
-        for (place, session) in admission.own_ending() {
+        for (place, session) in touched.ending {
             match (place.access_point.clone(), place.mac) {
                 (Some(port), Some(mac)) => {
                     plan.cuts.push((port, mac));
@@ -213,6 +218,13 @@ impl Wired {
                 _ => self.confirm(&place, &session),
             }
         }
+        let left = self.carry_out(plan).await;
+        let admission = &self.desk.admission;
+        let left = left
+            .iter()
+            .filter_map(|(port, mac)| admission.own_place(port, *mac));
+        failed.extend(left);
+        admission.carried_out(version, failed);
         ports
     }
 
@@ -237,12 +249,17 @@ impl Wired {
         let authorized: BTreeSet<_> = authorized.map(|station| station.mac).collect();
         for mac in &authorized {
             let entry: Entry = (name.clone(), *mac);
-            match self.desk.admission.at(name, *mac) {
-                Some((_, session)) if session.ending.is_none() => {
-                    let treatment = self.filter.treatment_in(session.segment.as_deref());
+            let wanted = self.desk.admission.wanted_at(name, *mac);
+            let is_in = |wanted: &Wanted| {
+                let session = wanted.session.as_ref();
+                session.is_some_and(|session| session.ending.is_none())
+            };
+            match wanted.filter(is_in) {
+                Some(wanted) => {
+                    let treatment = self.filter.treatment_for(wanted.confined.as_deref());
                     plan.moves.push((entry, treatment));
                 }
-                _ => plan.cuts.push(entry),
+                None => plan.cuts.push(entry),
             }
         }
         for mac in self.filter.let_through_at(name) {
@@ -254,8 +271,8 @@ impl Wired {
         }
     }
 
-    /// Cuts, then what closes, then what opens.
-    async fn carry_out(&mut self, plan: Plan) {
+    /// Cuts, then what closes, then what opens. Gives where the filter did not take it.
+    async fn carry_out(&mut self, plan: Plan) -> BTreeSet<Entry> {
         let denials = plan
             .cuts
             .into_iter()
@@ -267,7 +284,7 @@ impl Wired {
             .filter(|entry| self.is_let_through(entry))
             .cloned()
             .collect();
-        let failed = self.apply(&denials).await;
+        let mut failed = self.apply(&denials).await;
         for entry in closed.iter().filter(|entry| !failed.contains(*entry)) {
             self.tell_closed(entry);
         }
@@ -289,10 +306,11 @@ impl Wired {
             }
         }
         let forgets: Vec<_> = plan.forgets.into_iter().map(|it| (it, None)).collect();
-        let failed = self.apply(&forgets).await;
-        for (entry, _) in forgets.iter().filter(|(it, _)| !failed.contains(it)) {
+        let not_closed = self.apply(&forgets).await;
+        for (entry, _) in forgets.iter().filter(|(it, _)| !not_closed.contains(it)) {
             self.tell_closed(entry);
         }
+        failed.extend(not_closed);
         // Who was cut off is not let in again by what was seen a moment before.
         let denied: BTreeSet<_> = denials.iter().map(|(entry, _)| entry).collect();
         let moves = plan.moves.into_iter();
@@ -304,12 +322,19 @@ impl Wired {
             .iter()
             .map(|(it, _)| self.is_let_through(it))
             .collect();
-        let failed = self.apply(&moves).await;
+        let not_moved = self.apply(&moves).await;
         for ((entry, treatment), was_through) in moves.into_iter().zip(was_through) {
-            if !failed.contains(&entry) {
+            if not_moved.contains(&entry) {
+                continue;
+            }
+            if self.is_let_through(&entry) {
                 self.tell_opened(entry, treatment, was_through);
+            } else if was_through {
+                self.tell_closed(&entry);
             }
         }
+        failed.extend(not_moved);
+        failed
     }
 
     /// In one transaction; and if that fails, one for each, so that one failure stops no other. Gives those

@@ -29,7 +29,7 @@ pub(super) async fn take(
 }
 
 async fn settle(controller: &Controller, peer: &Peer, body: &[u8]) -> Result<(), Answer> {
-    let (gate, _) = known(controller, peer).await?;
+    let (gate, shown) = known(controller, peer).await?;
     let malformed = || Answer::refused(Refusal::BadReport, vec![Refusal::BadReport.reason()]);
     let report: GateReport = serde_json::from_slice(body).map_err(|_| malformed())?;
     let lists = [
@@ -56,11 +56,15 @@ async fn settle(controller: &Controller, peer: &Peer, body: &[u8]) -> Result<(),
     let outcome = controller
         .settle(async || {
             let before = controller.store.gate_standing(&gate.name).await?;
+            // Trust may have ended since the request came.
+            let credential = controller.store.gate_credential(&shown.id).await?;
             Ok(take_report(&ReportFacts {
                 now: controller.clock.now(),
                 gate: &gate.name,
+                credential: credential.as_ref().unwrap_or(&shown),
                 before: before.as_ref(),
                 number: report.number,
+                first: report.first,
                 in_force: report.in_force,
                 sessions: &sessions,
                 cut_offs: &cut_offs,

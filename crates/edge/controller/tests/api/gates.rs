@@ -108,6 +108,7 @@ async fn report(world: &World, gate: &Gate, report: &GateReport) -> Response<Byt
 fn nothing(number: u64, in_force: Option<u64>) -> GateReport {
     GateReport {
         number,
+        first: false,
         in_force,
         sessions: Vec::new(),
         cut_offs: Vec::new(),
@@ -507,6 +508,64 @@ async fn an_open_session_counts_however_many_newer_ones_have_ended() {
     let enforcement = answer.unwrap().enforcement.unwrap();
     assert_eq!(enforcement.waiting, ["hall"]);
     assert_eq!(enforcement.confirmed[0].gate, "attic");
+}
+
+/// What a gate told before it began anew, and does not tell again, is over; and what was in force then says
+/// nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_ended_while_a_gate_was_away_are_over() {
+    let world = World::new().await;
+    let (hall, attic) = (gate(&world, "hall").await, gate(&world, "attic").await);
+    let now = Timestamp::now();
+    let session = |id: &str| SessionReport {
+        id: id.to_owned(),
+        device: "0".repeat(32),
+        credential: None,
+        station: None,
+        access_point: "\"ended\":null".to_owned(),
+        segment: None,
+        since: now,
+        until: now,
+        octets: (0, 0),
+        seen: now,
+        ended: None,
+    };
+    let before = GateReport {
+        sessions: vec![session("gone"), session("stays")],
+        ..nothing(1, Some(7))
+    };
+    for gate in [&hall, &attic] {
+        let taken = report(&world, gate, &before).await;
+        assert_eq!(taken.status(), StatusCode::NO_CONTENT);
+    }
+    let anew = GateReport {
+        first: true,
+        sessions: vec![session("stays")],
+        ..nothing(2, None)
+    };
+    // A repeat that comes late ends nothing.
+    let more = GateReport {
+        sessions: vec![session("new")],
+        ..nothing(3, None)
+    };
+    for sent in [&anew, &more, &anew] {
+        let taken = report(&world, &hall, sent).await;
+        assert_eq!(taken.status(), StatusCode::NO_CONTENT);
+    }
+    let open = async |gate: &str| {
+        let filter = SessionFilter {
+            gate: Some(gate.to_owned()),
+            ..SessionFilter::default()
+        };
+        let operator = world.role(Role::Operator).await;
+        let listed = operator.list_sessions(&filter, &PageQuery::default()).await;
+        let listed = listed.unwrap().items.into_iter();
+        listed.filter(|it| it.ended.is_none()).count()
+    };
+    assert_eq!((open("hall").await, open("attic").await), (2, 2));
+    let admin = world.admin();
+    let shown = admin.show_gate("hall").await.unwrap().value;
+    assert_eq!(shown.in_force, None);
 }
 
 /// A gate that was set up anew counts its reports from the beginning.

@@ -89,6 +89,16 @@ impl LinkError {
         }
     }
 
+    /// Whether the controller refused what it was sent, and would refuse it for ever: not who sent it, not
+    /// the moment, and not the way there.
+    pub(crate) fn is_about_content(&self) -> bool {
+        let Self::Answered { status, .. } = self else {
+            return false;
+        };
+        (400..500).contains(status)
+            && !matches!(status, 401 | 403 | 404 | 405 | 407 | 408 | 421 | 425 | 429)
+    }
+
     pub(crate) fn answer(controller: &str, problem: impl ToString) -> Self {
         Self::Answer {
             controller: controller.to_owned(),

@@ -6,12 +6,17 @@
 //! | `identity.json` | the gate's name, its certificate and the label of its key; replaced whole |
 //! | `status.json` | how the link is doing, for `vouchsafe-gate status` |
 //! | `numbers` | up to which number reports may have been sent |
+//! | `refused` | reports that the controller does not take, one a line; begun anew when it is long |
 //! | `state.json`, `differences` | the desired state, see [`super::kept`] |
 
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use vouchsafe_api::gate::GateReport;
 use vouchsafe_keystore::{KeyStore, StoreUri, write_file};
 use vouchsafe_net::Identity;
 use vouchsafe_trust::Certificate;
@@ -21,6 +26,9 @@ use crate::error::GateError;
 
 /// Largest of the small files that is read, in octets.
 const MAX_FILE: u64 = 1024 * 1024;
+
+/// With more than this the file of refused reports is begun anew, in octets.
+const MAX_SET_ASIDE: u64 = 1024 * 1024;
 
 /// The enrolled identity, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,6 +151,25 @@ impl LinkFolder {
     pub(crate) fn put_numbers(&self, number: u64) -> Result<(), GateError> {
         let text = format!("{number}\n");
         Ok(write_file(&self.file("numbers"), text.as_bytes())?)
+    }
+
+    /// Keeps what the controller does not take, for people.
+    pub(crate) fn set_aside(&self, report: &GateReport) -> Result<(), GateError> {
+        let path = self.file("refused");
+        let failed = |source| GateError::file(&path, source);
+        let mut line =
+            serde_json::to_vec(report).map_err(|error| GateError::content(&path, error))?;
+        line.push(b'\n');
+        let is_long = fs::metadata(&path).is_ok_and(|it| it.len() > MAX_SET_ASIDE);
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(!is_long)
+            .write(true)
+            .truncate(is_long)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        file.write_all(&line).map_err(failed)
     }
 
     fn read_json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, GateError> {

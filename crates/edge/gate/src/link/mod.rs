@@ -22,6 +22,7 @@ mod poll;
 mod renewal;
 mod report;
 
+use std::collections::VecDeque;
 use std::path::Path;
 
 use tokio::sync::mpsc;
@@ -112,6 +113,7 @@ impl Link {
             health: health.clone(),
             numbers: Numbers::open(folder.clone())?,
             told: Told::default(),
+            parts: VecDeque::new(),
         };
         let renewal = Renewal {
             folder,

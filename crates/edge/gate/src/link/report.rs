@@ -6,6 +6,10 @@
 //! 3. It is sent with its number, again and again, until the controller has it for good.
 //! 4. Meanwhile what happens waits. The wait is bounded: of refusals the oldest are dropped, and sessions
 //!    and the version are told as they are by then.
+//!
+//! The controller takes a version for in force once no open session that it knows of says otherwise. So
+//! a version is told only with the last of the sessions that were there at that moment, and a session at a
+//! port of this machine as it was until the packet filter has followed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +19,7 @@ use bytes::Bytes;
 use http::{Request, header};
 use jiff::Timestamp;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use vouchsafe_api::gate::{CutOffReport, GateReport, RefusalReport, SessionReport};
 use vouchsafe_net::{Connection, Connector, Origin};
 
@@ -24,7 +28,7 @@ use super::error::LinkError;
 use super::folder::LinkFolder;
 use super::health::Health;
 use super::pause::Pause;
-use crate::admission::{Admission, Place, Session};
+use crate::admission::{Account, Admission, Place, Session};
 use crate::error::GateError;
 use crate::event::{Event, Recorded, mac_text};
 
@@ -138,14 +142,20 @@ pub(super) struct Reporter {
     pub(super) health: Health,
     pub(super) numbers: Numbers,
     pub(super) told: Told,
+    /// Parts of a report that the controller did not take as a whole.
+    pub(super) parts: VecDeque<GateReport>,
 }
 
 /// What the controller was told of sessions and of the version.
 #[derive(Default)]
 pub(super) struct Told {
-    sessions: BTreeMap<String, SessionReport>,
+    sessions: BTreeMap<String, (Place, SessionReport)>,
     in_force: Option<u64>,
     octets_at: Option<Instant>,
+    /// Whether there is more to tell of sessions than fitted into the last report.
+    has_more: bool,
+    /// Whether the controller was told that the gate began anew.
+    begun: bool,
 }
 
 impl Reporter {
@@ -153,37 +163,82 @@ impl Reporter {
     pub(super) async fn run(mut self) {
         let mut pause = Pause::default();
         let mut connection = None;
-        let mut changes = self.admission.changes();
+        let mut in_force = self.admission.in_force();
         loop {
-            changes.borrow_and_update();
-            let mut report = match self.next() {
+            in_force.borrow_and_update();
+            let report = match self.next() {
                 Ok(report) => report,
                 Err(error) => {
                     tracing::error!(%error, "no report can be numbered");
                     None
                 }
             };
-            let Some(report) = report.take() else {
-                let _ = timeout(LOOK, self.tap.0.urgent.notified()).await;
-                continue;
-            };
-            let body = match serde_json::to_vec(&report) {
-                Ok(body) => Bytes::from(body),
-                Err(error) => {
-                    tracing::error!(%error, "a report cannot be written");
+            if let Some(report) = report {
+                self.deliver(report, &mut connection, &mut pause).await;
+                if self.has_more() {
                     continue;
                 }
-            };
-            while let Err(error) = self.send(&mut connection, body.clone()).await {
-                connection = None;
-                tracing::debug!(%error, number = report.number, "a report was not taken yet");
-                pause.wait(error.is_refusal()).await;
             }
-            pause.over();
             // Bursts become few reports; what is urgent comes through.
-            let _ = timeout(LOOK, self.tap.0.urgent.notified()).await;
+            tokio::select! {
+                () = sleep(LOOK) => {}
+                () = self.tap.0.urgent.notified() => {}
+                _ = in_force.changed() => {}
+            }
             sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    /// Again and again until the controller has it, or will never have it.
+    async fn deliver(
+        &mut self,
+        report: GateReport,
+        connection: &mut Option<Connection>,
+        pause: &mut Pause,
+    ) {
+        let body = match serde_json::to_vec(&report) {
+            Ok(body) => Bytes::from(body),
+            Err(error) => {
+                tracing::error!(%error, "a report cannot be written");
+                return;
+            }
+        };
+        while let Err(error) = self.send(connection, body.clone()).await {
+            *connection = None;
+            if error.is_about_content() {
+                self.refused(report, &error);
+                break;
+            }
+            tracing::debug!(%error, number = report.number, "a report was not taken yet");
+            pause.wait(error.is_refusal()).await;
+        }
+        pause.over();
+    }
+
+    /// The controller will not take this one. What is in it goes in two parts, so that what it does not take
+    /// keeps nothing else back; a part that holds one thing is set aside.
+    fn refused(&mut self, report: GateReport, error: &LinkError) {
+        if things(&report) > 0 {
+            // The version is no reason.
+            self.told.in_force = None;
+        }
+        if let Some((first, second)) = halves(&report) {
+            self.parts.push_front(second);
+            self.parts.push_front(first);
+            return;
+        }
+        self.health.tell(Event::ReportRefused {
+            number: report.number,
+            reason: error.code(),
+            problem: error.to_string(),
+        });
+        if let Err(error) = self.numbers.folder.set_aside(&report) {
+            tracing::warn!(%error, "a report that was refused is not kept");
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        self.told.has_more || !self.parts.is_empty()
     }
 
     async fn send(
@@ -216,29 +271,37 @@ impl Reporter {
 
     /// A report, if there is something to tell.
     fn next(&mut self) -> Result<Option<GateReport>, GateError> {
-        let now = self.health.now();
-        let sessions = self.told.sessions(&self.admission.sessions(), now);
-        let version = self.admission.version();
-        let is_new = version != self.told.in_force;
+        if let Some(mut part) = self.parts.pop_front() {
+            part.number = self.numbers.next()?;
+            return Ok(Some(part));
+        }
+        let account = self.admission.account_for();
+        let sessions = self.told.news(&account, self.health.now());
+        let is_news = !self.told.has_more && account.in_force != self.told.in_force;
         let mut happened = self.tap.lock();
         if happened.dropped > 0 {
             let dropped = std::mem::take(&mut happened.dropped);
             tracing::warn!(dropped, "reports waited too long");
         }
+        let first = !self.told.begun;
         if sessions.is_empty()
             && happened.cut_offs.is_empty()
             && happened.refusals.is_empty()
-            && !is_new
+            && !(is_news || first)
         {
             return Ok(None);
         }
         let number = self.numbers.next()?;
-        let cut_offs = first(&mut happened.cut_offs);
-        let refusals = first(&mut happened.refusals);
-        self.told.in_force = version;
+        let cut_offs = take_first(&mut happened.cut_offs);
+        let refusals = take_first(&mut happened.refusals);
+        self.told.begun = true;
+        if is_news {
+            self.told.in_force = account.in_force;
+        }
         Ok(Some(GateReport {
             number,
-            in_force: version,
+            first,
+            in_force: self.told.in_force,
             sessions,
             cut_offs,
             refusals,
@@ -246,58 +309,103 @@ impl Reporter {
     }
 }
 
+/// A report in two, if there are two things in it. The version is told when both are through.
+fn halves(report: &GateReport) -> Option<(GateReport, GateReport)> {
+    let mut left = things(report) / 2;
+    if left == 0 {
+        return None;
+    }
+    let mut second = GateReport {
+        first: false,
+        in_force: None,
+        ..report.clone()
+    };
+    let first = GateReport {
+        number: report.number,
+        first: report.first,
+        in_force: None,
+        sessions: take_some(&mut second.sessions, &mut left),
+        cut_offs: take_some(&mut second.cut_offs, &mut left),
+        refusals: take_some(&mut second.refusals, &mut left),
+    };
+    Some((first, second))
+}
+
+fn things(report: &GateReport) -> usize {
+    report.sessions.len() + report.cut_offs.len() + report.refusals.len()
+}
+
+fn take_some<T>(list: &mut Vec<T>, left: &mut usize) -> Vec<T> {
+    let count = list.len().min(*left);
+    *left -= count;
+    list.drain(..count).collect()
+}
+
 /// A station's address, as events tell it.
 fn known(station: &str) -> Option<String> {
     (station != "unknown").then(|| station.to_owned())
 }
 
-fn first<T>(queue: &mut VecDeque<T>) -> Vec<T> {
+fn take_first<T>(queue: &mut VecDeque<T>) -> Vec<T> {
     let count = queue.len().min(MAX_ENTRIES);
     queue.drain(..count).collect()
 }
 
 impl Told {
     /// What is new, changed or over since the last time, at most [`MAX_ENTRIES`].
-    fn sessions(
-        &mut self,
-        sessions: &BTreeMap<Place, Session>,
-        now: Timestamp,
-    ) -> Vec<SessionReport> {
+    fn news(&mut self, account: &Account, now: Timestamp) -> Vec<SessionReport> {
         let is_time = self.octets_at.is_none_or(|at| at.elapsed() >= OCTETS);
         if is_time {
             self.octets_at = Some(Instant::now());
         }
         let mut report = Vec::new();
-        let mut over: BTreeMap<&String, &SessionReport> = self.sessions.iter().collect();
-        for (place, session) in sessions {
-            let news = describe(place, session);
+        let mut has_more = false;
+        let mut tell = |place: &Place, session: SessionReport| {
+            if report.len() < MAX_ENTRIES {
+                report.push((place.clone(), session));
+            } else {
+                has_more = true;
+            }
+        };
+        let mut over: BTreeMap<_, _> = self.sessions.iter().collect();
+        for (place, session) in &account.sessions {
             let known = over.remove(&session.class);
-            let is_news = known.is_none_or(|known| {
+            if account.unsettled.contains(place) {
+                continue;
+            }
+            let news = describe(place, session);
+            let is_news = known.is_none_or(|(_, known)| {
                 known.until != news.until
                     || known.segment != news.segment
                     || (is_time && known.octets != news.octets)
             });
-            if is_news && report.len() < MAX_ENTRIES {
-                report.push(news);
+            if is_news {
+                tell(place, news);
             }
         }
-        for ended in over.into_values() {
-            if report.len() >= MAX_ENTRIES {
-                break;
+        for (place, session) in over.into_values() {
+            if account.unsettled.contains(place) {
+                continue;
             }
-            report.push(SessionReport {
-                ended: Some(now),
-                ..ended.clone()
-            });
+            let ended = Some(now);
+            tell(
+                place,
+                SessionReport {
+                    ended,
+                    ..session.clone()
+                },
+            );
         }
-        for each in &report {
+        for (place, each) in &report {
             if each.ended.is_some() {
                 self.sessions.remove(&each.id);
             } else {
-                self.sessions.insert(each.id.clone(), each.clone());
+                let told = (place.clone(), each.clone());
+                self.sessions.insert(each.id.clone(), told);
             }
         }
-        report
+        self.has_more = has_more;
+        report.into_iter().map(|(_, session)| session).collect()
     }
 }
 
@@ -348,6 +456,8 @@ impl Numbers {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use jiff::SignedDuration;
 
     use super::*;
@@ -376,22 +486,52 @@ mod tests {
         }
     }
 
+    fn account(sessions: &BTreeMap<Place, Session>) -> Account {
+        Account {
+            in_force: Some(1),
+            sessions: sessions.clone(),
+            unsettled: BTreeSet::new(),
+        }
+    }
+
     #[test]
     fn a_session_is_told_when_it_begins_changes_and_ends() {
         let now = Timestamp::UNIX_EPOCH;
         let mut told = Told::default();
         let mut sessions = BTreeMap::from([(place(1), session("a"))]);
-        assert_eq!(told.sessions(&sessions, now).len(), 1);
-        assert_eq!(told.sessions(&sessions, now), []);
+        assert_eq!(told.news(&account(&sessions), now).len(), 1);
+        assert_eq!(told.news(&account(&sessions), now), []);
         sessions.get_mut(&place(1)).unwrap().until = now + SignedDuration::from_secs(1);
-        assert_eq!(told.sessions(&sessions, now)[0].ended, None);
+        assert_eq!(told.news(&account(&sessions), now)[0].ended, None);
         // Another session at the same place: the first is over.
         sessions.insert(place(1), session("b"));
-        let news = told.sessions(&sessions, now);
+        let news = told.news(&account(&sessions), now);
         let ended: Vec<_> = news.iter().map(|it| (&*it.id, it.ended)).collect();
         assert_eq!(ended, [("b", None), ("a", Some(now))]);
-        assert_eq!(told.sessions(&BTreeMap::new(), now)[0].ended, Some(now));
+        sessions.clear();
+        assert_eq!(told.news(&account(&sessions), now)[0].ended, Some(now));
         assert!(told.sessions.is_empty());
+    }
+
+    /// What the packet filter has not done is not told: neither another segment, nor an end.
+    #[test]
+    fn a_place_where_the_filter_has_not_followed_is_told_as_it_was() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut told = Told::default();
+        let sessions = BTreeMap::from([(place(1), session("a")), (place(2), session("b"))]);
+        told.news(&account(&sessions), now);
+        let mut moved = sessions.clone();
+        moved.get_mut(&place(1)).unwrap().segment = Some("quarantine".to_owned());
+        moved.remove(&place(2));
+        let mut unsettled = account(&moved);
+        unsettled.unsettled.extend([place(1), place(2)]);
+        assert_eq!(told.news(&unsettled, now), []);
+        let news = told.news(&account(&moved), now);
+        let told: Vec<_> = news
+            .iter()
+            .map(|it| (it.segment.as_deref(), it.ended))
+            .collect();
+        assert_eq!(told, [(Some("quarantine"), None), (None, Some(now))]);
     }
 
     #[test]
@@ -407,14 +547,56 @@ mod tests {
             };
             sessions.insert(place, session(&number.to_string()));
         }
-        let mut sizes = Vec::new();
+        let mut batches = Vec::new();
         for _ in 0..4 {
-            sizes.push(told.sessions(&sessions, now).len());
+            let news = told.news(&account(&sessions), now);
+            batches.push((news.len(), told.has_more));
         }
-        assert_eq!(sizes, [500, 500, 200, 0]);
+        assert_eq!(
+            batches,
+            [(500, true), (500, true), (200, false), (0, false)]
+        );
         sessions.clear();
-        let ended: usize = (0..4).map(|_| told.sessions(&sessions, now).len()).sum();
+        let mut ended = 0;
+        for _ in 0..4 {
+            ended += told.news(&account(&sessions), now).len();
+        }
         assert_eq!(ended, 1_200);
+    }
+
+    /// Whatever is refused, everything else arrives.
+    #[test]
+    fn a_report_is_halved_until_one_thing_is_left() {
+        let account = account(&BTreeMap::from([
+            (place(1), session("a")),
+            (place(2), session("b")),
+        ]));
+        let refusal = RefusalReport {
+            at: Timestamp::UNIX_EPOCH,
+            identity: String::new(),
+            station: None,
+            access_point: String::new(),
+            reason: String::new(),
+        };
+        let whole = GateReport {
+            number: 7,
+            first: true,
+            in_force: Some(1),
+            sessions: Told::default().news(&account, Timestamp::UNIX_EPOCH),
+            cut_offs: Vec::new(),
+            refusals: vec![refusal],
+        };
+        let mut parts = vec![whole];
+        let mut single = Vec::new();
+        while let Some(part) = parts.pop() {
+            match halves(&part) {
+                Some((first, second)) => parts.extend([second, first]),
+                None => single.push(part),
+            }
+        }
+        let lengths: Vec<_> = single.iter().map(|it| (it.first, things(it))).collect();
+        assert_eq!(lengths, [(true, 1), (false, 1), (false, 1)]);
+        assert!(single.iter().all(|it| it.in_force.is_none()));
     }
 
     #[test]

@@ -49,6 +49,10 @@ const PUT_SESSION: &str = "INSERT INTO session (id, gate, device, segment, ended
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET \
      segment = excluded.segment, ended_at = excluded.ended_at, document = excluded.document";
 
+/// Ends what is open of a gate. No text of a gate's own looks like this: in it quotes are escaped.
+const END_SESSIONS: &str = "UPDATE session SET ended_at = ?2, \
+     document = REPLACE(document, '\"ended\":null', ?3) WHERE gate = ?1 AND ended_at = 0";
+
 /// Forgets the sessions that ended before a time.
 const FORGET_SESSIONS: &str = "DELETE FROM session WHERE ended_at > 0 AND ended_at < ?1";
 
@@ -141,6 +145,12 @@ impl<'c> Batch<'_, 'c> {
                     let values = Values::new().text(gate.as_str());
                     self.put(FORGET_STANDING, values, work).await?;
                 }
+                Change::EndSessions { gate, at } => {
+                    let ended = format!("\"ended\":{}", document(at)?);
+                    let values = Values::new().text(gate.as_str());
+                    let values = values.number(millis(*at)).text(ended);
+                    self.put(END_SESSIONS, values, work).await?;
+                }
                 Change::PutSession(session) => self.put_session(session, work).await?,
             }
         }
@@ -188,7 +198,9 @@ pub(crate) fn subjects_of_change(change: &Change, add: &mut impl FnMut(&[u8])) {
             add(credential.id.as_str().as_bytes());
         }
         Change::PutStanding(standing) => add(standing.gate.as_bytes()),
-        Change::ForgetStanding { gate } => add(gate.as_bytes()),
+        Change::ForgetStanding { gate } | Change::EndSessions { gate, .. } => {
+            add(gate.as_bytes());
+        }
         Change::PutSession(session) => add(session.gate.as_bytes()),
     }
 }

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use crate::admission::{self, MAX_REPORTED, Session, Standing};
-use crate::commit::{Change, Commit};
+use crate::admission::{self, GateCredential, MAX_REPORTED, Session, Standing};
+use crate::commit::{Change, Commit, Guard};
 use crate::decide::Outcome;
 use crate::ids::DeviceId;
 use crate::journal::{Action, Actor, ActorKind, Entry, Reason, Subject};
@@ -33,10 +33,14 @@ pub struct ReportFacts<'a> {
     pub now: Timestamp,
     /// The gate (name), proved.
     pub gate: &'a str,
+    /// The certificate that it proved, as it stands now.
+    pub credential: &'a GateCredential,
     /// What was taken of it before.
     pub before: Option<&'a Standing>,
     /// The report's number.
     pub number: u64,
+    /// Whether the gate began anew: whatever it told before is over unless it tells it again.
+    pub first: bool,
     /// The version that it says is in force.
     pub in_force: Option<u64>,
     /// Sessions that are new, or of which something is.
@@ -45,7 +49,8 @@ pub struct ReportFacts<'a> {
     pub cut_offs: &'a [CutOff],
 }
 
-/// Takes a report. One whose number was taken before changes nothing, and is fine.
+/// Takes a report. One whose number was taken before changes nothing, and is fine. One that was under way
+/// while the gate enrolled anew comes under a certificate that was revoked since, and does not count.
 pub fn take_report(facts: &ReportFacts<'_>) -> Outcome<()> {
     let is_too_much = facts.sessions.len() > MAX_REPORTED || facts.cut_offs.len() > MAX_REPORTED;
     let is_anothers = facts
@@ -61,10 +66,20 @@ pub fn take_report(facts: &ReportFacts<'_>) -> Outcome<()> {
     {
         return Outcome::nothing(());
     }
+    if facts.credential.revoked_at.is_some() {
+        return Outcome::nobody(Refusal::GateRevoked);
+    }
+    // What was in force before says nothing about a gate that began anew.
+    let before = facts.before.filter(|_| !facts.first);
     let in_force = facts
         .in_force
-        .or_else(|| facts.before.and_then(|before| before.in_force));
-    let mut commit = Commit::default();
+        .or_else(|| before.and_then(|before| before.in_force));
+    let mut commit = Commit {
+        guards: vec![Guard::Admission(admission::Guard::GateCredentialGood {
+            id: facts.credential.id.clone(),
+        })],
+        ..Commit::default()
+    };
     commit
         .changes
         .push(Change::Admission(admission::Change::PutStanding(
@@ -75,6 +90,14 @@ pub fn take_report(facts: &ReportFacts<'_>) -> Outcome<()> {
                 at: facts.now,
             },
         )));
+    if facts.first {
+        commit
+            .changes
+            .push(Change::Admission(admission::Change::EndSessions {
+                gate: facts.gate.to_owned(),
+                at: facts.now,
+            }));
+    }
     for session in facts.sessions {
         let session = Box::new(session.clone().cut());
         commit
@@ -123,4 +146,49 @@ pub fn end_session(
         ..Commit::default()
     };
     Outcome::accept((), commit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::Decision;
+    use crate::ids::{CredentialId, Digest};
+
+    fn facts(credential: &GateCredential) -> ReportFacts<'_> {
+        ReportFacts {
+            now: Timestamp::UNIX_EPOCH,
+            gate: "hall",
+            credential,
+            before: None,
+            number: 40,
+            first: false,
+            in_force: None,
+            sessions: &[],
+            cut_offs: &[],
+        }
+    }
+
+    /// The gate enrolled anew while the report was under way: its number must not count.
+    #[test]
+    fn a_report_under_a_certificate_that_was_revoked_since_leaves_nothing() {
+        let mut credential = GateCredential {
+            id: CredentialId("01".to_owned()),
+            gate: "hall".to_owned(),
+            sha256: Digest::ZERO,
+            not_after: Timestamp::MAX,
+            revoked_at: None,
+        };
+        let taken = take_report(&facts(&credential));
+        let good = admission::Guard::GateCredentialGood {
+            id: credential.id.clone(),
+        };
+        assert_eq!(taken.commit.guards, [Guard::Admission(good)]);
+        credential.revoked_at = Some(Timestamp::UNIX_EPOCH);
+        let refused = take_report(&facts(&credential));
+        assert!(refused.commit.is_empty());
+        let Decision::Refuse { refusal, .. } = refused.decision else {
+            panic!("taken");
+        };
+        assert_eq!(refusal, Refusal::GateRevoked);
+    }
 }
