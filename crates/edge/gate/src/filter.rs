@@ -472,3 +472,38 @@ fn quoted(names: &[String]) -> String {
 fn element((port, mac): &Entry) -> String {
     format!("\"{port}\" . {}", mac_text(*mac))
 }
+
+#[cfg(test)]
+mod tests {
+    use vouchsafe_api::gate::SegmentDefinition;
+
+    use super::*;
+
+    /// A segment that the table could not be given yet must not be open meanwhile.
+    #[test]
+    fn a_segment_that_the_table_does_not_have_lets_nobody_through() {
+        let definition = SegmentDefinition {
+            name: "quarantine".to_owned(),
+            vlan: None,
+            reach: Some(Vec::new()),
+        };
+        let mut filter = Filter {
+            shape: Shape {
+                table: "t".to_owned(),
+                ports: Vec::new(),
+                uplinks: Vec::new(),
+                onboarding: None,
+                segments: Arc::default(),
+            },
+            places: BTreeMap::new(),
+            denied_order: VecDeque::new(),
+            sample: 0,
+        };
+        let confined = Some("quarantine");
+        assert_eq!(filter.treatment_for(confined), Treatment::Denied);
+        filter.shape.segments = Arc::new(Segments::read(vec![definition]).unwrap());
+        let expected = Treatment::Confined("quarantine".to_owned());
+        assert_eq!(filter.treatment_for(confined), expected);
+        assert_eq!(filter.treatment_for(None), Treatment::Open);
+    }
+}

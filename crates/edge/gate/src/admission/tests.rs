@@ -1,0 +1,215 @@
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use vouchsafe_api::gate::SegmentDefinition;
+use vouchsafe_api::{AdmittedCredential, DesiredState};
+use vouchsafe_keystore::{Algorithm, generate_pkcs8};
+use vouchsafe_trust::{
+    Authority, Certificate, CrlContent, Name, Profile, SoftwareSigner, Validity,
+};
+
+use super::*;
+
+const RULES: Rules = Rules {
+    session_seconds: 3600,
+    longest_age: 3600,
+};
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+/// A CA and its empty revocation list.
+fn authority() -> (Certificate, String) {
+    let key = generate_pkcs8(Algorithm::EcdsaP256).unwrap();
+    let signer = SoftwareSigner::from_pkcs8_der(key.expose()).unwrap();
+    let profile = Profile::domain_ca(Name::common("Domain CA").unwrap());
+    let validity = Validity::new(now(), now() + SignedDuration::from_hours(1));
+    let authority = Authority::self_signed(&profile, &[1; 16], validity, Arc::new(signer)).unwrap();
+    let content = CrlContent {
+        number: 1,
+        this_update: now(),
+        next_update: now() + SignedDuration::from_hours(1),
+        entries: &[],
+    };
+    let list = authority.crl(&content).unwrap();
+    (authority.certificate().clone(), STANDARD.encode(list.der()))
+}
+
+/// A state that admits the credential `01` to a segment; `quarantine` is confined.
+fn desired(version: u64, segment: Option<&str>) -> Desired {
+    let (anchor, list) = authority();
+    let document = DesiredState {
+        version,
+        issued_at: now(),
+        revocation_lists: vec![list],
+        segments: vec![SegmentDefinition {
+            name: "quarantine".to_owned(),
+            vlan: None,
+            reach: Some(Vec::new()),
+        }],
+        admitted: segment
+            .map(|segment| AdmittedCredential {
+                credential: "01".to_owned(),
+                device: "d".to_owned(),
+                segment: Some(segment.to_owned()),
+                expires_at: now() + SignedDuration::from_hours(1),
+            })
+            .into_iter()
+            .collect(),
+        stations: Vec::new(),
+    };
+    Desired::of(document, &anchor, None, now()).unwrap()
+}
+
+fn place(last: u8) -> Place {
+    Place {
+        client: 0,
+        access_point: Some("p1".to_owned()),
+        mac: Some([2, 0, 0, 0, 0, last]),
+        port: None,
+    }
+}
+
+fn session(class: &str) -> Session {
+    Session {
+        class: class.to_owned(),
+        device: "d".to_owned(),
+        credential: "01".to_owned(),
+        segment: Some("cameras".to_owned()),
+        name: None,
+        since: now(),
+        until: now() + SignedDuration::from_hours(1),
+        ending: None,
+        seen: now(),
+        octets: (0, 0),
+    }
+}
+
+/// With a port of this machine, and one session there.
+fn with_port() -> Admission {
+    let own = OwnPorts {
+        client: 0,
+        names: BTreeSet::from(["p1".to_owned()]),
+    };
+    let sessions = BTreeMap::from([(place(1), session("a"))]);
+    Admission::new(RULES, Some(own), sessions)
+}
+
+fn follow(admission: &Admission, failed: &[Place]) {
+    let touched = admission.take_touched();
+    admission.carried_out(touched.version, failed.iter().cloned().collect());
+}
+
+#[test]
+fn a_version_is_in_force_once_the_filter_has_followed() {
+    let admission = with_port();
+    admission.apply(desired(1, Some("cameras")), now());
+    assert_eq!(admission.account_for().in_force, None);
+    follow(&admission, &[]);
+    assert_eq!(admission.account_for().in_force, Some(1));
+    // A move that the filter does not take is told of again, and the version is not in force.
+    admission.apply(desired(2, Some("quarantine")), now());
+    assert_eq!(
+        admission.account_for().unsettled,
+        BTreeSet::from([place(1)])
+    );
+    let touched = admission.take_touched();
+    assert_eq!(touched.places[0].confined.as_deref(), Some("quarantine"));
+    let account = admission.account_for();
+    assert_eq!(account.in_force, Some(1));
+    assert_eq!(account.unsettled, BTreeSet::from([place(1)]));
+    admission.carried_out(touched.version, BTreeSet::from([place(1)]));
+    assert_eq!(admission.account_for().in_force, Some(1));
+    follow(&admission, &[]);
+    let account = admission.account_for();
+    assert_eq!(account.in_force, Some(2));
+    assert!(account.unsettled.is_empty());
+}
+
+/// What happens while the filter follows belongs to the next time.
+#[test]
+fn a_change_while_the_filter_follows_is_not_taken_for_done() {
+    let admission = with_port();
+    admission.apply(desired(1, Some("quarantine")), now());
+    let touched = admission.take_touched();
+    admission.apply(desired(2, Some("cameras")), now());
+    admission.carried_out(touched.version, BTreeSet::new());
+    let account = admission.account_for();
+    assert_eq!(account.in_force, Some(1));
+    assert_eq!(account.unsettled, BTreeSet::from([place(1)]));
+    follow(&admission, &[]);
+    assert_eq!(admission.account_for().in_force, Some(2));
+}
+
+/// Elsewhere the session itself tells until the access point has confirmed.
+#[test]
+fn without_ports_a_version_is_in_force_at_once_and_what_must_go_is_still_told() {
+    let sessions = BTreeMap::from([(place(1), session("a"))]);
+    let admission = Admission::new(RULES, None, sessions);
+    assert_eq!(admission.apply(desired(1, None), now()), 1);
+    let account = admission.account_for();
+    assert_eq!(account.in_force, Some(1));
+    assert!(account.unsettled.is_empty());
+    assert_eq!(account.sessions.len(), 1);
+    assert!(admission.gone(&place(1), "a", now()).is_some());
+    assert!(admission.account_for().sessions.is_empty());
+}
+
+fn ask(admission: &Admission, class: &str, station: Station) -> Result<(), Denial> {
+    let mut inner = admission.lock();
+    let entry = Entry {
+        device: "d".to_owned(),
+        segment: None,
+        expires_at: now(),
+    };
+    let arriving = Arriving {
+        place: Place::of(0, &station),
+        entry: &entry,
+        credential: "01".to_owned(),
+        class,
+        name: station.session.clone(),
+        seconds: 60,
+    };
+    admission.let_in(&mut inner, arriving, now())
+}
+
+/// One device at too many places: the quietest goes, and no more is begun while they do not go.
+#[test]
+fn a_device_is_at_so_many_places_and_no_more() {
+    let admission = Admission::new(RULES, None, BTreeMap::new());
+    let station = |last: usize| Station {
+        mac: Some([2, 0, 0, 0, 0, u8::try_from(last).unwrap()]),
+        ..Station::default()
+    };
+    for number in 0..MAX_PLACES_ENDING {
+        ask(&admission, &number.to_string(), station(number)).unwrap();
+        let ending = admission.ending(0).len();
+        assert_eq!(ending, (number + 1).saturating_sub(MAX_PLACES));
+    }
+    let refused = ask(&admission, "more", station(MAX_PLACES_ENDING));
+    assert_eq!(refused, Err(Denial::TooManyPlaces));
+}
+
+/// Without an address and a port two of them could not be told apart: one would take the other's place.
+#[test]
+fn a_station_that_nothing_names_is_refused() {
+    let admission = Admission::new(RULES, None, BTreeMap::new());
+    let nameless = Station {
+        access_point: Some("ap-1".to_owned()),
+        session: Some("s-1".to_owned()),
+        ..Station::default()
+    };
+    let refused = ask(&admission, "a", nameless.clone()).unwrap_err();
+    assert_eq!(refused.code(), "station-unnamed");
+    for (class, port) in [("a", 1), ("b", 2)] {
+        let port = Some(port);
+        let station = Station {
+            port,
+            ..nameless.clone()
+        };
+        ask(&admission, class, station).unwrap();
+    }
+    assert_eq!(admission.of_client(0).len(), 2);
+}
