@@ -117,6 +117,8 @@ pub enum Denial {
     Full,
     /// The device is at too many places, and does not leave them.
     TooManyPlaces,
+    /// The access point names neither the station's address nor its port.
+    Unnamed,
     /// A station with this MAC address has proved itself, and is in: no other comes in by the address.
     Proved,
 }
@@ -132,6 +134,7 @@ impl Denial {
             Self::Expired => "decision-expired",
             Self::Full => "no-room",
             Self::TooManyPlaces => "too-many-places",
+            Self::Unnamed => "station-unnamed",
             Self::Proved => "station-proved-elsewhere",
         }
     }
@@ -677,6 +680,9 @@ impl Admission {
         now: Timestamp,
     ) -> Result<(), Denial> {
         let place = arriving.place;
+        if place.mac.is_none() && place.port.is_none() {
+            return Err(Denial::Unnamed);
+        }
         if inner.sessions.find(&place).is_none() {
             if inner.sessions.len() >= MAX_SESSIONS {
                 return Err(Denial::Full);
@@ -811,3 +817,6 @@ fn may(entry: Option<&Entry>, now: Timestamp) -> Result<Entry, Denial> {
     }
     Ok(entry.clone())
 }
+
+#[cfg(test)]
+mod tests;
