@@ -44,6 +44,8 @@ pub(crate) struct Kept {
     /// Sizes of the two files.
     sizes: (u64, u64),
     appending: Option<File>,
+    /// Whether half a line stands at the end of the differences: nothing may follow it.
+    is_torn: bool,
 }
 
 impl Kept {
@@ -55,6 +57,7 @@ impl Kept {
             document: None,
             sizes: (0, 0),
             appending: None,
+            is_torn: false,
         };
         if !kept.document_file.exists() {
             return Ok(kept);
@@ -116,7 +119,8 @@ impl Kept {
             serde_json::to_vec(&difference).map_err(|error| GateError::content(&path, error))?;
         line.push(b'\n');
         let length = u64::try_from(line.len()).unwrap_or(u64::MAX);
-        if self.sizes.1.saturating_add(length) > self.sizes.0.max(LEAST_DIFFERENCES) {
+        let is_long = self.sizes.1.saturating_add(length) > self.sizes.0.max(LEAST_DIFFERENCES);
+        if is_long || self.is_torn {
             if let Some(document) = &mut self.document {
                 apply(document, difference);
             }
@@ -134,8 +138,9 @@ impl Kept {
         };
         if let Err(source) = file.write_all(&line).and_then(|()| file.sync_data()) {
             // Half a line must not be the beginning of the next one.
-            let whole = file.set_len(self.sizes.1);
-            tracing::warn!(is_mended = whole.is_ok(), "a difference was not written");
+            let mended = file.set_len(self.sizes.1);
+            tracing::warn!(is_mended = mended.is_ok(), "a difference was not written");
+            self.is_torn = mended.is_err();
             return Err(failed(source));
         }
         self.appending = Some(file);
@@ -157,7 +162,10 @@ impl Kept {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(GateError::file(&self.differences_file, error))
             }
-            _ => Ok(()),
+            _ => {
+                self.is_torn = false;
+                Ok(())
+            }
         }
     }
 }
@@ -194,4 +202,57 @@ fn apply(document: &mut DesiredState, difference: StateDifference) {
         .stations
         .retain(|each| !stations.contains_key(&each.mac));
     document.stations.extend(stations.into_values().flatten());
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn document() -> DesiredState {
+        DesiredState {
+            version: 1,
+            issued_at: Timestamp::UNIX_EPOCH,
+            revocation_lists: Vec::new(),
+            segments: Vec::new(),
+            admitted: Vec::new(),
+            stations: Vec::new(),
+        }
+    }
+
+    fn difference(from: u64) -> StateDifference {
+        StateDifference {
+            from,
+            to: from + 1,
+            issued_at: Timestamp::UNIX_EPOCH,
+            revocation_lists: None,
+            segments: None,
+            put: Vec::new(),
+            remove: Vec::new(),
+            stations_put: Vec::new(),
+            stations_remove: Vec::new(),
+        }
+    }
+
+    /// A disk that fails in the middle of a line, and does not take it back either.
+    #[test]
+    fn half_a_line_that_stays_spoils_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = LinkFolder::of(dir.path());
+        fs::create_dir(dir.path().join("link")).unwrap();
+        let mut kept = Kept::open(&folder).unwrap();
+        kept.put(document()).unwrap();
+        kept.append(difference(1)).unwrap();
+        let path = folder.file("differences");
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(b"{\"from\":2,").unwrap();
+        // Neither written nor shortened through this one.
+        kept.appending = Some(File::open(&path).unwrap());
+        kept.append(difference(2)).unwrap_err();
+        assert_eq!(kept.version(), Some(2));
+        kept.append(difference(2)).unwrap();
+        kept.append(difference(3)).unwrap();
+        assert_eq!(Kept::open(&folder).unwrap().version(), Some(4));
+    }
 }
