@@ -46,6 +46,8 @@ pub(crate) struct Inner {
     pub(crate) have: Vec<Option<u64>>,
     /// How many reports are to be refused before one is taken.
     pub(crate) deaf: u32,
+    /// Reports of which this is so are refused with this status.
+    pub(crate) refuses: Option<(u16, fn(&GateReport) -> bool)>,
     /// All reports, also those that were not taken.
     pub(crate) reports: Vec<GateReport>,
 }
@@ -246,12 +248,15 @@ async fn state(
     StatusCode::NO_CONTENT.into_response()
 }
 
-async fn report(State(shared): State<Shared>, body: Bytes) -> StatusCode {
+async fn report(State(shared): State<Shared>, body: Bytes) -> (StatusCode, &'static str) {
     let mut inner = shared.0.0.lock().unwrap();
-    inner.reports.push(serde_json::from_slice(&body).unwrap());
-    let status = match inner.deaf {
-        0 => StatusCode::NO_CONTENT,
-        _ => StatusCode::SERVICE_UNAVAILABLE,
+    let report: GateReport = serde_json::from_slice(&body).unwrap();
+    let refused = inner.refuses.filter(|(_, is_bad)| is_bad(&report));
+    inner.reports.push(report);
+    let status = match (refused, inner.deaf) {
+        (Some((status, _)), _) => (StatusCode::from_u16(status).unwrap(), "bad-report: no\n"),
+        (None, 0) => (StatusCode::NO_CONTENT, ""),
+        (None, _) => (StatusCode::SERVICE_UNAVAILABLE, ""),
     };
     inner.deaf = inner.deaf.saturating_sub(1);
     drop(inner);

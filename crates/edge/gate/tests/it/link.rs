@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use vouchsafe_api::DesiredState;
-use vouchsafe_api::gate::{StateDifference, StateUpdate};
+use vouchsafe_api::gate::{GateReport, StateDifference, StateUpdate};
 use vouchsafe_gate::{DomainAnchor, Enrolled, Enrolment as Wanted, Event, LinkError};
 use vouchsafe_net::{Clock, Origin};
 use vouchsafe_trust::{Authority, Certificate, Name, Profile, Secret, oid};
@@ -366,6 +366,64 @@ fn reports_are_repeated_with_their_number_until_the_controller_has_them() {
     // Three times not taken: four times the same, and then another.
     assert!(reports[..4].iter().all(|report| *report == reports[0]));
     assert!(reports[4..].iter().all(|it| it.number > reports[0].number));
+}
+
+/// Whatever is refused for good keeps nothing else back, and is not sent for ever.
+#[test]
+fn a_report_that_is_refused_is_set_aside_and_everything_else_arrives() {
+    let (mut site, controller) = enrolled(LIFE);
+    let devices = ["d1", "d2", "d3"].map(|id| site.device(id));
+    controller.with(|it| {
+        let is_bad = |report: &GateReport| report.sessions.iter().any(|it| it.device == "d2");
+        it.refuses = Some((400, is_bad));
+    });
+    let admitted = devices.iter().map(Device::admitted).collect();
+    let document = site.document(admitted, &[]);
+    controller.answers(whole(&document));
+    let gate = site.start();
+    gate.until_in_force();
+    assert!(devices.iter().all(|device| accepts(&site, &gate, device)));
+    let reason = gate.until("refused report", |event| match event {
+        Event::ReportRefused { reason, .. } => Some(reason.clone()),
+        _ => None,
+    });
+    assert_eq!(reason, "bad-report");
+    controller.until("the others, and the version after it", |it| {
+        let tells = |report: &&GateReport| report.sessions.iter().all(|it| it.device != "d2");
+        let good: Vec<_> = it.reports.iter().filter(tells).collect();
+        let has = |id: &str| {
+            good.iter()
+                .any(|it| it.sessions.iter().any(|it| it.device == id))
+        };
+        let version = good.last().and_then(|report| report.in_force);
+        (has("d1") && has("d3") && version == Some(document.version)).then_some(())
+    });
+    let kept = std::fs::read_to_string(site.path("link/refused")).unwrap();
+    let kept: Vec<GateReport> = kept
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(kept[0].sessions[0].device, "d2");
+    assert!(kept.len() == 1 && kept[0].sessions.len() == 1);
+    drop(gate);
+    let before = controller.with(|it| it.reports.len());
+    let _gate = site.start();
+    controller.until("first report of the next run", |it| {
+        it.reports.get(before).filter(|it| it.first).map(|_| ())
+    });
+}
+
+/// Whose trust has ended tells nothing away: what it has waits.
+#[test]
+fn a_gate_that_is_trusted_no_more_keeps_its_report() {
+    let (mut site, controller) = enrolled(LIFE);
+    controller.with(|it| it.refuses = Some((403, |_| true)));
+    controller.answers(whole(&site.document(Vec::new(), &[])));
+    let gate = site.start();
+    gate.until_in_force();
+    controller.until("the same again", |it| (it.reports.len() > 2).then_some(()));
+    controller.with(|it| assert!(it.reports.iter().all(|each| *each == it.reports[0])));
+    assert!(!site.path("link/refused").exists());
 }
 
 #[test]
