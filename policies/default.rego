@@ -6,6 +6,10 @@
 # a person first, `mutual-required` keeps out a device that the network did not prove itself to,
 # `segment` says where it belongs. A claim about the device weighs more than one about its model, and
 # that more than one about its manufacturer or owner.
+#
+# Nobody comes in by a MAC address alone, which anybody can copy, unless the claim `admit-by-mac` says so:
+# `without-credential` for a device that holds no certificate, `always` for one that does, too. An address
+# that nobody assigned (locally administered) needs the claim `admit-local-mac` besides.
 package vouchsafe
 
 import rego.v1
@@ -30,6 +34,7 @@ verdict := {
 	"answer": "allow",
 	"segment": segment,
 	"ask_again_at": ask_again_at,
+	"by_address": by_address,
 	"reasons": [{"code": "in-inventory", "text": why_in}],
 } if {
 	count(denials) == 0
@@ -40,7 +45,20 @@ default why_in := "The device is in the inventory and its manufacturer is truste
 
 why_in := "The device is in the inventory, by its bootstrapping key." if by_bootstrapping_key
 
+why_in := "The device is in the inventory, and may show its MAC address instead of a proof." if by_mac
+
 by_bootstrapping_key if input.onboarding.method == "dpp"
+
+by_mac if input.onboarding.method == "mac"
+
+# Of these two the inventory speaks, not the manufacturer.
+by_claim_alone if by_bootstrapping_key
+
+by_claim_alone if by_mac
+
+default by_address := null
+
+by_address := effective("admit-by-mac") if by_mac
 
 # Why not.
 
@@ -50,17 +68,17 @@ denials contains {"code": "unknown-device", "text": "The device is in no invento
 
 denials contains {"code": "unknown-manufacturer", "text": "The manufacturer is not known."} if {
 	is_null(input.manufacturer)
-	not by_bootstrapping_key
+	not by_claim_alone
 }
 
 denials contains {"code": "manufacturer-not-trusted", "text": "The manufacturer is not trusted."} if {
 	not is_null(input.manufacturer)
-	not by_bootstrapping_key
+	not by_claim_alone
 	not input.manufacturer.trust in {"voucher-required", "plain-est"}
 }
 
 denials contains {"code": "manufacturer-blocked", "text": "The manufacturer is blocked."} if {
-	by_bootstrapping_key
+	by_claim_alone
 	input.manufacturer.trust == "blocked"
 }
 
@@ -69,6 +87,21 @@ denials contains {"code": "not-mutual", "text": "The network did not prove itsel
 	not input.onboarding.mutual
 	effective("mutual-required") != false
 }
+
+denials contains {"code": "mac-proves-nothing", "text": "A MAC address proves nothing, and no claim lets this device in by it."} if {
+	by_mac
+	not may_by_mac
+}
+
+may_by_mac if effective("admit-by-mac") in {"without-credential", "always"}
+
+denials contains {"code": "mac-is-local", "text": "Nobody assigned this MAC address, and no claim lets the device in by such a one."} if {
+	by_mac
+	input.address.local
+	not local_may
+}
+
+local_may if effective("admit-local-mac") == true
 
 denials contains {"code": "not-in-service", "text": "The device is not claimed, or cut off, or out of service."} if {
 	not is_null(input.device)

@@ -250,6 +250,14 @@ const fn wrong_state(state: State) -> Refusal {
     }
 }
 
+/// Whether a device is in somebody's inventory now.
+const fn in_inventory(state: State) -> bool {
+    matches!(
+        state,
+        State::Claimed | State::Onboarding | State::Onboarded | State::Quarantined
+    )
+}
+
 fn device_entry(device: &Device, action: Action, actor: &Actor, now: Timestamp) -> Entry {
     Entry::new(Subject::Device(device.id), action, actor.clone(), now)
 }

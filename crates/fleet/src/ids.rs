@@ -257,7 +257,7 @@ const fn digit(nibble: u8) -> u8 {
 }
 
 /// Exactly `2 * N` lower-case digits: one name has one spelling.
-fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(crate) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     if digits.len() != 2 * N {
         return None;

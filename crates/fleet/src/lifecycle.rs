@@ -231,6 +231,14 @@ pub const TABLE: &[Edge] = &[
         DEVICE,
         Action::OnboardingStarted,
     ),
+    // It may have come in by its MAC address.
+    edge(
+        Some(State::Claimed),
+        Event::Quarantine,
+        State::Quarantined,
+        GUARDIAN,
+        Action::Quarantined,
+    ),
     edge(
         Some(State::Claimed),
         Event::Release,

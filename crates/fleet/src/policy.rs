@@ -8,7 +8,7 @@
 //!  "reasons": [{"code": "known", "text": "It is in the inventory."}]}
 //! ```
 //!
-//! or `wait` with `retry_after` in seconds, or `deny`. Everything else means deny: an answer
+//! (`by_address` too, where it is about a device that shows nothing but its MAC address), or `wait` with `retry_after` in seconds, or `deny`. Everything else means deny: an answer
 //! that is missing, misspelled or of the wrong type, an error, and an evaluation that takes
 //! too long.
 
@@ -23,8 +23,8 @@ use std::time::Duration;
 use regorus::{Engine, PolicyLengthConfig, Value};
 
 pub use dry_run::{Difference, dry_run};
-pub use input::{Input, Method, Onboarding, RequestKind};
-pub use verdict::{Answer, Verdict};
+pub use input::{Address, Input, Method, Onboarding, RequestKind};
+pub use verdict::{Answer, ByAddress, Verdict};
 
 use crate::ids::Digest;
 

@@ -133,6 +133,18 @@ text_enum! {
         BadNetwork = "bad-network",
         /// There are as many networks as there can be.
         TooManyNetworks = "too-many-networks",
+        /// This is no MAC address that a station can have.
+        BadAddress = "bad-address",
+        /// The MAC address was claimed for two devices, and nobody has settled whose it is.
+        AddressConflict = "address-conflict",
+        /// The device has as many MAC addresses as one may have.
+        TooManyAddresses = "too-many-addresses",
+        /// Nobody claimed this MAC address for this device.
+        AddressUnknown = "address-unknown",
+        /// Policy does not say that the device may come in by its MAC address.
+        AddressNotAllowed = "address-not-allowed",
+        /// The device holds a certificate, and must prove that.
+        CredentialHeld = "credential-held",
         /// There is no segment of this name.
         SegmentUnknown = "segment-unknown",
         /// There is a segment of this name already.
@@ -205,6 +217,7 @@ impl Refusal {
             | Self::CredentialUnknown
             | Self::UnknownBootstrappingKey
             | Self::NetworkUnknown
+            | Self::AddressUnknown
             | Self::SegmentUnknown
             | Self::SessionUnknown => RefusalKind::Unknown,
             Self::ManufacturerNotTrusted
@@ -238,6 +251,8 @@ impl Refusal {
             | Self::NetworkAmbiguous
             | Self::NetworkNotForRole
             | Self::ConnectorNotEnough
+            | Self::AddressNotAllowed
+            | Self::CredentialHeld
             | Self::GateUnknown
             | Self::GateRevoked
             | Self::GateExpired
@@ -259,6 +274,8 @@ impl Refusal {
             | Self::TokenRevoked
             | Self::LastAdministrator
             | Self::BootstrappingKeyConflict
+            | Self::AddressConflict
+            | Self::TooManyAddresses
             | Self::NetworkExists
             | Self::NetworkInUse
             | Self::TooManyNetworks
@@ -274,6 +291,7 @@ impl Refusal {
             | Self::PolicyUnreadable
             | Self::BadBootstrappingKey
             | Self::BadNetwork
+            | Self::BadAddress
             | Self::BadSegment
             | Self::BadGate
             | Self::BadReport => RefusalKind::Malformed,
@@ -505,6 +523,31 @@ impl Refusal {
             ),
             Self::TooManyNetworks => (
                 "There are as many networks as there can be.",
+                "owner policy",
+            ),
+            Self::BadAddress => (
+                "A station's MAC address is twelve hexadecimal digits, not all zero, and no group \
+                 address.",
+                "IEEE 802 §8.2.2",
+            ),
+            Self::AddressConflict => (
+                "The MAC address was claimed for two devices; a person must settle whose it is.",
+                "owner policy",
+            ),
+            Self::TooManyAddresses => (
+                "The device has as many MAC addresses as one may have.",
+                "owner policy",
+            ),
+            Self::AddressUnknown => (
+                "Nobody claimed this MAC address for this device.",
+                "owner policy",
+            ),
+            Self::AddressNotAllowed => (
+                "Policy does not say that the device may come in by its MAC address.",
+                "owner policy",
+            ),
+            Self::CredentialHeld => (
+                "The device holds a certificate of this domain, and must prove that.",
                 "owner policy",
             ),
             Self::SegmentUnknown => ("There is no segment of this name.", "owner policy"),

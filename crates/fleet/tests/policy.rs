@@ -83,6 +83,7 @@ fn input<'a>(device: &'a Device, manufacturer: &'a Manufacturer, claims: &'a [Cl
         device: Some(device),
         manufacturer: Some(manufacturer),
         onboarding: Some(Onboarding::BRSKI),
+        address: None,
         claims,
     }
 }

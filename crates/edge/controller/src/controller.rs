@@ -7,7 +7,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use vouchsafe_api::DppController;
 use vouchsafe_brski::Compatibility;
 use vouchsafe_fleet::decide::{MAX_STRANGERS, Outcome, Strangers};
-use vouchsafe_fleet::policy::{Input, Onboarding, Policy, RequestKind, Verdict};
+use vouchsafe_fleet::policy::{Address, Input, Onboarding, Policy, RequestKind, Verdict};
 use vouchsafe_fleet::{
     Answer, Claim, ClaimSubject, Commit, Device, DeviceId, Manufacturer, OwnerId, Reason, Refusal,
 };
@@ -115,6 +115,21 @@ pub enum Fault {
     /// The registrar's or the CA's key failed.
     #[error("signing failed: {0}")]
     Sign(String),
+}
+
+/// What policy is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question<'a> {
+    /// What the device wants.
+    pub(crate) request: RequestKind,
+    /// The device.
+    pub(crate) device: &'a Device,
+    /// Its manufacturer, where that is known.
+    pub(crate) manufacturer: Option<&'a Manufacturer>,
+    /// How it comes in, or came in.
+    pub(crate) onboarding: Option<Onboarding<'a>>,
+    /// By which MAC address.
+    pub(crate) address: Option<Address>,
 }
 
 impl std::ops::Deref for Controller {
@@ -248,16 +263,14 @@ impl Controller {
             // Strangers are refused before policy is asked.
             return Ok(Verdict::failed("the device is in no inventory"));
         };
-        let claims = self.claims_about(device).await?;
-        let verdict = self.policy().evaluate(&Input {
-            now: self.clock.now(),
+        let question = Question {
             request,
-            device: Some(device),
+            device,
             manufacturer: Some(manufacturer),
             onboarding: Some(Onboarding::BRSKI),
-            claims: &claims,
-        });
-        Ok(self.timed(device, verdict))
+            address: None,
+        };
+        self.evaluate(question).await
     }
 
     /// What policy says of a device that comes in by Wi-Fi Easy Connect. Its manufacturer may be
@@ -271,41 +284,54 @@ impl Controller {
         device: &Device,
         onboarding: Onboarding<'_>,
     ) -> Result<Verdict, Fault> {
-        let claims = self.claims_about(device).await?;
         let catalogue = self.manufacturers.current();
         let manufacturer = catalogue.manufacturer(device.manufacturer);
-        let verdict = self.policy().evaluate(&Input {
-            now: self.clock.now(),
+        let question = Question {
             request,
-            device: Some(device),
+            device,
             manufacturer: manufacturer.map(|known| &known.record),
             onboarding: Some(onboarding),
-            claims: &claims,
-        });
-        Ok(self.timed(device, verdict))
+            address: None,
+        };
+        self.evaluate(question).await
     }
 
-    /// Remembers when the verdict must be asked for again, and holds it against what there is: a segment
-    /// that nobody described is no answer.
-    fn timed(&self, device: &Device, verdict: Verdict) -> Verdict {
+    /// What policy says on all claims about the device. It is remembered when that must be asked for again,
+    /// and held against what there is: a segment that nobody described is no answer.
+    pub(crate) async fn evaluate(&self, question: Question<'_>) -> Result<Verdict, Fault> {
+        let device = question.device;
+        let claims = self.claims_about(device).await?;
+        let verdict = self.policy().evaluate(&Input {
+            now: self.clock.now(),
+            request: question.request,
+            device: Some(device),
+            manufacturer: question.manufacturer,
+            onboarding: question.onboarding,
+            address: question.address,
+            claims: &claims,
+        });
+        // A device in service stays in its segment, whatever policy names now.
+        let moves = question.request != RequestKind::Review || question.address.is_some();
         if let Answer::Allow {
             segment: Some(segment),
         } = &verdict.answer
+            && moves
             && !self.gates.has_segment(segment)
         {
             let text =
                 format!("Policy names the segment `{segment}`, and there is none of this name.");
             let reason = Reason::new(Refusal::SegmentUnknown.code(), text, "owner policy");
-            return Verdict {
+            return Ok(Verdict {
                 answer: Answer::Deny,
                 reasons: vec![reason],
                 ask_again_at: None,
-            };
+                by_address: None,
+            });
         }
         if let Some(at) = verdict.ask_again_at {
             self.reviews.at(device.id, at, self.clock.now());
         }
-        verdict
+        Ok(verdict)
     }
 
     /// All that is claimed about a device, its model, its manufacturer and its owner.

@@ -6,6 +6,8 @@
 //!    nothing is due cost nothing.
 //! 3. A device that policy denies now is quarantined, and gates hear of it; one that policy had cut off and
 //!    allows now is restored. Whom a person cut off, a person lets in again.
+//! 4. A device that may come in by its MAC address is asked about as one that does: the yes, and its end,
+//!    are kept with the address.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,14 +15,15 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
-use vouchsafe_fleet::decide::{self, OperateFacts, Outcome};
+use vouchsafe_fleet::decide::admission::JudgeAddressFacts;
+use vouchsafe_fleet::decide::{self, Decision, OperateFacts, Outcome};
 use vouchsafe_fleet::journal::{Actor, ActorKind, Evidence};
-use vouchsafe_fleet::policy::{Input, Method, Onboarding, RequestKind, Verdict};
-use vouchsafe_fleet::wifi::{Assurance, Holdings};
+use vouchsafe_fleet::policy::{Address, Onboarding, RequestKind, Verdict};
+use vouchsafe_fleet::wifi::Holdings;
 use vouchsafe_fleet::{CredentialStatus, Device, DeviceId, ManufacturerId, State, Subject};
 use vouchsafe_store::{CommitError, DeviceFilter, DeviceKey};
 
-use crate::controller::{Controller, Fault};
+use crate::controller::{Controller, Fault, Question};
 
 /// Devices read at once when all are looked at.
 const PAGE: u32 = 500;
@@ -68,7 +71,7 @@ impl Default for Reviews {
 
 impl Reviews {
     /// This device, at this time, but not before a second has passed: a policy that wants to be asked at once
-    /// keeps nobody else waiting. A time that was known before is replaced.
+    /// keeps nobody else waiting. Of several times the earliest counts: what is asked then tells the next.
     pub(crate) fn at(&self, device: DeviceId, time: Timestamp, now: Timestamp) {
         self.lock()
             .put(device, time.max(now.saturating_add(SOONEST).unwrap_or(now)));
@@ -109,9 +112,14 @@ impl Reviews {
 
 impl Due {
     fn put(&mut self, device: DeviceId, time: Timestamp) {
-        if let Some(before) = self.times.insert(device, time) {
-            self.order.remove(&(before, device));
+        match self.times.get(&device) {
+            Some(before) if *before <= time => return,
+            Some(before) => {
+                self.order.remove(&(*before, device));
+            }
+            None => {}
         }
+        self.times.insert(device, time);
         self.order.insert((time, device));
     }
 }
@@ -142,13 +150,11 @@ pub(crate) async fn keep(controller: Controller) {
 /// Whatever is due now.
 async fn look(controller: &Controller) -> Result<(), Fault> {
     let reviews = &controller.reviews;
-    if reviews.take_everything() {
-        for state in [State::Onboarded, State::Quarantined] {
-            if let Err(fault) = everyone(controller, state).await {
-                reviews.everything();
-                return Err(fault);
-            }
-        }
+    if reviews.take_everything()
+        && let Err(fault) = everyone(controller).await
+    {
+        reviews.everything();
+        return Err(fault);
     }
     while let Some(device) = reviews.take(controller.clock.now()) {
         if let Err(fault) = one(controller, device).await {
@@ -161,21 +167,33 @@ async fn look(controller: &Controller) -> Result<(), Fault> {
 }
 
 /// Step 1.
-async fn everyone(controller: &Controller, state: State) -> Result<(), Fault> {
-    let filter = DeviceFilter {
-        state: Some(state),
-        ..DeviceFilter::default()
-    };
-    let mut after: Option<DeviceKey> = None;
-    loop {
-        let page = controller
-            .store
-            .devices(&filter, after.as_ref(), PAGE)
-            .await?;
-        after = page.last().map(DeviceKey::of);
-        for device in &page {
-            one(controller, device.id).await?;
+async fn everyone(controller: &Controller) -> Result<(), Fault> {
+    for state in [State::Onboarded, State::Quarantined] {
+        let filter = DeviceFilter {
+            state: Some(state),
+            ..DeviceFilter::default()
+        };
+        let mut after: Option<DeviceKey> = None;
+        loop {
+            let store = &controller.store;
+            let page = store.devices(&filter, after.as_ref(), PAGE).await?;
+            for device in &page {
+                in_service(controller, device).await?;
+            }
+            after = page.last().map(DeviceKey::of);
+            if page.len() < PAGE as usize {
+                break;
+            }
         }
+    }
+    let mut after = None;
+    loop {
+        let page = controller.store.all_addresses(after, PAGE).await?;
+        let devices: BTreeSet<DeviceId> = page.iter().map(|address| address.device).collect();
+        for device in devices {
+            by_address(controller, device).await?;
+        }
+        after = page.last().map(|address| address.mac);
         if page.len() < PAGE as usize {
             return Ok(());
         }
@@ -184,91 +202,166 @@ async fn everyone(controller: &Controller, state: State) -> Result<(), Fault> {
 
 /// Steps 2 and 3 for one device.
 async fn one(controller: &Controller, id: DeviceId) -> Result<(), Fault> {
+    if let Some(device) = controller.store.device(id).await? {
+        in_service(controller, &device).await?;
+        by_address(controller, id).await?;
+    }
+    Ok(())
+}
+
+/// Step 3.
+async fn in_service(controller: &Controller, device: &Device) -> Result<(), Fault> {
+    if change(controller, device).await?.is_none() {
+        return Ok(());
+    }
+    // Something is to be done, by what is there now.
+    let id = device.id;
     let outcome = controller
         .settle_as::<_, Fault, _, _>(async || {
-            let kept = Outcome::nothing(None);
-            let Some(device) = controller.store.device(id).await? else {
-                return Ok(kept);
+            let changed = match controller.store.device(id).await? {
+                Some(device) => change(controller, &device).await?,
+                None => None,
             };
-            let by = cut_off_by(controller, &device).await?;
-            let Some(judged) = decide::reviewed(&device, by) else {
-                return Ok(kept);
-            };
-            let wifi = controller.store.holdings(id).await?;
-            let policy = controller.policy();
-            let verdict = verdict(controller, &judged, &wifi).await?;
-            if let Some(at) = verdict.ask_again_at {
-                controller.reviews.at(id, at, controller.clock.now());
-            }
-            let mut credentials = controller.store.credentials(id).await?;
-            credentials.retain(|one| !matches!(one.status, CredentialStatus::Revoked { .. }));
-            let actor = Actor::new(ActorKind::Policy, policy.id().to_string());
-            let facts = OperateFacts {
-                now: controller.clock.now(),
-                actor: &actor,
-                device: &device,
-                credentials: &credentials,
-                wifi: &wifi,
-                ownership: None,
-                reasons: &[],
-                evidence: &[],
-            };
-            let evidence = Evidence::new("policy", policy.id());
-            let changed = decide::review(&facts, &verdict, &evidence);
-            Ok(changed.map_or(kept, |changed| changed.map(Some)))
+            Ok(changed.map_or(Outcome::nothing(None), |changed| changed.map(Some)))
         })
         .await;
     match outcome.map(|outcome| outcome.decision) {
-        Ok(decide::Decision::Accept(Some(device))) => {
+        Ok(Decision::Accept(Some(device))) => {
             let result = device.state.as_str();
             tracing::info!(device = %id, state = result, "policy was asked again");
             metrics::counter!("vouchsafe_reviews_total", "result" => result).increment(1);
             Ok(())
         }
         Ok(_) => Ok(()),
-        // Somebody is busy with the device: what is due stays due.
-        Err(Fault::Contended | Fault::Commit(CommitError::Conflict(_))) => {
+        Err(fault) => later(controller, id, fault),
+    }
+}
+
+/// Somebody is busy with the device: what is due stays due.
+fn later(controller: &Controller, id: DeviceId, fault: Fault) -> Result<(), Fault> {
+    match fault {
+        Fault::Contended | Fault::Commit(CommitError::Conflict(_)) => {
             let now = controller.clock.now();
             controller.reviews.at(id, now, now);
             Ok(())
         }
-        Err(fault) => Err(fault),
+        fault => Err(fault),
     }
 }
 
-/// A device is judged by how it came in.
-async fn verdict(
+/// What policy wants of a device in service, or of one that it cut off; none when all stays as it is.
+async fn change(
     controller: &Controller,
     device: &Device,
-    wifi: &Holdings,
-) -> Result<Verdict, Fault> {
-    let given = wifi.standing.as_ref().and_then(|it| it.given.as_ref());
-    let onboarding = match given {
-        Some(given) => Some(Onboarding {
-            method: Method::Dpp,
-            mutual: given.assurance == Assurance::Mutual,
-            role: Some(given.role),
-            said: &[],
-        }),
-        None if device.manufacturer == ManufacturerId::NONE => Some(Onboarding {
-            method: Method::Dpp,
-            mutual: false,
-            role: None,
-            said: &[],
-        }),
-        None => None,
+) -> Result<Option<Outcome<Device>>, Fault> {
+    let by = cut_off_by(controller, device).await?;
+    let Some(judged) = decide::reviewed(device, by) else {
+        return Ok(None);
     };
-    let claims = controller.claims_about(device).await?;
+    let store = &controller.store;
+    let mut wifi = Holdings {
+        standing: store.wifi_standing(device.id).await?,
+        access: Vec::new(),
+    };
+    let given = wifi.standing.as_ref().and_then(|it| it.given.as_ref());
+    let policy = controller.policy();
+    let onboarding = match given {
+        Some(given) => Some(given.onboarding()),
+        None => (device.manufacturer == ManufacturerId::NONE).then_some(Onboarding::LABEL),
+    };
+    let verdict = ask(controller, &judged, onboarding, None).await?;
+    let mut credentials = Vec::new();
+    if device.state == State::Quarantined {
+        // Whether it comes back as it was depends on what it holds.
+        credentials = store.credentials(device.id).await?;
+        credentials.retain(|one| !matches!(one.status, CredentialStatus::Revoked { .. }));
+        wifi = store.holdings(device.id).await?;
+    }
+    let actor = Actor::new(ActorKind::Policy, policy.id().to_string());
+    let facts = OperateFacts {
+        now: controller.clock.now(),
+        actor: &actor,
+        device,
+        credentials: &credentials,
+        wifi: &wifi,
+        addresses: &[],
+        ownership: None,
+        reasons: &[],
+        evidence: &[],
+    };
+    let evidence = Evidence::new("policy", policy.id());
+    Ok(decide::review(&facts, &verdict, &evidence))
+}
+
+/// Step 4.
+async fn by_address(controller: &Controller, id: DeviceId) -> Result<(), Fault> {
+    let store = &controller.store;
+    let addresses = store.addresses(id).await?;
+    let Some(device) = store.device(id).await?.filter(|_| !addresses.is_empty()) else {
+        return Ok(());
+    };
+    let now = controller.clock.now();
+    let credentials = store.credentials(id).await?;
+    let holds_credential = credentials
+        .iter()
+        .any(|one| !matches!(one.status, CredentialStatus::Revoked { .. }) && one.not_after > now);
+    let policy = controller.policy();
+    let actor = Actor::new(ActorKind::Policy, policy.id().to_string());
+    let evidence = Evidence::new("policy", policy.id());
+    for address in addresses {
+        let shown = Address {
+            mac: address.mac,
+            holds_credential,
+        };
+        let verdict = ask(controller, &device, Some(Onboarding::MAC), Some(shown)).await?;
+        let outcome = decide::admission::judge_address(&JudgeAddressFacts {
+            now,
+            actor: &actor,
+            policy: &evidence,
+            device: &device,
+            address: &address,
+            holds_credential,
+            verdict: &verdict,
+        });
+        let mut grant = address.grant;
+        if let Some(outcome) = outcome {
+            if let Err(error) = controller.commit(outcome.commit).await {
+                return later(controller, id, Fault::Commit(error));
+            }
+            if let Decision::Accept(after) = outcome.decision {
+                let result = match &after.grant {
+                    Some(_) => "admitted",
+                    None => "refused",
+                };
+                tracing::info!(device = %id, mac = %after.mac, result, "policy was asked about an address");
+                metrics::counter!("vouchsafe_addresses_judged_total", "result" => result)
+                    .increment(1);
+                grant = after.grant;
+            }
+        }
+        if let Some(grant) = grant {
+            controller.reviews.at(id, grant.ask_again_at(now), now);
+        }
+    }
+    Ok(())
+}
+
+async fn ask(
+    controller: &Controller,
+    device: &Device,
+    onboarding: Option<Onboarding<'_>>,
+    address: Option<Address>,
+) -> Result<Verdict, Fault> {
     let catalogue = controller.manufacturers.current();
     let manufacturer = catalogue.manufacturer(device.manufacturer);
-    Ok(controller.policy().evaluate(&Input {
-        now: controller.clock.now(),
+    let question = Question {
         request: RequestKind::Review,
-        device: Some(device),
+        device,
         manufacturer: manufacturer.map(|known| &known.record),
         onboarding,
-        claims: &claims,
-    }))
+        address,
+    };
+    controller.evaluate(question).await
 }
 
 /// Who cut a device off, by its journal.
@@ -306,13 +399,17 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_due_once_at_the_time_named_last() {
+    fn a_device_is_due_once_at_the_earliest_time_named() {
         let reviews = Reviews::default();
         assert!(reviews.take_everything() && !reviews.take_everything());
         let now = Timestamp::UNIX_EPOCH;
         let later = now + SignedDuration::from_secs(10);
+        reviews.at(device(1), later, now);
         reviews.at(device(1), now, now);
         assert_eq!(reviews.quiet(now), Duration::from_secs(1));
+        reviews.at(device(1), later, now);
+        let soon = now + SignedDuration::from_secs(1);
+        assert_eq!(reviews.take(soon), Some(device(1)));
         reviews.at(device(1), later, now);
         reviews.at(device(2), later, now);
         assert_eq!(reviews.take(now), None);

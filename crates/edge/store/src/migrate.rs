@@ -14,7 +14,7 @@ struct Migration {
 }
 
 /// All steps, in ascending order. One that was released is never changed.
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration {
         version: 1,
         text: include_str!("../migrations/0001_state_and_journal.sql"),
@@ -26,6 +26,10 @@ const MIGRATIONS: [Migration; 3] = [
     Migration {
         version: 3,
         text: include_str!("../migrations/0003_admission.sql"),
+    },
+    Migration {
+        version: 4,
+        text: include_str!("../migrations/0004_assurance.sql"),
     },
 ];
 

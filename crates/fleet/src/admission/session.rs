@@ -8,10 +8,6 @@ use crate::ids::{CredentialId, DeviceId, Digest};
 /// Most sessions, cut-offs or refusals of one report.
 pub const MAX_REPORTED: usize = 500;
 
-/// The kind of the claim that says by which MAC address a device without 802.1X may come in. The
-/// value is its text, `02:00:00:00:00:01`.
-pub const MAC_CLAIM: &str = "mac";
-
 /// Longest text that a gate gives a name of its own, in characters.
 const MAX_TEXT: usize = 128;
 

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
+use super::admission::remove_address_into;
 use super::{Outcome, advance, device_entry, put_device, touched};
+use crate::admission::ClaimedAddress;
 use crate::commit::{Change, Commit, Guard};
 use crate::credential::{Credential, CredentialStatus, RevocationReason};
 use crate::device::Device;
@@ -25,6 +27,8 @@ pub struct OperateFacts<'a> {
     pub credentials: &'a [Credential],
     /// What it holds by Wi-Fi Easy Connect.
     pub wifi: &'a Holdings,
+    /// The MAC addresses that are claimed for it.
+    pub addresses: &'a [ClaimedAddress],
     /// Its ownership that has not ended, if there is one.
     pub ownership: Option<&'a Ownership>,
     /// Why.
@@ -138,12 +142,13 @@ pub fn revoke_access(
     Outcome::accept(revoked, commit)
 }
 
-/// Revokes all credentials of a device. One that was onboarded is so no longer: it stays in the
+/// Revokes all credentials of a device, and forgets the MAC addresses by which it might come in. One that was onboarded is so no longer: it stays in the
 /// inventory, and must onboard before it may come in again. A device without credentials that is not
 /// onboarded is in the wanted state already.
 pub fn revoke_all(facts: &OperateFacts<'_>, reason: RevocationReason) -> Outcome<Device> {
     let mut commit = Commit::default();
-    let has_none = facts.credentials.is_empty() && facts.wifi.access.is_empty();
+    let has_none =
+        facts.credentials.is_empty() && facts.wifi.access.is_empty() && facts.addresses.is_empty();
     let next = match advance(facts.device, Event::Revoke, facts.actor, facts.now) {
         Ok((mut next, _)) => {
             next.reason = facts.reasons.first().map(|reason| reason.text.clone());
@@ -160,6 +165,7 @@ pub fn revoke_all(facts: &OperateFacts<'_>, reason: RevocationReason) -> Outcome
     for access in &facts.wifi.access {
         revoke_access_into(&mut commit, facts, access, reason);
     }
+    remove_addresses(&mut commit, facts);
     if commit.entries.is_empty() {
         let action = Action::CredentialRevoked;
         let mut entry = device_entry(facts.device, action, facts.actor, facts.now);
@@ -203,6 +209,7 @@ fn operate(
         for access in &facts.wifi.access {
             revoke_access_into(&mut commit, facts, access, reason);
         }
+        remove_addresses(&mut commit, facts);
         if facts.wifi.standing.is_some() {
             let standing = Standing::nothing(facts.device.id, facts.now);
             let change = wifi::Change::PutStanding(Box::new(standing));
@@ -216,6 +223,13 @@ fn operate(
         }
     }
     Outcome::accept(next, commit)
+}
+
+/// Nobody comes in by the device's addresses any more.
+fn remove_addresses(commit: &mut Commit, facts: &OperateFacts<'_>) {
+    for address in facts.addresses {
+        remove_address_into(commit, facts.now, facts.actor, address, facts.reasons);
+    }
 }
 
 pub(super) fn revoke_into(

@@ -161,6 +161,20 @@ text_enum! {
         CutOff = "cut-off",
         /// A session of the device was ended; it may begin another.
         SessionEnded = "session-ended",
+        /// Somebody said that a MAC address is the device's.
+        AddressClaimed = "address-claimed",
+        /// The device's MAC address was claimed for another device.
+        AddressConflict = "address-conflict",
+        /// A person settled whose a MAC address is.
+        AddressSettled = "address-settled",
+        /// A MAC address is no longer the device's.
+        AddressRemoved = "address-removed",
+        /// Policy lets the device in by its MAC address.
+        AddressAdmitted = "address-admitted",
+        /// Policy does not let the device in by its MAC address, or no longer.
+        AddressRefused = "address-refused",
+        /// Somebody stated something of the device.
+        Stated = "stated",
         /// An API token was made.
         TokenCreated = "token-created",
         /// An API token was revoked.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use regorus::Value;
 
+use crate::admission::MacAddress;
 use crate::claim::Claim;
 use crate::device::Device;
 use crate::manufacturer::Manufacturer;
@@ -32,6 +33,8 @@ text_enum! {
         Brski = "brski",
         /// Wi-Fi Easy Connect.
         Dpp = "dpp",
+        /// None: it shows nothing but its MAC address, which anybody can copy.
+        Mac = "mac",
     }
 }
 
@@ -57,6 +60,31 @@ impl Onboarding<'_> {
         role: None,
         said: &[],
     };
+
+    /// By the key on its label, of which nothing more is known.
+    pub const LABEL: Self = Self {
+        method: Method::Dpp,
+        mutual: false,
+        role: None,
+        said: &[],
+    };
+
+    /// By its MAC address: nobody proves anything.
+    pub const MAC: Self = Self {
+        method: Method::Mac,
+        mutual: false,
+        role: None,
+        said: &[],
+    };
+}
+
+/// The MAC address by which a device comes in.
+#[derive(Debug, Clone, Copy)]
+pub struct Address {
+    /// The address.
+    pub mac: MacAddress,
+    /// Whether the device holds a certificate of this domain that counts, and could prove that.
+    pub holds_credential: bool,
 }
 
 /// The facts a policy judges. In Rego, times are whole seconds since 1970:
@@ -68,12 +96,15 @@ impl Onboarding<'_> {
 ///  "manufacturer": {"id": "…", "name": "…", "trust": "voucher-required"},
 ///  "onboarding": {"method": "dpp", "mutual": false, "role": "station",
 ///                 "said": {"name": "lamp 3", "mudurl": "https://…"}},
+///  "address": {"mac": "00:1b:63:84:45:e6", "local": false, "holds_credential": false},
 ///  "claims": [{"issuer": "…", "subject": "device", "kind": "…", "value": true,
 ///              "issued_at": 1767225600, "expires_at": null}]}
 /// ```
 ///
 /// `device` and `manufacturer` are null when unknown, `onboarding` when the device does not come in
-/// but is looked at again. Claims that have run out are not shown.
+/// but is looked at again, `address` unless the method is `mac`. A yes to that method counts with
+/// `"by_address": "without-credential"` or `"always"` in the verdict alone. Claims that have run out are
+/// not shown.
 #[derive(Debug, Clone, Copy)]
 pub struct Input<'a> {
     /// The time.
@@ -86,6 +117,8 @@ pub struct Input<'a> {
     pub manufacturer: Option<&'a Manufacturer>,
     /// How it comes in; none when it does not.
     pub onboarding: Option<Onboarding<'a>>,
+    /// By which MAC address, where it comes in by that.
+    pub address: Option<Address>,
     /// What is claimed about it, its model, its manufacturer and its owner.
     pub claims: &'a [Claim],
 }
@@ -98,6 +131,7 @@ impl Input<'_> {
         device: None,
         manufacturer: None,
         onboarding: None,
+        address: None,
         claims: &[],
     };
 
@@ -123,6 +157,7 @@ impl Input<'_> {
                 "onboarding",
                 self.onboarding.map_or(Value::Null, onboarding_value),
             ),
+            ("address", self.address.map_or(Value::Null, address_value)),
             ("claims", Value::from(claims)),
         ])
     }
@@ -168,6 +203,14 @@ fn onboarding_value(onboarding: Onboarding<'_>) -> Value {
                 .map_or(Value::Null, |role| Value::from(role.as_str())),
         ),
         ("said", said.into()),
+    ])
+}
+
+fn address_value(address: Address) -> Value {
+    object([
+        ("mac", Value::from(address.mac.to_string())),
+        ("local", Value::from(address.mac.is_local())),
+        ("holds_credential", Value::from(address.holds_credential)),
     ])
 }
 

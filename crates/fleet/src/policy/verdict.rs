@@ -5,6 +5,7 @@ use regorus::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::Reason;
+use crate::text::text_enum;
 
 /// Yes, later, or no.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,20 @@ pub struct Verdict {
     pub reasons: Vec<Reason>,
     /// When the answer must be asked for again.
     pub ask_again_at: Option<Timestamp>,
+    /// Whether a yes counts for a device that shows nothing but its MAC address, too. Without it, it
+    /// does not: a policy that never heard of such devices lets none in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_address: Option<ByAddress>,
+}
+
+text_enum! {
+    /// For which devices a yes counts that show nothing but their MAC address.
+    pub enum ByAddress {
+        /// Those that hold no certificate of this domain.
+        WithoutCredential = "without-credential",
+        /// All, though they could prove more.
+        Always = "always",
+    }
 }
 
 /// Most reasons that are kept.
@@ -51,6 +66,7 @@ impl Verdict {
                 "owner policy",
             )],
             ask_again_at: None,
+            by_address: None,
         }
     }
 }
@@ -63,6 +79,7 @@ pub(super) fn read(value: &Value) -> Result<Verdict, &'static str> {
     let mut segment = None;
     let mut retry_after = None;
     let mut ask_again_at = None;
+    let mut by_address = None;
     let mut reasons = Vec::new();
     for (name, field) in fields.iter() {
         let name = name.as_string().map_err(|_| "a field's name is no text")?;
@@ -78,9 +95,18 @@ pub(super) fn read(value: &Value) -> Result<Verdict, &'static str> {
             }
             "ask_again_at" if *field == Value::Null => {}
             "ask_again_at" => ask_again_at = Some(time(field)?),
+            "by_address" if *field == Value::Null => {}
+            "by_address" => {
+                const WRONG: &str = "by_address is none of without-credential, always";
+                let word = text(field).ok_or(WRONG)?;
+                by_address = Some(ByAddress::parse(&word).map_err(|_| WRONG)?);
+            }
             "reasons" => reasons = read_reasons(field)?,
             _ => return Err("verdict has an unknown field"),
         }
+    }
+    if by_address.is_some() && answer.as_deref() != Some("allow") {
+        return Err("fields that do not go together");
     }
     let answer = match (answer.as_deref(), segment, retry_after) {
         (Some("allow"), segment, None) => Answer::Allow { segment },
@@ -94,6 +120,7 @@ pub(super) fn read(value: &Value) -> Result<Verdict, &'static str> {
         answer,
         reasons,
         ask_again_at,
+        by_address,
     })
 }
 

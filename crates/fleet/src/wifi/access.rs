@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::DeviceRole;
 use crate::credential::CredentialStatus;
 use crate::ids::{CredentialId, DeviceId, Digest};
+use crate::policy::{Method, Onboarding};
 use crate::text::text_enum;
 
 text_enum! {
@@ -132,6 +133,19 @@ pub struct Given {
     pub at: Timestamp,
     /// When the device said that it took the configuration.
     pub confirmed_at: Option<Timestamp>,
+}
+
+impl Given {
+    /// How the device came in then, for policy.
+    #[must_use]
+    pub fn onboarding(&self) -> Onboarding<'static> {
+        Onboarding {
+            method: Method::Dpp,
+            mutual: self.assurance == Assurance::Mutual,
+            role: Some(self.role),
+            said: &[],
+        }
+    }
 }
 
 impl Standing {

@@ -73,6 +73,7 @@ pub(crate) fn allow() -> Verdict {
         },
         reasons: vec![],
         ask_again_at: None,
+        by_address: None,
     }
 }
 
@@ -90,6 +91,7 @@ pub(crate) fn deny() -> Verdict {
         answer: Answer::Deny,
         reasons: vec![Reason::new("too-old", "It is too old.", "owner policy")],
         ask_again_at: None,
+        by_address: None,
     }
 }
 
@@ -221,6 +223,7 @@ pub(crate) fn operate<'a>(
         device,
         credentials,
         wifi: wifi::Holdings::NONE,
+        addresses: &[],
         ownership: None,
         reasons: &[],
         evidence: &[],

@@ -75,6 +75,7 @@ pub(super) async fn revoke_credential(
                 device: &device,
                 credentials: &[],
                 wifi: Holdings::NONE,
+                addresses: &[],
                 ownership: None,
                 reasons: &said,
                 evidence: &[],

@@ -12,6 +12,7 @@ use vouchsafe_api::{
     Approve, Claim, Device, DeviceFilter, DeviceState, IfMatch, JournalPage, Page, PageQuery,
     Problem, Reasoned, Revoke, Version, WaitQuery,
 };
+use vouchsafe_fleet::admission::ClaimedAddress;
 use vouchsafe_fleet::decide::{self, ApprovalFacts, ClaimFacts, OperateFacts, Outcome};
 use vouchsafe_fleet::wifi::Holdings;
 use vouchsafe_fleet::{
@@ -263,6 +264,7 @@ async fn operate(
                 device: &device,
                 credentials: &standing.credentials,
                 wifi: &standing.wifi,
+                addresses: &standing.addresses,
                 ownership: standing.ownership.as_ref(),
                 reasons: &said,
                 evidence: &[],
@@ -321,6 +323,7 @@ pub(super) async fn revoke_device(
                 device: &device,
                 credentials: &standing.credentials,
                 wifi: &standing.wifi,
+                addresses: &standing.addresses,
                 ownership: None,
                 reasons: &said,
                 evidence: &[],
@@ -360,6 +363,8 @@ pub(super) struct Standing {
     pub(super) credentials: Vec<vouchsafe_fleet::Credential>,
     /// What it holds by Wi-Fi Easy Connect.
     pub(super) wifi: Holdings,
+    /// The MAC addresses that are claimed for it.
+    pub(super) addresses: Vec<ClaimedAddress>,
     /// Its ownership that has not ended.
     pub(super) ownership: Option<vouchsafe_fleet::Ownership>,
 }
@@ -376,6 +381,7 @@ impl Standing {
         Ok(Self {
             credentials,
             wifi: controller.store.holdings(device.id).await?,
+            addresses: controller.store.addresses(device.id).await?,
             ownership,
         })
     }

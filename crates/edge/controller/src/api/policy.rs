@@ -13,7 +13,7 @@ use vouchsafe_api::{
     PolicyFault, Problem, PutPolicy, Version,
 };
 use vouchsafe_fleet::policy::{
-    Answer, Input, Method, Onboarding, Policy, PolicyError, RequestKind, Verdict,
+    Answer, Input, Onboarding, Policy, PolicyError, RequestKind, Verdict,
 };
 use vouchsafe_fleet::{Claim, Device, Manufacturer, ManufacturerId, decide};
 use vouchsafe_store::{DeviceFilter, DeviceKey};
@@ -134,14 +134,6 @@ pub(super) async fn dry_run_policy(
     Ok(Json(result))
 }
 
-/// How a device came in that has no manufacturer: by its bootstrapping key alone.
-const BY_KEY: Onboarding<'static> = Onboarding {
-    method: Method::Dpp,
-    mutual: false,
-    role: None,
-    said: &[],
-};
-
 /// One device as both policies see it.
 struct Case {
     device: Device,
@@ -156,7 +148,9 @@ impl Case {
             request: RequestKind::Review,
             device: Some(&self.device),
             manufacturer: self.manufacturer.as_ref(),
-            onboarding: (self.device.manufacturer == ManufacturerId::NONE).then_some(BY_KEY),
+            onboarding: (self.device.manufacturer == ManufacturerId::NONE)
+                .then_some(Onboarding::LABEL),
+            address: None,
             claims: &self.claims,
         }
     }

@@ -58,6 +58,7 @@ pub(super) async fn release_device(
                 device: &device,
                 credentials: &standing.credentials,
                 wifi: &standing.wifi,
+                addresses: &standing.addresses,
                 ownership: standing.ownership.as_ref(),
                 reasons: &said,
                 evidence: &[Evidence::new("release-statement", Digest::of(&statement))],

@@ -142,6 +142,7 @@ pub(super) async fn release_by_scim(
                 device: &device,
                 credentials: &standing.credentials,
                 wifi: &standing.wifi,
+                addresses: &standing.addresses,
                 ownership: standing.ownership.as_ref(),
                 reasons: &said,
                 evidence: &[],

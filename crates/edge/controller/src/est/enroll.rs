@@ -22,8 +22,7 @@ use vouchsafe_fleet::credential::CredentialStatus;
 use vouchsafe_fleet::decide::{
     self, Decision, EnrolFacts, EnrolIdentity, EnrolPermit, Outcome, Strangers,
 };
-use vouchsafe_fleet::policy::{Method, Onboarding, RequestKind, Verdict};
-use vouchsafe_fleet::wifi::Assurance;
+use vouchsafe_fleet::policy::{RequestKind, Verdict};
 use vouchsafe_fleet::{
     Actor, ActorKind, Credential, Device, DeviceId, Digest, Evidence, Manufacturer,
     ManufacturerTrust, Refusal,
@@ -353,15 +352,9 @@ impl Question<'_> {
         if !trusted && matches!(self.proved, Proved::Domain { .. }) {
             let standing = self.controller.store.holdings(device.id).await?.standing;
             if let Some(given) = standing.and_then(|standing| standing.given) {
-                let onboarding = Onboarding {
-                    method: Method::Dpp,
-                    mutual: given.assurance == Assurance::Mutual,
-                    role: Some(given.role),
-                    said: &[],
-                };
-                let verdict = self
-                    .controller
-                    .dpp_verdict(RequestKind::Renew, device, onboarding);
+                let verdict =
+                    self.controller
+                        .dpp_verdict(RequestKind::Renew, device, given.onboarding());
                 return Ok(Some(verdict.await?));
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! 1. At the start everything is read: a device that has onboarded may come in with each certificate of
 //!    its own that was not revoked. A device in quarantine may come in to the quarantine segment, if
-//!    there is one. Others may not.
+//!    there is one. A device may come in by its MAC address where policy says so, unless it holds a
+//!    certificate and policy says nothing of that. Others may not.
 //! 2. Whatever changes a device or a credential is a journal entry, here or at another replica, and each
 //!    wakes this task. It reads on in the journal, and looks again only at the devices named there.
 //! 3. A change makes a version; without one there is a new one after [`REFRESH`], so that a gate
@@ -17,11 +18,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
-use vouchsafe_api::gate::{AdmittedCredential, SegmentDefinition, StateDifference};
+use vouchsafe_api::gate::{
+    AdmittedCredential, AdmittedStation, SegmentDefinition, StateDifference,
+};
+use vouchsafe_fleet::admission::ClaimedAddress;
 use vouchsafe_fleet::{Action, CredentialStatus, Device, DeviceId, State, Subject};
 use vouchsafe_store::{DeviceFilter, DeviceKey};
 
-use super::shared::Progress;
+use super::shared::{Admitted, Progress};
 use super::{definition, reload_segments};
 use crate::controller::{Controller, Fault};
 use crate::home::HomeError;
@@ -59,13 +63,46 @@ struct Changes {
     /// Everything was read anew.
     all: bool,
     segments: Option<Vec<SegmentDefinition>>,
-    put: Vec<AdmittedCredential>,
-    remove: Vec<String>,
+    credentials: Named<AdmittedCredential>,
+    stations: Named<AdmittedStation>,
 }
 
 impl Changes {
     fn is_none(&self) -> bool {
-        !self.all && self.segments.is_none() && self.put.is_empty() && self.remove.is_empty()
+        !self.all
+            && self.segments.is_none()
+            && self.credentials.is_none()
+            && self.stations.is_none()
+    }
+}
+
+/// What is new or different, and the names of what is gone.
+#[derive(Debug)]
+struct Named<T> {
+    put: Vec<T>,
+    remove: Vec<String>,
+}
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self {
+            put: Vec::new(),
+            remove: Vec::new(),
+        }
+    }
+}
+
+impl<T: Clone + PartialEq> Named<T> {
+    fn note(&mut self, before: &[T], after: &[T], name: impl Fn(&T) -> &String) {
+        let names: BTreeSet<&String> = after.iter().map(&name).collect();
+        let gone = before.iter().filter(|it| !names.contains(name(it)));
+        self.remove.extend(gone.map(|it| name(it).clone()));
+        let new = after.iter().filter(|it| !before.contains(it));
+        self.put.extend(new.cloned());
+    }
+
+    fn is_none(&self) -> bool {
+        self.put.is_empty() && self.remove.is_empty()
     }
 }
 
@@ -139,12 +176,26 @@ impl DesiredStates {
         self.position = self.controller.store.position();
         self.withheld = self.controller.gates.withheld();
         let segments = self.segments().await?;
+        let mut addresses = self.all_addresses().await?;
         let mut admitted = BTreeMap::new();
         for state in [State::Onboarded, State::Quarantined] {
-            for device in self.devices(state).await? {
-                let credentials = self.credentials(&device).await?;
-                if !credentials.is_empty() {
-                    admitted.insert(device.id, credentials);
+            let mut after = None;
+            while let Some(page) = self.page(state, &mut after).await? {
+                for device in page {
+                    let addresses = addresses.remove(&device.id).unwrap_or_default();
+                    let of_device = self.of_device(&device, &addresses).await?;
+                    if !of_device.is_nothing() {
+                        admitted.insert(device.id, of_device);
+                    }
+                }
+            }
+        }
+        // Who never onboarded may come in by an address.
+        for (id, addresses) in addresses {
+            if let Some(device) = self.controller.store.device(id).await? {
+                let of_device = self.of_device(&device, &addresses).await?;
+                if !of_device.is_nothing() {
+                    admitted.insert(id, of_device);
                 }
             }
         }
@@ -157,25 +208,34 @@ impl DesiredStates {
         })
     }
 
-    async fn devices(&self, state: State) -> Result<Vec<Device>, Fault> {
-        let mut devices = Vec::new();
-        let mut after: Option<DeviceKey> = None;
+    /// The next devices in a state, until there are no more.
+    async fn page(
+        &self,
+        state: State,
+        after: &mut Option<DeviceKey>,
+    ) -> Result<Option<Vec<Device>>, Fault> {
         let filter = DeviceFilter {
             state: Some(state),
             ..DeviceFilter::default()
         };
-        // In quarantine nobody comes in without a segment for it.
-        if state != State::Onboarded && !self.has_quarantine {
-            return Ok(devices);
-        }
+        let store = &self.controller.store;
+        let page = store.devices(&filter, after.as_ref(), PAGE).await?;
+        *after = page.last().map(DeviceKey::of);
+        Ok(Some(page).filter(|page| !page.is_empty()))
+    }
+
+    /// The MAC addresses that policy lets in, by device.
+    async fn all_addresses(&self) -> Result<BTreeMap<DeviceId, Vec<ClaimedAddress>>, Fault> {
+        let mut all: BTreeMap<DeviceId, Vec<ClaimedAddress>> = BTreeMap::new();
+        let mut after = None;
         loop {
-            let store = &self.controller.store;
-            let page = store.devices(&filter, after.as_ref(), PAGE).await?;
-            after = page.last().map(DeviceKey::of);
-            let is_last = page.len() < PAGE as usize;
-            devices.extend(page);
-            if is_last {
-                return Ok(devices);
+            let page = self.controller.store.all_addresses(after, PAGE).await?;
+            let Some(last) = page.last() else {
+                return Ok(all);
+            };
+            after = Some(last.mac);
+            for address in page.into_iter().filter(|address| address.grant.is_some()) {
+                all.entry(address.device).or_default().push(address);
             }
         }
     }
@@ -228,66 +288,95 @@ impl DesiredStates {
                 .clone_from(&segments);
             changes.segments = Some(segments);
             if before != self.has_quarantine {
-                self.has_quarantine = true;
-                let quarantined = self.devices(State::Quarantined).await?;
-                self.has_quarantine = !before;
-                changed.extend(quarantined.iter().map(|device| device.id));
+                let mut after = None;
+                while let Some(page) = self.page(State::Quarantined, &mut after).await? {
+                    changed.extend(page.iter().map(|device| device.id));
+                }
             }
         }
         for id in changed {
-            let credentials = match self.controller.store.device(id).await? {
-                Some(device) => self.credentials(&device).await?,
-                None => Vec::new(),
+            let store = &self.controller.store;
+            let after = match store.device(id).await? {
+                Some(device) => {
+                    let addresses = store.addresses(id).await?;
+                    self.of_device(&device, &addresses).await?
+                }
+                None => Admitted::default(),
             };
-            self.take(id, credentials, &mut changes);
+            self.take(id, after, &mut changes);
         }
         Ok(changes)
     }
 
     /// Notes what differs for one device.
-    fn take(&self, id: DeviceId, after: Vec<AdmittedCredential>, changes: &mut Changes) {
+    fn take(&self, id: DeviceId, after: Admitted, changes: &mut Changes) {
         let mut current = self.controller.gates.current();
         let before = current.admitted.remove(&id).unwrap_or_default();
-        let names: BTreeSet<&str> = after.iter().map(|it| it.credential.as_str()).collect();
-        let gone = before
-            .iter()
-            .filter(|it| !names.contains(it.credential.as_str()));
-        changes.remove.extend(gone.map(|it| it.credential.clone()));
-        let new = after.iter().filter(|it| !before.contains(it));
-        changes.put.extend(new.cloned());
-        if !after.is_empty() {
+        changes
+            .credentials
+            .note(&before.credentials, &after.credentials, |it| &it.credential);
+        changes
+            .stations
+            .note(&before.stations, &after.stations, |it| &it.mac);
+        if !after.is_nothing() {
             current.admitted.insert(id, after);
         }
     }
 
-    /// A newer certificate leaves the one before it valid until its own end: the device may not have
-    /// the newer one yet.
-    async fn credentials(&self, device: &Device) -> Result<Vec<AdmittedCredential>, Fault> {
-        let segment = match device.state {
-            State::Onboarded => device.segment.clone(),
+    /// With what a device may come in. A newer certificate leaves the one before it valid until its own end:
+    /// the device may not have the newer one yet.
+    async fn of_device(
+        &self,
+        device: &Device,
+        addresses: &[ClaimedAddress],
+    ) -> Result<Admitted, Fault> {
+        let now = self.controller.clock.now();
+        let granted = addresses.iter().filter_map(|address| {
+            let grant = address.granted(now)?;
+            Some((address.mac, grant))
+        });
+        let granted: Vec<_> = granted.collect();
+        let is_in = device.state == State::Onboarded
+            || matches!(device.state, State::Claimed | State::Onboarding) && !granted.is_empty();
+        let quarantine = match device.state {
             State::Quarantined if self.has_quarantine => {
                 Some(self.controller.config.gate.quarantine_segment.clone())
             }
-            _ => return Ok(Vec::new()),
+            _ if is_in => None,
+            _ => return Ok(Admitted::default()),
         };
         if self.withheld.contains(&device.id) {
-            return Ok(Vec::new());
+            return Ok(Admitted::default());
         }
-        let now = self.controller.clock.now();
-        let all = self.controller.store.credentials(device.id).await?;
-        let counts = all.into_iter().rev().filter(|credential| {
+        let mut credentials = self.controller.store.credentials(device.id).await?;
+        credentials.retain(|credential| {
             let is_revoked = matches!(credential.status, CredentialStatus::Revoked { .. });
             !is_revoked && credential.not_after > now
         });
-        Ok(counts
+        let holds_credential = !credentials.is_empty();
+        let stations = granted
+            .into_iter()
+            .filter(|(_, grant)| grant.despite_credential || !holds_credential)
+            .map(|(mac, grant)| AdmittedStation {
+                mac: mac.to_string(),
+                device: device.id.to_string(),
+                segment: quarantine.clone().or_else(|| grant.segment.clone()),
+                expires_at: grant.expires_at,
+            });
+        let opens = matches!(device.state, State::Onboarded | State::Quarantined);
+        let credentials = credentials.into_iter().rev().filter(|_| opens);
+        let credentials = credentials
             .take(MAX_CERTIFICATES)
             .map(|credential| AdmittedCredential {
                 credential: credential.id.to_string(),
                 device: device.id.to_string(),
-                segment: segment.clone(),
+                segment: quarantine.clone().or_else(|| device.segment.clone()),
                 expires_at: credential.not_after,
-            })
-            .collect())
+            });
+        Ok(Admitted {
+            credentials: credentials.collect(),
+            stations: stations.collect(),
+        })
     }
 
     /// Steps 3 and 4.
@@ -342,10 +431,10 @@ impl DesiredStates {
                 issued_at: now,
                 revocation_lists: new_lists,
                 segments: changes.segments,
-                put: changes.put,
-                remove: changes.remove,
-                stations_put: Vec::new(),
-                stations_remove: Vec::new(),
+                put: changes.credentials.put,
+                remove: changes.credentials.remove,
+                stations_put: changes.stations.put,
+                stations_remove: changes.stations.remove,
             });
         }
         self.file.is_some().then(|| current.document())

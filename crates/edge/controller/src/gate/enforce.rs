@@ -121,12 +121,7 @@ async fn is_confirmed(
     if in_force.is_none_or(|in_force| in_force < version) {
         return Ok(false);
     }
-    let admitted = controller.gates.segments_of(device);
+    let admitted = controller.gates.admitted(device);
     let sessions = controller.store.open_sessions(device, gate).await?;
-    Ok(sessions.iter().all(|session| {
-        let credential = session.credential.as_ref().map(|id| id.as_str());
-        admitted.iter().any(|(admitted, segment)| {
-            credential == Some(admitted.as_str()) && *segment == session.segment
-        })
-    }))
+    Ok(sessions.iter().all(|session| admitted.covers(session)))
 }

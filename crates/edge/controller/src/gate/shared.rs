@@ -8,9 +8,11 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use vouchsafe_api::gate::{
-    AdmittedCredential, DesiredState, SegmentDefinition, StateDifference, StateUpdate,
+    AdmittedCredential, AdmittedStation, DesiredState, SegmentDefinition, StateDifference,
+    StateUpdate,
 };
 use vouchsafe_fleet::DeviceId;
+use vouchsafe_fleet::admission::Session;
 
 /// Most gates that wait for news at once.
 const MAX_WAITING: usize = 2048;
@@ -21,7 +23,7 @@ const MAX_WAITING_OF_A_GATE: usize = 2;
 /// Most differences that are kept.
 const MAX_DIFFERENCES: usize = 4096;
 
-/// Most credentials in all differences that are kept.
+/// Most credentials and stations in all differences that are kept.
 const MAX_IN_DIFFERENCES: usize = 200_000;
 
 /// How far the task has come.
@@ -76,11 +78,38 @@ pub(super) struct Current {
     pub(super) issued_at: Timestamp,
     pub(super) lists: Vec<String>,
     pub(super) segments: Vec<SegmentDefinition>,
-    pub(super) admitted: BTreeMap<DeviceId, Vec<AdmittedCredential>>,
+    pub(super) admitted: BTreeMap<DeviceId, Admitted>,
     differences: VecDeque<StateDifference>,
     in_differences: usize,
     /// The whole, written once for all gates that are too far behind.
     whole: Option<(u64, Bytes)>,
+}
+
+/// With what one device may come in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Admitted {
+    pub(super) credentials: Vec<AdmittedCredential>,
+    /// By these MAC addresses, proving nothing.
+    pub(super) stations: Vec<AdmittedStation>,
+}
+
+impl Admitted {
+    pub(super) fn is_nothing(&self) -> bool {
+        self.credentials.is_empty() && self.stations.is_empty()
+    }
+
+    /// Whether a session may go on as it is.
+    pub(super) fn covers(&self, session: &Session) -> bool {
+        match &session.credential {
+            Some(credential) => self
+                .credentials
+                .iter()
+                .any(|it| it.credential == credential.as_str() && it.segment == session.segment),
+            None => self.stations.iter().any(|it| {
+                session.station.as_ref() == Some(&it.mac) && it.segment == session.segment
+            }),
+        }
+    }
 }
 
 impl Gates {
@@ -152,15 +181,10 @@ impl Gates {
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(names);
     }
 
-    /// The certificates with which a device may come in, and where that leads.
-    pub(super) fn segments_of(&self, device: DeviceId) -> Vec<(String, Option<String>)> {
+    /// With what a device may come in.
+    pub(super) fn admitted(&self, device: DeviceId) -> Admitted {
         let current = self.current();
-        let of_device = current.admitted.get(&device);
-        of_device
-            .into_iter()
-            .flatten()
-            .map(|it| (it.credential.clone(), it.segment.clone()))
-            .collect()
+        current.admitted.get(&device).cloned().unwrap_or_default()
     }
 
     /// Whether policy may put a device into this segment: any, while nobody described one.
@@ -273,9 +297,13 @@ impl Current {
             issued_at: self.issued_at,
             revocation_lists: self.lists.clone(),
             segments: self.segments.clone(),
-            admitted: self.admitted.values().flatten().cloned().collect(),
-            stations: Vec::new(),
+            admitted: self.all(|it| &it.credentials),
+            stations: self.all(|it| &it.stations),
         }
+    }
+
+    fn all<T: Clone>(&self, of: impl Fn(&Admitted) -> &Vec<T>) -> Vec<T> {
+        self.admitted.values().flat_map(of).cloned().collect()
     }
 
     /// All differences since a version, as one.
@@ -284,8 +312,8 @@ impl Current {
             .differences
             .binary_search_by_key(&have, |difference| difference.from)
             .ok()?;
-        let mut put = BTreeMap::new();
-        let mut removed = BTreeSet::new();
+        let mut credentials = Merged::default();
+        let mut stations = Merged::default();
         let mut merged = StateDifference {
             from: have,
             to: self.version,
@@ -304,23 +332,50 @@ impl Current {
             if let Some(segments) = &difference.segments {
                 merged.segments = Some(segments.clone());
             }
-            for gone in &difference.remove {
-                put.remove(gone);
-                removed.insert(gone.clone());
-            }
-            for new in &difference.put {
-                removed.remove(&new.credential);
-                put.insert(new.credential.clone(), new.clone());
-            }
+            credentials.add(&difference.remove, &difference.put, |it| &it.credential);
+            stations.add(
+                &difference.stations_remove,
+                &difference.stations_put,
+                |it| &it.mac,
+            );
         }
-        merged.put = put.into_values().collect();
-        merged.remove = removed.into_iter().collect();
+        (merged.put, merged.remove) = credentials.split();
+        (merged.stations_put, merged.stations_remove) = stations.split();
         Some(merged)
     }
 }
 
+/// What several differences put and remove, by name; the last word counts.
+struct Merged<T>(BTreeMap<String, Option<T>>);
+
+impl<T> Default for Merged<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<T: Clone> Merged<T> {
+    fn add(&mut self, gone: &[String], new: &[T], name: impl Fn(&T) -> &String) {
+        self.0.extend(gone.iter().map(|gone| (gone.clone(), None)));
+        let new = new.iter().map(|it| (name(it).clone(), Some(it.clone())));
+        self.0.extend(new);
+    }
+
+    fn split(self) -> (Vec<T>, Vec<String>) {
+        let (mut put, mut removed) = (Vec::new(), Vec::new());
+        for (name, new) in self.0 {
+            match new {
+                Some(new) => put.push(new),
+                None => removed.push(name),
+            }
+        }
+        (put, removed)
+    }
+}
+
 fn weight(difference: &StateDifference) -> usize {
-    1 + difference.put.len() + difference.remove.len()
+    let stations = difference.stations_put.len() + difference.stations_remove.len();
+    1 + difference.put.len() + difference.remove.len() + stations
 }
 
 #[cfg(test)]

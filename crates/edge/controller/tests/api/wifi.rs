@@ -650,6 +650,7 @@ async fn fill(home: &Home, store: &Store) {
         answer,
         reasons: vec![],
         ask_again_at: None,
+        by_address: None,
     };
     let allow = verdict(Answer::Allow { segment: None });
     let wait = verdict(Answer::Wait {

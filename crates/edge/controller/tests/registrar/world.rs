@@ -289,6 +289,7 @@ impl World {
             device: &device.unwrap(),
             credentials: &state.credentials,
             wifi: vouchsafe_fleet::wifi::Holdings::NONE,
+            addresses: &[],
             ownership: None,
             reasons: &[],
             evidence: &[],

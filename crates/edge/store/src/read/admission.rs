@@ -1,7 +1,9 @@
 //! Segments, gates, and what gates reported.
 
 use serde::de::DeserializeOwned;
-use vouchsafe_fleet::admission::{Gate, GateCredential, Segment, Session, Standing};
+use vouchsafe_fleet::admission::{
+    ClaimedAddress, Gate, GateCredential, MacAddress, Segment, Session, Standing,
+};
 use vouchsafe_fleet::{CredentialId, DeviceId};
 
 use super::MOST_OF_A_DEVICE;
@@ -220,6 +222,43 @@ impl Store {
         }
         found.truncate(most);
         Ok(found)
+    }
+
+    /// Whose a MAC address is, if anybody claimed it.
+    ///
+    /// # Errors
+    /// As [`Store::segment`].
+    pub async fn address(&self, mac: MacAddress) -> Result<Option<ClaimedAddress>, ReadError> {
+        const SQL: &str = "SELECT document FROM address WHERE mac = ?1";
+        self.admission_document(SQL, Values::new().text(mac.to_string()))
+            .await
+    }
+
+    /// The MAC addresses of a device, in their order.
+    ///
+    /// # Errors
+    /// As [`Store::segment`].
+    pub async fn addresses(&self, device: DeviceId) -> Result<Vec<ClaimedAddress>, ReadError> {
+        const SQL: &str =
+            "SELECT document FROM address WHERE device = ?1 ORDER BY mac LIMIT ?2 + 0";
+        let values = Values::new().text(name(device.as_bytes()));
+        self.admission_documents(SQL, values.number(MOST_OF_A_DEVICE))
+            .await
+    }
+
+    /// MAC addresses of all devices in their order, behind `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Store::segment`].
+    pub async fn all_addresses(
+        &self,
+        after: Option<MacAddress>,
+        limit: u32,
+    ) -> Result<Vec<ClaimedAddress>, ReadError> {
+        const SQL: &str = "SELECT document FROM address WHERE mac > ?1 ORDER BY mac LIMIT ?2 + 0";
+        let after = after.map(|mac| mac.to_string()).unwrap_or_default();
+        self.admission_documents(SQL, Values::new().text(after).number(i64::from(limit)))
+            .await
     }
 
     async fn admission_document<T: DeserializeOwned>(

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
-use vouchsafe_fleet::wifi::{AccessCredential, Announcement, BootstrappingKey, Holdings, Network};
+use vouchsafe_fleet::wifi::{
+    AccessCredential, Announcement, BootstrappingKey, Holdings, Network, Standing,
+};
 use vouchsafe_fleet::{CredentialId, DeviceId, Digest};
 
 use super::MOST_OF_A_DEVICE;
@@ -179,19 +181,28 @@ impl Store {
             .unwrap_or(0))
     }
 
+    /// Where a device stands with Wi-Fi, if it ever had to do with it.
+    ///
+    /// # Errors
+    /// As [`Store::network`].
+    pub async fn wifi_standing(&self, device: DeviceId) -> Result<Option<Standing>, ReadError> {
+        const SQL: &str = "SELECT document FROM wifi_standing WHERE device = ?1";
+        let values = Values::new().text(name(device.as_bytes()));
+        self.wifi_document(SQL, values).await
+    }
+
     /// What a device holds: its standing, and its access credentials that are not revoked.
     ///
     /// # Errors
     /// As [`Store::network`].
     pub async fn holdings(&self, device: DeviceId) -> Result<Holdings, ReadError> {
-        const STANDING: &str = "SELECT document FROM wifi_standing WHERE device = ?1";
         const ACCESS: &str = "SELECT * FROM access_credential WHERE device = ?1 \
              AND status <> 'revoked' ORDER BY issued_at, id LIMIT ?2 + 0";
-        let values = || Values::new().text(name(device.as_bytes()));
         Ok(Holdings {
-            standing: self.wifi_document(STANDING, values()).await?,
+            standing: self.wifi_standing(device).await?,
             access: {
-                let values = values().number(MOST_OF_A_DEVICE);
+                let values = Values::new().text(name(device.as_bytes()));
+                let values = values.number(MOST_OF_A_DEVICE);
                 let rows = self.readers().fetch_few(ACCESS, values).await?;
                 rows.iter()
                     .map(wifi::read_access)

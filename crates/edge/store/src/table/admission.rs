@@ -1,4 +1,4 @@
-//! `segment`, `gate`, `gate_credential`, `gate_standing`, `session`: what network admission keeps.
+//! `segment`, `gate`, `gate_credential`, `gate_standing`, `session`, `address`: what network admission keeps.
 //!
 //! A put of a segment or a gate counts the version itself: it replaces the version before, or nothing.
 
@@ -56,6 +56,15 @@ const END_SESSIONS: &str = "UPDATE session SET ended_at = ?2, \
 /// Forgets the sessions that ended before a time.
 const FORGET_SESSIONS: &str = "DELETE FROM session WHERE ended_at > 0 AND ended_at < ?1";
 
+const PUT_ADDRESS: &str = "INSERT INTO address (mac, device, version, document) \
+     VALUES (?1, ?2, ?3, ?4) ON CONFLICT (mac) DO UPDATE SET version = excluded.version, \
+     document = excluded.document WHERE address.version = excluded.version - 1 \
+     AND address.device = excluded.device";
+
+const REMOVE_ADDRESS: &str = "DELETE FROM address WHERE mac = ?1 AND version = ?2";
+
+const SELECT_ADDRESS_VERSION: &str = "SELECT version FROM address WHERE mac = ?1";
+
 impl<'c> Batch<'_, 'c> {
     /// Asks whether what a decision took for granted still holds.
     pub(crate) async fn ask_admission(&mut self, guard: &Guard) -> Result<(), Stop> {
@@ -67,6 +76,11 @@ impl<'c> Batch<'_, 'c> {
             }
             Guard::GateVersion { name, expected } => {
                 self.ask_for_version(SELECT_GATE_VERSION, name, *expected, "the gate")
+                    .await
+            }
+            Guard::AddressVersion { mac, expected } => {
+                let mac = mac.to_string();
+                self.ask_for_version(SELECT_ADDRESS_VERSION, &mac, *expected, "the address")
                     .await
             }
             Guard::SegmentUnused { name } => {
@@ -152,6 +166,22 @@ impl<'c> Batch<'_, 'c> {
                     self.put(END_SESSIONS, values, work).await?;
                 }
                 Change::PutSession(session) => self.put_session(session, work).await?,
+                Change::PutAddress(address) => {
+                    let values = Values::new()
+                        .text(address.mac.to_string())
+                        .text(name(address.device.as_bytes()))
+                        .number(stored_count(address.version))
+                        .text(document(address)?);
+                    self.change_one(PUT_ADDRESS, values, "the address", work)
+                        .await?;
+                }
+                Change::RemoveAddress { mac, expected } => {
+                    let values = Values::new()
+                        .text(mac.to_string())
+                        .number(stored_count(*expected));
+                    self.change_one(REMOVE_ADDRESS, values, "the address", work)
+                        .await?;
+                }
             }
         }
         Ok(())
@@ -183,6 +213,7 @@ pub(crate) fn subjects_of_guard(guard: &Guard, add: &mut impl FnMut(&[u8])) {
         Guard::SegmentVersion { name, .. }
         | Guard::SegmentUnused { name }
         | Guard::GateVersion { name, .. } => add(name.as_bytes()),
+        Guard::AddressVersion { mac, .. } => add(&mac.0),
         Guard::GateCredentialGood { id } => add(id.as_str().as_bytes()),
     }
 }
@@ -202,6 +233,11 @@ pub(crate) fn subjects_of_change(change: &Change, add: &mut impl FnMut(&[u8])) {
             add(gate.as_bytes());
         }
         Change::PutSession(session) => add(session.gate.as_bytes()),
+        Change::PutAddress(address) => {
+            add(&address.mac.0);
+            add(address.device.as_bytes());
+        }
+        Change::RemoveAddress { mac, .. } => add(&mac.0),
     }
 }
 

@@ -6,13 +6,13 @@
 use jiff::Timestamp;
 
 use super::evidence_of;
-use super::network::{in_service, meant_for};
+use super::network::meant_for;
 use crate::commit::{Change, Commit, Guard};
 use crate::credential::{Credential, RevocationReason};
 use crate::decide::intake::claim_as;
 use crate::decide::operate::{revoke_access_into, revoke_into};
 use crate::decide::{
-    ClaimFacts, Decision, OperateFacts, Outcome, device_entry, put_device, touched,
+    ClaimFacts, Decision, OperateFacts, Outcome, device_entry, in_inventory, put_device, touched,
 };
 use crate::device::Device;
 use crate::ids::{DeviceId, Digest, ManufacturerId, OwnerId};
@@ -124,7 +124,7 @@ fn try_claim(facts: &ClaimUriFacts<'_>, id: DeviceId) -> Result<Outcome<ClaimedK
     if facts.known.is_some_and(|known| known.device != id) {
         return Err(Refusal::BootstrappingKeyConflict);
     }
-    let here = facts.existing.filter(|device| in_service(device.state));
+    let here = facts.existing.filter(|device| in_inventory(device.state));
     let (mut device, mut commit) = match facts.existing {
         Some(device) if here.is_some() => {
             if device.owner != Some(facts.owner) {
@@ -525,6 +525,7 @@ fn lose(commit: &mut Commit, facts: &SettleKeyFacts<'_>) {
         device: present,
         credentials: facts.certificates,
         wifi: facts.holdings,
+        addresses: &[],
         ownership: None,
         reasons: facts.reasons,
         evidence: &evidence,

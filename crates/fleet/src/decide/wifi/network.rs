@@ -3,11 +3,10 @@
 use jiff::Timestamp;
 
 use crate::commit::{Change, Commit, Guard};
-use crate::decide::{Outcome, device_entry, put_device, touched, wrong_state};
+use crate::decide::{Outcome, device_entry, in_inventory, put_device, touched, wrong_state};
 use crate::device::Device;
 use crate::ids::OwnerId;
 use crate::journal::{Action, Actor, Entry, Reason, Subject};
-use crate::lifecycle::State;
 use crate::refusal::Refusal;
 use crate::wifi::{self, MAX_NETWORKS, Network, Standing};
 
@@ -133,7 +132,7 @@ pub struct AssignFacts<'a> {
 /// announces itself for reconfiguration.
 pub fn assign_network(facts: &AssignFacts<'_>) -> Outcome<Standing> {
     let refusal = match (facts.device.state, facts.network) {
-        (state, _) if !in_service(state) => Some(wrong_state(state)),
+        (state, _) if !in_inventory(state) => Some(wrong_state(state)),
         _ if facts.device.owner != Some(facts.owner) => Some(Refusal::OtherOwner),
         (_, None) => Some(Refusal::NetworkUnknown),
         (_, Some(_)) => None,
@@ -187,14 +186,6 @@ pub(super) fn meant_for(
             .cloned()
             .unwrap_or_else(|| Standing::nothing(device.id, now))
     }
-}
-
-/// Whether a device is in somebody's inventory now.
-pub(super) const fn in_service(state: State) -> bool {
-    matches!(
-        state,
-        State::Claimed | State::Onboarding | State::Onboarded | State::Quarantined
-    )
 }
 
 /// A person puts another key in force that signs connectors. The caller has made it, and uses it once
