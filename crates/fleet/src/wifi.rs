@@ -26,7 +26,7 @@ pub use announcement::{
     ANNOUNCEMENT_MEMORY, ANNOUNCEMENT_REFRESH, Announcement, HashForm, MAX_ANNOUNCEMENTS,
 };
 pub use key::{BootstrappingKey, DeviceRole, KeyConflict, KeyFacts, KeySource, MAX_URI};
-pub use network::{MAX_NETWORKS, MAX_SSID, Network, NetworkCredential};
+pub use network::{MAX_NETWORKS, MAX_SSID, Network, NetworkCredential, for_members};
 
 use crate::credential::CredentialStatus;
 use crate::ids::{CredentialId, Digest};

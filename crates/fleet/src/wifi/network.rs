@@ -60,6 +60,34 @@ pub struct Network {
     pub updated_at: Timestamp,
 }
 
+/// The networks that a device comes into by its certificate, those to be tried first coming first: the one
+/// that a person meant it for, and no other; else those for its segment; else those for any segment.
+#[must_use]
+pub fn for_members<'a>(
+    networks: &'a [Network],
+    wanted: Option<&str>,
+    segment: Option<&str>,
+) -> Vec<&'a Network> {
+    let certified = || {
+        networks
+            .iter()
+            .filter(|network| network.gives_certificate())
+    };
+    if let Some(wanted) = wanted {
+        return certified()
+            .filter(|network| network.name == wanted)
+            .collect();
+    }
+    let of = |segment| -> Vec<&Network> {
+        let fits = move |network: &&Network| network.segment.as_deref() == segment;
+        certified().filter(fits).collect()
+    };
+    match of(segment) {
+        none if none.is_empty() => of(None),
+        fitting => fitting,
+    }
+}
+
 impl Network {
     /// Whether a device gets a connector.
     #[must_use]
@@ -114,5 +142,45 @@ impl Network {
         } else {
             Err(Refusal::BadNetwork)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(name: &str, segment: Option<&str>, credential: NetworkCredential) -> Network {
+        Network {
+            name: name.to_owned(),
+            ssid: name.to_owned(),
+            credential,
+            fallback: false,
+            segment: segment.map(str::to_owned),
+            lifetime_days: None,
+            server_name: None,
+            version: 1,
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_member_is_told_of_networks_that_its_certificate_opens_and_its_segment_allows() {
+        let all = [
+            network("guests", None, NetworkCredential::Psk),
+            network("plant", None, NetworkCredential::Certificate),
+            network("meters", Some("meters"), NetworkCredential::Certificate),
+            network("pumps", Some("pumps"), NetworkCredential::Certificate),
+        ];
+        let told = |wanted, segment| -> Vec<&str> {
+            let found = for_members(&all, wanted, segment).into_iter();
+            found.map(|network| &*network.name).collect()
+        };
+        assert_eq!(told(None, None), ["plant"]);
+        assert_eq!(told(None, Some("meters")), ["meters"]);
+        assert_eq!(told(None, Some("lamps")), ["plant"]);
+        assert_eq!(told(Some("pumps"), Some("meters")), ["pumps"]);
+        // A person's word counts, also where it leads nowhere.
+        assert!(told(Some("guests"), None).is_empty());
     }
 }

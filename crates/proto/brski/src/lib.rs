@@ -17,6 +17,7 @@
 //!    voucher, then the connection.
 //! 8. [`telemetry`]: the device reports; [`audit`]: the registrar asks the MASA who came before.
 //! 9. [`est`], [`csrattrs`]: the device fetches the domain's certificates and gets one of its own.
+//! 10. [`networks`]: with it, the device asks which networks it may come into.
 //!
 //! Before the first step comes [`grasp`]: where a registrar, or a proxy to one, is.
 //!
@@ -39,6 +40,7 @@ mod inspect;
 mod json;
 mod leaf;
 pub mod masa;
+pub mod networks;
 pub mod pledge;
 pub mod registrar;
 pub mod status;

@@ -5,11 +5,14 @@
 //! 3. `simpleenroll`, `simplereenroll`: a certificate for the device's key (§4.2).
 //! 4. `serverkeygen`: a key made here, off unless configured (§4.4).
 //! 5. Gates enrol here too, with a token ([`gate`]).
-//! 6. `fullcmc`: not offered (§4.3): 501.
+//! 6. Which networks a device may come into then ([`networks`]); no part of EST, and asked in the same
+//!    place.
+//! 7. `fullcmc`: not offered (§4.3): 501.
 
 mod attributes;
 mod enroll;
 mod gate;
+mod networks;
 
 use axum::Router;
 use axum::extract::State;
@@ -32,6 +35,7 @@ pub(crate) fn routes() -> Router<Controller> {
         .route(&path("simplereenroll"), post(enroll::simple_reenroll))
         .route(&path("serverkeygen"), post(enroll::server_key_gen))
         .route(&path("fullcmc"), post(full_cmc))
+        .route(vouchsafe_brski::networks::PATH, get(networks::tell))
 }
 
 async fn ca_certs(State(controller): State<Controller>) -> Response {
