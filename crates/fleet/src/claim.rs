@@ -75,6 +75,26 @@ impl ClaimSubject {
     }
 }
 
+text_enum! {
+    /// What a claim rests on.
+    pub enum Strength {
+        /// Its issuer's signature.
+        Signed = "signed",
+        /// What a gate saw of a device that had proved itself.
+        Observed = "observed",
+        /// What a gate saw of somebody with the device's MAC address.
+        ObservedWeak = "observed-weak",
+        /// Somebody's word.
+        Stated = "stated",
+    }
+}
+
+impl Default for Strength {
+    fn default() -> Self {
+        Self::Stated
+    }
+}
+
 /// A claim. Keyed by issuer, subject and kind: a later one replaces an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
@@ -86,6 +106,9 @@ pub struct Claim {
     pub kind: String,
     /// The value.
     pub value: serde_json::Value,
+    /// What it rests on.
+    #[serde(default)]
+    pub strength: Strength,
     /// When it was made.
     pub issued_at: Timestamp,
     /// When it stops counting; none means when replaced.

@@ -17,6 +17,7 @@ mod intake;
 mod masa;
 mod operate;
 mod review;
+mod statement;
 mod stranger;
 mod voucher;
 pub mod wifi;
@@ -36,6 +37,7 @@ pub use operate::{
     OperateFacts, quarantine, release, restore, retire, revoke, revoke_access, revoke_all,
 };
 pub use review::{cut_off_by, review, reviewed};
+pub use statement::{MAX_STATEMENTS, PERSON, StatementFacts, state};
 pub use stranger::{
     MAX_STRANGERS, STRANGER_MEMORY, ShownManufacturer, Strangers, refused_request, refused_stranger,
 };

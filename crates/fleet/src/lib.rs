@@ -35,7 +35,7 @@ pub mod voucher;
 pub mod wifi;
 
 pub use audit::{AuditEvent, AuditTruncation};
-pub use claim::{Claim, ClaimSubject, ClaimSubjectKind};
+pub use claim::{Claim, ClaimSubject, ClaimSubjectKind, Strength};
 pub use commit::{Change, Commit, Guard, PolicyRecord, Sighting};
 pub use credential::{Credential, CredentialStatus, RevocationReason};
 pub use decide::{Decision, Outcome, StoredAnswer};

@@ -145,6 +145,10 @@ text_enum! {
         AddressNotAllowed = "address-not-allowed",
         /// The device holds a certificate, and must prove that.
         CredentialHeld = "credential-held",
+        /// What is stated has no name, is too long, or has run out already.
+        BadStatement = "bad-statement",
+        /// As much is stated of the device as may be.
+        TooManyStatements = "too-many-statements",
         /// There is no segment of this name.
         SegmentUnknown = "segment-unknown",
         /// There is a segment of this name already.
@@ -276,6 +280,7 @@ impl Refusal {
             | Self::BootstrappingKeyConflict
             | Self::AddressConflict
             | Self::TooManyAddresses
+            | Self::TooManyStatements
             | Self::NetworkExists
             | Self::NetworkInUse
             | Self::TooManyNetworks
@@ -292,6 +297,7 @@ impl Refusal {
             | Self::BadBootstrappingKey
             | Self::BadNetwork
             | Self::BadAddress
+            | Self::BadStatement
             | Self::BadSegment
             | Self::BadGate
             | Self::BadReport => RefusalKind::Malformed,
@@ -548,6 +554,15 @@ impl Refusal {
             ),
             Self::CredentialHeld => (
                 "The device holds a certificate of this domain, and must prove that.",
+                "owner policy",
+            ),
+            Self::BadStatement => (
+                "A statement needs a kind of 1 to 64 lower-case letters, digits and hyphens, a value of at \
+                 most 1024 bytes, and an end that is to come, if any.",
+                "owner policy",
+            ),
+            Self::TooManyStatements => (
+                "As much is stated of the device as may be; take something back first.",
                 "owner policy",
             ),
             Self::SegmentUnknown => ("There is no segment of this name.", "owner policy"),

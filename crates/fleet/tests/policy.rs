@@ -69,6 +69,7 @@ fn claim(kind: &str, value: serde_json::Value) -> Claim {
         },
         kind: kind.to_owned(),
         value,
+        strength: vouchsafe_fleet::Strength::Stated,
         issued_at: now(),
         expires_at: None,
         evidence: None,

@@ -213,9 +213,6 @@ pub struct DeviceAdmission {
     pub octets_to: u64,
     /// Its newest sessions, at most 10, the newest first.
     pub sessions: Vec<Session>,
-    /// The MAC address by which it may come in where policy says so. Weak: anybody can copy it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mac: Option<String>,
 }
 
 /// How long the answer may wait for gates.

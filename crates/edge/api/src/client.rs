@@ -13,13 +13,14 @@ use serde::de::DeserializeOwned;
 use crate::route::{self, Route, SCIM_JSON, TEXT_CSV};
 use crate::{
     AddCode, AddGate, AddManufacturer, AddOwner, Announcement, Approve, BootstrappingKey,
-    CallDevice, CheckPolicy, Checkpoint, Claim, ClaimByUri, ClaimedByUri, CreateToken,
-    CreatedToken, Credential, CredentialFilter, Device, DeviceCode, DeviceFilter, DppController,
-    DryRun, DryRunPolicy, Gate, GateInvitation, ImportDevices, ImportKeys, ImportManifest,
-    ImportResult, JournalPage, JournalQuery, KeyFilter, Manufacturer, Network, Owner, Page,
-    PageQuery, Policy, PolicyCheck, Problem, PutNetwork, PutPolicy, PutSegment, Reasoned,
-    Reconfigure, Release, Released, Revoke, ScimDevice, ScimError, ScimList, ScimQuery, Segment,
-    Session, SessionFilter, SetTrust, SettleKey, Site, Status, Token, Verification, Version,
+    CallDevice, CheckPolicy, Checkpoint, Claim, ClaimAddress, ClaimByUri, ClaimedByUri,
+    CreateToken, CreatedToken, Credential, CredentialFilter, Device, DeviceCode, DeviceFilter,
+    DppController, DryRun, DryRunPolicy, Gate, GateInvitation, ImportDevices, ImportKeys,
+    ImportManifest, ImportResult, JournalPage, JournalQuery, KeyFilter, Manufacturer, Network,
+    Owner, Page, PageQuery, Policy, PolicyCheck, Problem, PutNetwork, PutPolicy, PutSegment,
+    Reasoned, Reconfigure, Release, Released, RemoveAddress, Revoke, ScimDevice, ScimError,
+    ScimList, ScimQuery, Segment, Session, SessionFilter, SetTrust, SettleKey, Site, StateClaim,
+    Status, Token, Verification, Version,
 };
 
 /// Carries one request to the controller and its response back.
@@ -588,6 +589,24 @@ impl<T: Transport> Client<T> {
     pub async fn remove_gate(&self, name: &str, version: Option<Version>) -> Answer<(), T> {
         let call = Call::new(route::REMOVE_GATE).id(name).if_match(version);
         self.exchange(call).await.map(drop)
+    }
+
+    /// Says that a MAC address is a device's.
+    pub async fn claim_address(&self, id: &str, claim: &ClaimAddress) -> Answer<Device, T> {
+        self.call(Call::new(route::CLAIM_ADDRESS).id(id).json(claim))
+            .await
+    }
+
+    /// Takes a MAC address away from a device.
+    pub async fn remove_address(&self, id: &str, remove: &RemoveAddress) -> Answer<Device, T> {
+        let call = Call::new(route::REMOVE_ADDRESS).id(id).json(remove);
+        self.call(call.wait(self.wait)).await
+    }
+
+    /// States something of a device, or takes a statement back.
+    pub async fn state_claim(&self, id: &str, claim: &StateClaim) -> Answer<Device, T> {
+        self.call(Call::new(route::STATE_CLAIM).id(id).json(claim))
+            .await
     }
 
     /// Lists sessions.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{DeviceAdmission, DeviceWifi, Enforcement};
+use crate::{DeviceAddress, DeviceAdmission, DeviceClaim, DeviceWifi, Enforcement};
 
 /// Where a device stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -68,6 +68,12 @@ pub struct Device {
     /// Where it is on the network; not in lists, and absent where no gate ever saw it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admission: Option<DeviceAdmission>,
+    /// The MAC addresses that are claimed for it; not in lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<DeviceAddress>,
+    /// All that policy gets to see of what is claimed, its silence included; not in lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<DeviceClaim>,
     /// How far a change has come; only in the answer to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enforcement: Option<Enforcement>,
@@ -105,7 +111,9 @@ pub struct DeviceFilter {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
-    /// The manufacturer's id; 32 hexadecimal digits.
+    /// The manufacturer's id; 32 hexadecimal digits. Only a device that is claimed with its MAC address may be
+    /// of nobody.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub manufacturer: String,
     /// The serial number; 1 to 64 bytes.
     pub serial: String,
@@ -115,6 +123,9 @@ pub struct Claim {
     /// The segment it shall go to, if policy leaves it open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment: Option<String>,
+    /// The MAC address by which it may come in, where policy says so. Weak: anybody can copy it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
     /// Why, or on which paper; goes into the journal. At most 500 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -18,6 +18,7 @@
 //! Not here: sockets, TLS, authentication of tokens, and the event stream's transport.
 
 mod admission;
+mod claim;
 mod client;
 mod credential;
 mod device;
@@ -39,6 +40,7 @@ pub use admission::{
     AddGate, Confirmation, DeviceAdmission, Enforcement, Gate, GateInvitation, GateState,
     PutSegment, Segment, Session, SessionFilter, WaitQuery,
 };
+pub use claim::{ClaimAddress, DeviceAddress, DeviceClaim, RemoveAddress, StateClaim};
 pub use client::{BearerToken, Client, ClientError, Tagged, Transport};
 pub use credential::{Credential, CredentialFilter, CredentialState, RevocationReason, Revoke};
 pub use device::{

@@ -303,6 +303,15 @@ routes! {
     /// Means a device for a Wi-Fi network; it gets that when it is configured next.
     RECONFIGURE_DEVICE = "reconfigure_device", post("/api/v1/devices/{id}/reconfigure", "devices", RUNS_DEVICES)
         .reads(&[json("Reconfigure")]).if_match(IfMatchRule::Optional).replies("Device");
+    /// Says that a MAC address is a device's; whether it may come in by that is policy's to say.
+    CLAIM_ADDRESS = "claim_address", post("/api/v1/devices/{id}/addresses", "devices", BRINGS_DEVICES)
+        .reads(&[json("ClaimAddress")]).replies("Device");
+    /// Takes a MAC address away from a device.
+    REMOVE_ADDRESS = "remove_address", post("/api/v1/devices/{id}/addresses/remove", "devices", RUNS_DEVICES)
+        .reads(&[json("RemoveAddress")]).query(&[WAIT]).replies("Device");
+    /// States something of a device, or takes a statement back; policy is asked again.
+    STATE_CLAIM = "state_claim", post("/api/v1/devices/{id}/claims", "devices", RUNS_DEVICES)
+        .reads(&[json("StateClaim")]).replies("Device");
     /// Shows the journal of one device.
     DEVICE_JOURNAL = "device_journal", get("/api/v1/devices/{id}/journal", "journal", SEES_DEVICES)
         .replies("JournalPage");

@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clap::{Args, Subcommand};
 use vouchsafe_api::{
-    Approve, Claim, ClaimByUri, Device, DeviceAdmission, DeviceFilter, DeviceRole, DeviceState,
-    DeviceWifi, PageQuery, Reasoned, Reconfigure, Release, RevocationReason, Revoke,
+    Approve, Claim, ClaimAddress, ClaimByUri, Device, DeviceAddress, DeviceAdmission, DeviceClaim,
+    DeviceFilter, DeviceRole, DeviceState, DeviceWifi, PageQuery, Reasoned, Reconfigure, Release,
+    RemoveAddress, RevocationReason, Revoke, StateClaim,
 };
 
 use crate::dpp::{self, qr};
@@ -40,6 +41,19 @@ Examples:
 
 The answer tells which gates confirmed in how many milliseconds, and which are still waited for.";
 
+const ADDRESS_EXAMPLES: &str = "\
+Examples:
+  vouchsafe device add-address P-1 00:1b:63:84:45:e6 --reason 'printed on its back'
+  vouchsafe device state P-1 admit-by-mac without-credential --reason 'it knows no 802.1X'
+
+Anybody can copy an address: the default policy lets nobody in by one alone, unless a statement says so.";
+
+const STATE_EXAMPLES: &str = "\
+Examples:
+  vouchsafe device state P-1 admit-by-mac without-credential --reason 'it knows no 802.1X'
+  vouchsafe device state A-1 deny true --until 2027-01-31T12:00:00Z --reason 'recalled by its maker'
+  vouchsafe device state A-1 deny --reason 'mended'";
+
 const REVOKE_EXAMPLES: &str = "\
 Examples:
   vouchsafe device revoke A-1 --revocation-reason key-compromise --reason stolen";
@@ -56,6 +70,45 @@ pub(crate) enum DeviceCommand {
     },
     /// Say that a device is ours, so that it may come in
     Claim(ClaimArgs),
+    /// Say that a MAC address is a device's; whether it may come in by that, policy says
+    #[command(after_help = ADDRESS_EXAMPLES)]
+    AddAddress {
+        /// Id or serial number
+        device: String,
+        /// The address, such as 00:1b:63:84:45:e6
+        mac: String,
+        /// Why, or on which paper; goes into the journal
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Take a MAC address away from a device; gates confirm that
+    RemoveAddress {
+        /// Id or serial number
+        device: String,
+        /// The address
+        mac: String,
+        /// Why; goes into the journal
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// State something of a device, for policy to judge
+    #[command(after_help = STATE_EXAMPLES)]
+    State {
+        /// Id or serial number
+        device: String,
+        /// What is claimed, such as admit-by-mac
+        kind: String,
+        /// The value: JSON, or else a text; without it the statement is taken back
+        value: Option<String>,
+        /// When it stops counting, such as 2027-01-31T12:00:00Z
+        #[arg(long, value_name = "TIME")]
+        until: Option<jiff::Timestamp>,
+        /// Why; goes into the journal
+        #[arg(long)]
+        reason: String,
+    },
     /// Let a waiting device in
     Approve {
         /// Id or serial number
@@ -172,7 +225,7 @@ pub(crate) struct CutOff {
 #[derive(Debug, Args)]
 pub(crate) struct ClaimArgs {
     /// The manufacturer's id
-    #[arg(long, value_name = "ID", requires = "serial", required_unless_present_any = ["dpp_uri", "qr"])]
+    #[arg(long, value_name = "ID", requires = "serial", required_unless_present_any = ["dpp_uri", "qr", "mac"])]
     manufacturer: Option<String>,
     /// The serial number; with a label and no manufacturer, whatever the device shall be called
     #[arg(long)]
@@ -195,6 +248,9 @@ pub(crate) struct ClaimArgs {
     /// The segment it goes to, if policy leaves it open
     #[arg(long)]
     segment: Option<String>,
+    /// The MAC address by which it may come in, where policy says so: weak, anybody can copy it
+    #[arg(long, requires = "serial", conflicts_with_all = ["dpp_uri", "qr"])]
+    mac: Option<String>,
     /// Why, or on which paper; goes into the journal
     #[arg(long)]
     reason: Option<String>,
@@ -224,9 +280,46 @@ pub(crate) async fn run(
                 serial: claim.serial.unwrap_or_default(),
                 model: claim.model,
                 segment: claim.segment,
+                mac: claim.mac,
                 reason: claim.reason,
             })
             .await?
+        }
+        DeviceCommand::AddAddress {
+            device,
+            mac,
+            reason,
+        } => {
+            let id = resolve(api, &device).await?;
+            api.claim_address(&id, &ClaimAddress { mac, reason })
+                .await?
+        }
+        DeviceCommand::RemoveAddress {
+            device,
+            mac,
+            reason,
+            wait,
+        } => {
+            let id = resolve(api, &device).await?;
+            wait.client(api)
+                .remove_address(&id, &RemoveAddress { mac, reason })
+                .await?
+        }
+        DeviceCommand::State {
+            device,
+            kind,
+            value,
+            until,
+            reason,
+        } => {
+            let id = resolve(api, &device).await?;
+            let claim = StateClaim {
+                kind,
+                value: value.map_or(serde_json::Value::Null, read_value),
+                expires_at: until,
+                reason,
+            };
+            api.state_claim(&id, &claim).await?
         }
         DeviceCommand::Reconfigure {
             device,
@@ -463,11 +556,61 @@ fn device_text(device: &Device) -> String {
     if let Some(wifi) = &device.wifi {
         text.push_str(&wifi_text(wifi));
     }
+    if !device.addresses.is_empty() {
+        text.push_str("\n\n");
+        text.push_str(&addresses_table(&device.addresses));
+    }
+    if !device.claims.is_empty() {
+        text.push_str("\n\n");
+        text.push_str(&claims_table(&device.claims));
+    }
     if let Some(admission) = &device.admission {
         text.push_str(&admission_text(admission));
     }
     text.push_str(&enforcement::text(device.enforcement.as_ref()));
     text
+}
+
+/// JSON, or else the text itself: people need not quote words.
+fn read_value(text: String) -> serde_json::Value {
+    serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text))
+}
+
+/// MAC addresses by which a device may come in, or may not.
+fn addresses_table(addresses: &[DeviceAddress]) -> String {
+    let rows = addresses.iter().map(|address| {
+        [
+            address.mac.clone(),
+            match (&address.conflict, address.admitted) {
+                (Some(other), _) => format!("claimed for {other} too"),
+                (None, true) => "may come in (weak: by MAC address)".to_owned(),
+                (None, false) => "may not come in by it".to_owned(),
+            },
+            address.segment.clone().unwrap_or_default(),
+            address.expires_at.map(when).unwrap_or_default(),
+            address.reasons.join(", "),
+        ]
+    });
+    table(["MAC address", "", "segment", "until", "why"], rows)
+}
+
+/// What is claimed about a device.
+fn claims_table(claims: &[DeviceClaim]) -> String {
+    let rows = claims.iter().map(|claim| {
+        [
+            claim.kind.clone(),
+            claim.value.to_string(),
+            claim.subject.clone(),
+            claim.issuer.clone(),
+            claim.strength.clone(),
+            when(claim.issued_at),
+            claim.expires_at.map(when).unwrap_or_default(),
+        ]
+    });
+    table(
+        ["claim", "value", "of", "by", "rests on", "since", "until"],
+        rows,
+    )
 }
 
 /// Where a device is, and was, on the network.
@@ -483,10 +626,6 @@ fn admission_text(admission: &DeviceAdmission) -> String {
         ),
         ("octets from it", admission.octets_from.to_string()),
         ("octets to it", admission.octets_to.to_string()),
-        (
-            "MAC address (weak)",
-            admission.mac.clone().unwrap_or_default(),
-        ),
     ]);
     let mut text = format!("\n\non the network\n{own}");
     if !admission.sessions.is_empty() {

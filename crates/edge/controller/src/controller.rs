@@ -9,7 +9,8 @@ use vouchsafe_brski::Compatibility;
 use vouchsafe_fleet::decide::{MAX_STRANGERS, Outcome, Strangers};
 use vouchsafe_fleet::policy::{Address, Input, Onboarding, Policy, RequestKind, Verdict};
 use vouchsafe_fleet::{
-    Answer, Claim, ClaimSubject, Commit, Device, DeviceId, Manufacturer, OwnerId, Reason, Refusal,
+    Answer, Claim, ClaimSubject, Commit, CredentialStatus, Device, DeviceId, Manufacturer, OwnerId,
+    Reason, Refusal, Strength,
 };
 use vouchsafe_net::{Clock, ReloadableIdentity};
 use vouchsafe_store::{CommitError, ReadError, Store};
@@ -347,6 +348,15 @@ impl Controller {
         Ok(claims)
     }
 
+    /// Whether a device holds a certificate of this domain that counts.
+    pub(crate) async fn holds_credential(&self, device: DeviceId) -> Result<bool, Fault> {
+        let now = self.clock.now();
+        let credentials = self.store.credentials(device).await?;
+        Ok(credentials.iter().any(|one| {
+            !matches!(one.status, CredentialStatus::Revoked { .. }) && one.not_after > now
+        }))
+    }
+
     /// Takes the policy from the store anew, where another replica may have put it.
     ///
     /// # Errors
@@ -449,6 +459,7 @@ fn standing_claims(config: &Config, owner: OwnerId, now: Timestamp) -> Vec<Claim
         subject: ClaimSubject::Owner { id: owner },
         kind: kind.to_owned(),
         value: serde_json::Value::Bool(true),
+        strength: Strength::Stated,
         issued_at: now
             .saturating_sub(SignedDuration::from_hours(1))
             .unwrap_or(now),

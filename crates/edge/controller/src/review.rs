@@ -293,18 +293,15 @@ async fn change(
     Ok(decide::review(&facts, &verdict, &evidence))
 }
 
-/// Step 4.
-async fn by_address(controller: &Controller, id: DeviceId) -> Result<(), Fault> {
+/// Step 4, also for who has just changed an address.
+pub(crate) async fn by_address(controller: &Controller, id: DeviceId) -> Result<(), Fault> {
     let store = &controller.store;
     let addresses = store.addresses(id).await?;
     let Some(device) = store.device(id).await?.filter(|_| !addresses.is_empty()) else {
         return Ok(());
     };
     let now = controller.clock.now();
-    let credentials = store.credentials(id).await?;
-    let holds_credential = credentials
-        .iter()
-        .any(|one| !matches!(one.status, CredentialStatus::Revoked { .. }) && one.not_after > now);
+    let holds_credential = controller.holds_credential(id).await?;
     let policy = controller.policy();
     let actor = Actor::new(ActorKind::Policy, policy.id().to_string());
     let evidence = Evidence::new("policy", policy.id());

@@ -98,7 +98,7 @@ pub struct Address {
 ///                 "said": {"name": "lamp 3", "mudurl": "https://…"}},
 ///  "address": {"mac": "00:1b:63:84:45:e6", "local": false, "holds_credential": false},
 ///  "claims": [{"issuer": "…", "subject": "device", "kind": "…", "value": true,
-///              "issued_at": 1767225600, "expires_at": null}]}
+///              "strength": "stated", "issued_at": 1767225600, "expires_at": null}]}
 /// ```
 ///
 /// `device` and `manufacturer` are null when unknown, `onboarding` when the device does not come in
@@ -220,6 +220,7 @@ fn claim_value(claim: &Claim) -> Value {
         ("subject", Value::from(claim.subject.kind().as_str())),
         ("kind", Value::from(claim.kind.as_str())),
         ("value", Value::from(claim.value.clone())),
+        ("strength", Value::from(claim.strength.as_str())),
         ("issued_at", Value::from(claim.issued_at.as_second())),
         (
             "expires_at",

@@ -13,6 +13,7 @@ use vouchsafe_api::{
     Problem, Reasoned, Revoke, Version, WaitQuery,
 };
 use vouchsafe_fleet::admission::ClaimedAddress;
+use vouchsafe_fleet::decide::admission::ClaimAddressFacts;
 use vouchsafe_fleet::decide::{self, ApprovalFacts, ClaimFacts, OperateFacts, Outcome};
 use vouchsafe_fleet::wifi::Holdings;
 use vouchsafe_fleet::{
@@ -23,9 +24,10 @@ use vouchsafe_store::DeviceKey;
 
 use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, Body, bad_after, optional_reason, reason};
-use super::{Caller, credential, journal, session, signed, wifi};
+use super::{Caller, address, append, credential, journal, session, signed, wifi};
 use crate::controller::Controller;
 use crate::gate::{Wanted, enforcement};
+use crate::review;
 
 /// Entries of one device's journal that are shown at most.
 const MAX_JOURNAL: usize = 10_000;
@@ -87,11 +89,15 @@ pub(super) async fn claim_device(
     Extension(caller): Extension<Caller>,
     Body(claim): Body<Claim>,
 ) -> Result<(StatusCode, Version, Json<Device>), Failure> {
-    let manufacturer: ManufacturerId = claim
-        .manufacturer
-        .parse()
-        .map_err(|_| bad_request("`manufacturer` must be an id of 32 hexadecimal digits"))?;
+    let mac = claim.mac.as_deref().map(address::mac).transpose()?;
+    let manufacturer = match (claim.manufacturer.as_str(), mac) {
+        ("", Some(_)) => ManufacturerId::NONE,
+        (id, _) => id
+            .parse()
+            .map_err(|_| bad_request("`manufacturer` must be an id of 32 hexadecimal digits"))?,
+    };
     let said = optional_reason(claim.reason.as_deref())?;
+    let reasons: Vec<Reason> = said.iter().cloned().collect();
     let actor = caller.actor();
     let outcome = controller
         .settle_as::<_, Failure, _, _>(async || {
@@ -109,10 +115,33 @@ pub(super) async fn claim_device(
                 existing: existing.as_ref(),
             });
             add_reason(&mut outcome, said.as_ref());
-            Ok(outcome)
+            let Some(mac) = mac else { return Ok(outcome) };
+            let (device, mut commit) = match outcome.or_other() {
+                Ok(claimed) => claimed,
+                Err(other) => return Ok(other),
+            };
+            let with = decide::admission::claim_address(&ClaimAddressFacts {
+                now: controller.clock.now(),
+                actor: &actor,
+                device: &device,
+                mac,
+                known: store.address(mac).await?.as_ref(),
+                count: store.addresses(device.id).await?.len(),
+                reasons: &reasons,
+            });
+            Ok(match with.or_other() {
+                Ok((_, more)) => {
+                    append(&mut commit, more);
+                    Outcome::accept(device, commit)
+                }
+                Err(other) => other,
+            })
         })
         .await?;
     let device = accepted(outcome.decision)?;
+    if mac.is_some() {
+        review::by_address(&controller, device.id).await?;
+    }
     let (version, device) = tagged(&controller, device).await?;
     Ok((StatusCode::CREATED, version, device))
 }
@@ -415,6 +444,8 @@ pub(super) async fn tagged(
     let shown = Device {
         wifi,
         admission: session::of_device(controller, device.id).await?,
+        addresses: address::of_device(controller, device.id).await?,
+        claims: address::claims_about(controller, &device).await?,
         ..shown(device.clone(), waits)
     };
     Ok((version(&device), Json(shown)))
@@ -536,6 +567,8 @@ fn shown(device: vouchsafe_fleet::Device, waiting: bool) -> Device {
         waiting,
         wifi: None,
         admission: None,
+        addresses: Vec::new(),
+        claims: Vec::new(),
         enforcement: None,
         journal_length: signed(device.journal_seq),
         created_at: device.created_at,

@@ -5,6 +5,7 @@
 //!    the journal under the token's name.
 //! 3. The answer is a type of the contract, or a `Problem`.
 
+mod address;
 mod auth;
 mod checkpoint;
 mod credential;
@@ -14,6 +15,7 @@ mod gate;
 mod import;
 mod journal;
 mod key;
+mod label;
 mod manufacturer;
 pub(crate) mod network;
 mod policy;
@@ -66,6 +68,9 @@ pub(crate) fn routes(controller: &Controller) -> Router<Controller> {
         RELEASE_DEVICE => release::release_device;
         RETIRE_DEVICE => device::retire_device;
         RECONFIGURE_DEVICE => wifi::reconfigure_device;
+        CLAIM_ADDRESS => address::claim_address;
+        REMOVE_ADDRESS => address::remove_address;
+        STATE_CLAIM => address::state_claim;
         DEVICE_JOURNAL => device::device_journal;
         LIST_MANUFACTURERS => manufacturer::list_manufacturers;
         ADD_MANUFACTURER => manufacturer::add_manufacturer;

@@ -80,7 +80,7 @@ fn of_refusal(refusal: Refusal, reasons: &[Reason]) -> Problem {
             | Refusal::GateExists,
             _,
         ) => Code::AlreadyExists,
-        (Refusal::BootstrappingKeyConflict, _) => Code::Conflict,
+        (Refusal::BootstrappingKeyConflict | Refusal::AddressConflict, _) => Code::Conflict,
         (_, RefusalKind::Unknown) => Code::NotFound,
         (_, RefusalKind::Malformed) => Code::BadRequest,
         (_, RefusalKind::Forbidden | RefusalKind::NotAcceptable | RefusalKind::Conflict) => {

@@ -203,6 +203,7 @@ async fn a_device_is_claimed_and_retired_by_hand_and_takes_no_other_way() {
         serial: "A-1".to_owned(),
         model: None,
         segment: None,
+        mac: None,
         reason: Some("it stood in the hall".to_owned()),
     };
     let claimed = operator.claim_device(&claim).await.unwrap();

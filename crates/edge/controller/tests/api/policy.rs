@@ -70,6 +70,7 @@ async fn a_dry_run_counts_who_would_be_cut_off_and_changes_nothing() {
             serial: serial.to_owned(),
             model: None,
             segment: None,
+            mac: None,
             reason: None,
         };
         admin.claim_device(&claim).await.unwrap();

@@ -76,6 +76,7 @@ pub(crate) async fn registers_are_read_back(backend: &Backend) {
         subject: ClaimSubject::Device { id: id(0) },
         kind: kind.to_owned(),
         value: serde_json::Value::String(value.to_owned()),
+        strength: vouchsafe_fleet::Strength::Stated,
         issued_at: at(0),
         expires_at: Some(at(10)),
         evidence: None,

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{asked_since, check_known, denied_lately, evidence_of};
-use crate::claim::{Claim, ClaimSubject};
+use crate::claim::{Claim, ClaimSubject, Strength};
 use crate::commit::{Change, Commit, Guard};
 use crate::credential::{Credential, CredentialStatus};
 use crate::decide::voucher::within;
@@ -371,6 +371,7 @@ fn claims(facts: &ConfigureFacts<'_>) -> Vec<Claim> {
             .take(MAX_SAID_LENGTH)
             .collect::<String>()
             .into(),
+        strength: Strength::Stated,
         issued_at: facts.now,
         expires_at: None,
         evidence: Some(facts.request_sha256),
@@ -790,6 +791,7 @@ fn connection(facts: &ConfiguredFacts<'_>, said: &str) -> Claim {
         },
         kind: "said-connection".to_owned(),
         value: said.to_owned().into(),
+        strength: Strength::Stated,
         issued_at: facts.now,
         expires_at: None,
         evidence: Some(facts.message_sha256),
