@@ -4,20 +4,25 @@
 //! desired state takes effect. So there is no moment at which a device comes in by an old state and
 //! is not found by the new one.
 
+mod account;
+mod denial;
+mod session;
 mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use vouchsafe_radius::accounting::{Record, Status};
-use vouchsafe_radius::{Grant, Question, Station};
+use vouchsafe_radius::{Grant, Question, Segment, Station};
 
 use self::sessions::Sessions;
+pub use account::{Account, Move, Touched, Wanted};
+pub use denial::Denial;
+pub use session::{Place, Session};
+
 use crate::desired::{Desired, DesiredError, Difference, Entry};
-use crate::segment::Segments;
 
 /// Most sessions at a time.
 pub const MAX_SESSIONS: usize = 200_000;
@@ -43,103 +48,6 @@ const FORGOTTEN: SignedDuration = SignedDuration::from_hours(24);
 /// further on would count for as much longer, whatever happened meanwhile.
 const CLOCK_ALLOWANCE: SignedDuration = SignedDuration::from_mins(5);
 
-/// Where a device is: one station at one place. The same MAC address elsewhere is another place.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Place {
-    /// The RADIUS client's number.
-    pub client: u32,
-    /// What the access point calls itself.
-    pub access_point: Option<String>,
-    /// The station's MAC address.
-    pub mac: Option<[u8; 6]>,
-    /// The port's number, where the station has no address.
-    pub port: Option<u32>,
-}
-
-impl Place {
-    pub(crate) fn of(client: u32, station: &Station) -> Self {
-        Self {
-            client,
-            access_point: station.access_point.clone(),
-            mac: station.mac,
-            port: station.port.filter(|_| station.mac.is_none()),
-        }
-    }
-}
-
-/// A device that is in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Session {
-    /// What the access point repeats in accounting.
-    pub class: String,
-    /// Whose it is.
-    pub device: String,
-    /// With which credential: the certificate's serial number in hexadecimal; empty where the station came
-    /// in by its MAC address.
-    pub credential: String,
-    /// Where it was put.
-    pub segment: Option<String>,
-    /// The access point's own name for the session.
-    pub name: Option<String>,
-    /// Since when.
-    pub since: Timestamp,
-    /// Until when it counts without a new proof.
-    pub until: Timestamp,
-    /// Since when it must go, if it must.
-    pub ending: Option<Timestamp>,
-    /// When it was last heard of.
-    pub seen: Timestamp,
-    /// Octets from and to the device, as the access point counts.
-    pub octets: (u64, u64),
-}
-
-impl Session {
-    /// Whether nothing was proved: the station came in by its MAC address.
-    pub fn is_weak(&self) -> bool {
-        self.credential.is_empty()
-    }
-}
-
-/// Why a device may not come in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Denial {
-    /// The gate has no desired state.
-    NoState,
-    /// The controller was not heard of for too long.
-    StaleState,
-    /// The controller's clock, or the gate's, is wrong: the state is from the future.
-    FutureState,
-    /// The credential is not among those that may.
-    NotAdmitted,
-    /// The decision has run out.
-    Expired,
-    /// No room for another session.
-    Full,
-    /// The device is at too many places, and does not leave them.
-    TooManyPlaces,
-    /// The access point names neither the station's address nor its port.
-    Unnamed,
-    /// A station with this MAC address has proved itself, and is in: no other comes in by the address.
-    Proved,
-}
-
-impl Denial {
-    /// Stable name.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::NoState => "no-desired-state",
-            Self::StaleState => "desired-state-stale",
-            Self::FutureState => "desired-state-future",
-            Self::NotAdmitted => "not-admitted",
-            Self::Expired => "decision-expired",
-            Self::Full => "no-room",
-            Self::TooManyPlaces => "too-many-places",
-            Self::Unnamed => "station-unnamed",
-            Self::Proved => "station-proved-elsewhere",
-        }
-    }
-}
-
 /// The three together. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Admission(Arc<Shared>);
@@ -148,19 +56,22 @@ pub struct Admission(Arc<Shared>);
 struct Shared {
     inner: Mutex<Inner>,
     rules: Rules,
-    own: Option<OwnPorts>,
     changed: watch::Sender<u64>,
     /// The version of which everything is in force, see [`Admission::carried_out`].
     in_force: watch::Sender<Option<u64>>,
 }
 
 /// What the configuration says about sessions.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Rules {
     /// Longest time between proofs, in seconds.
     pub session_seconds: u32,
     /// Oldest desired state by which a device comes in, in seconds.
     pub longest_age: u32,
+    /// The ports of this machine, if it has some.
+    pub own: Option<OwnPorts>,
+    /// RADIUS clients that move a session to another segment when they are asked.
+    pub movers: BTreeSet<u32>,
 }
 
 /// The ports of this machine. There a session is moved to another segment as it is; at other access
@@ -210,6 +121,15 @@ impl Inner {
         self.cut_off.push_back(mac);
     }
 
+    /// What the state says of a session's credential, or of its station.
+    fn entry(&self, place: &Place, session: &Session) -> Option<&Entry> {
+        let desired = self.desired.as_ref()?;
+        match place.mac {
+            Some(mac) if session.is_weak() => desired.station(mac),
+            _ => desired.admitted(&session.credential),
+        }
+    }
+
     fn wanted(&self, place: Place) -> Wanted {
         let session = self.sessions.find(&place).cloned();
         let segment = session.as_ref().and_then(|it| it.segment.as_deref());
@@ -233,41 +153,6 @@ impl Inner {
     }
 }
 
-/// A place at the ports of this machine, and what belongs there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// Where.
-    pub place: Place,
-    /// Who is there.
-    pub session: Option<Session>,
-    /// The segment, where the state limits what its devices reach.
-    pub confined: Option<String>,
-}
-
-/// What changed at the ports of this machine, all of one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Touched {
-    /// The version by which that is so.
-    pub version: Option<u64>,
-    /// Its segments.
-    pub segments: Arc<Segments>,
-    /// Where.
-    pub places: Vec<Wanted>,
-    /// Sessions that must go, whether that is news or not.
-    pub ending: Vec<(Place, Session)>,
-}
-
-/// What a gate can answer for, all of one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
-    /// The version of which everything is in force.
-    pub in_force: Option<u64>,
-    /// All sessions.
-    pub sessions: BTreeMap<Place, Session>,
-    /// The places of this machine where the packet filter may still do what was wanted before.
-    pub unsettled: BTreeSet<Place>,
-}
-
 /// Who asks to come in, and by what.
 struct Arriving<'a> {
     place: Place,
@@ -280,7 +165,7 @@ struct Arriving<'a> {
 
 impl Admission {
     /// Nobody may come in yet. `sessions` are those that an earlier run left.
-    pub fn new(rules: Rules, own: Option<OwnPorts>, sessions: BTreeMap<Place, Session>) -> Self {
+    pub fn new(rules: Rules, sessions: BTreeMap<Place, Session>) -> Self {
         let ending = sessions.iter().filter(|(_, it)| it.ending.is_some());
         let cut_off = ending.filter_map(|(place, _)| place.mac);
         let cut_off = cut_off.take(MAX_CUT_OFF).collect();
@@ -293,7 +178,6 @@ impl Admission {
                 cut_off,
             }),
             rules,
-            own,
             changed: watch::Sender::new(0),
             in_force: watch::Sender::new(None),
         }))
@@ -458,7 +342,7 @@ impl Admission {
                 "nobody confirmed the end of a session; forgetting it"
             );
             inner.sessions.remove(place);
-            inner.touch(self.0.own.as_ref(), place);
+            inner.touch(self.0.rules.own.as_ref(), place);
         }
         drop(inner);
         if ending > 0 || !forgotten.is_empty() {
@@ -492,7 +376,7 @@ impl Admission {
         inner.under_way.extend(touched.iter().cloned());
         let desired = inner.desired.as_ref();
         let segments = desired.map(|it| it.segments().clone());
-        let own = self.0.own.as_ref();
+        let own = self.0.rules.own.as_ref();
         let ending = own.into_iter().flat_map(|own| {
             let ending = inner.sessions.ending(own.client);
             ending.filter(|(place, _)| own.has(place))
@@ -521,17 +405,17 @@ impl Admission {
     /// The place of a station at a port of this machine.
     pub fn own_place(&self, port: &str, mac: [u8; 6]) -> Option<Place> {
         let place = Place {
-            client: self.0.own.as_ref()?.client,
+            client: self.0.rules.own.as_ref()?.client,
             access_point: Some(port.to_owned()),
             mac: Some(mac),
             port: None,
         };
-        self.0.own.as_ref()?.has(&place).then_some(place)
+        self.0.rules.own.as_ref()?.has(&place).then_some(place)
     }
 
     /// Whether a place is a port of this machine.
     pub fn is_own(&self, place: &Place) -> bool {
-        self.0.own.as_ref().is_some_and(|own| own.has(place))
+        self.0.rules.own.as_ref().is_some_and(|own| own.has(place))
     }
 
     /// The stations that the state lets in by their MAC address.
@@ -550,6 +434,33 @@ impl Admission {
             .collect()
     }
 
+    /// The sessions that somebody means: each thing that is said fits (RFC 5176 §3).
+    pub fn named(&self, station: &Station) -> Vec<(Place, Session)> {
+        let inner = self.lock();
+        let fits = |(place, session): &(&Place, &Session)| {
+            (station.mac.is_none() || station.mac == place.mac)
+                && (station.access_point.is_none() || station.access_point == place.access_point)
+                && (station.session.is_none() || station.session == session.name)
+        };
+        let found = inner.sessions.all().iter().filter(fits);
+        found
+            .map(|(place, session)| (place.clone(), session.clone()))
+            .collect()
+    }
+
+    /// Whether a session is in a segment, by its name or as access points call it.
+    pub fn is_in(&self, session: &Session, segment: &Segment) -> bool {
+        let inner = self.lock();
+        let Some(name) = &session.segment else {
+            return false;
+        };
+        let vlan = inner
+            .desired
+            .as_ref()
+            .and_then(|it| it.segments().vlan(name));
+        name == segment.as_str() || vlan == Some(segment)
+    }
+
     /// The sessions of a client that must go.
     pub fn ending(&self, client: u32) -> Vec<(Place, Session)> {
         let inner = self.lock();
@@ -557,6 +468,53 @@ impl Admission {
         ending
             .map(|(place, session)| (place.clone(), session.clone()))
             .collect()
+    }
+
+    /// The sessions of a client that it is to move.
+    pub fn moving(&self, client: u32) -> Vec<Move> {
+        let inner = self.lock();
+        let Some(desired) = &inner.desired else {
+            return Vec::new();
+        };
+        let moving = inner
+            .sessions
+            .moving(client)
+            .filter_map(|(place, session)| {
+                let segment = inner.entry(place, session)?.segment.as_ref()?;
+                Some(Move {
+                    place: place.clone(),
+                    session: session.clone(),
+                    segment: segment.as_str().to_owned(),
+                    on_the_air: desired.segments().on_the_air(segment).clone(),
+                })
+            });
+        moving.collect()
+    }
+
+    /// The access point moved a session; whether that is news. It may belong elsewhere again by now.
+    pub fn moved(&self, to: &Move, now: Timestamp) -> bool {
+        let mut inner = self.lock();
+        let found = inner.sessions.find(&to.place);
+        if !found.is_some_and(|it| it.class == to.session.class && it.moving) {
+            return false;
+        }
+        inner.sessions.move_to(&to.place, Some(to.segment.clone()));
+        inner.sessions.set_moving(&to.place, false);
+        self.settle(&mut inner, &to.place, now);
+        drop(inner);
+        self.tell();
+        true
+    }
+
+    /// A session goes, whatever the state says. Its device may come in anew.
+    pub fn dismiss(&self, place: &Place, class: &str, now: Timestamp) {
+        let mut inner = self.lock();
+        let found = inner.sessions.find(place);
+        if found.is_some_and(|it| it.class == class && it.ending.is_none()) {
+            self.dismiss_at(&mut inner, place, now);
+            drop(inner);
+            self.tell();
+        }
     }
 
     /// Stations that had to go, and did not come in again.
@@ -584,7 +542,7 @@ impl Admission {
         let is_this = |session: &Session| session.class == class && session.ending.is_none();
         if inner.sessions.find(place).is_some_and(is_this) {
             inner.sessions.remove(place);
-            inner.touch(self.0.own.as_ref(), place);
+            inner.touch(self.0.rules.own.as_ref(), place);
             drop(inner);
             self.tell();
         }
@@ -612,7 +570,7 @@ impl Admission {
             let over: Vec<_> = over.map(|(place, _)| place.clone()).collect();
             for place in &over {
                 inner.sessions.remove(place);
-                inner.touch(self.0.own.as_ref(), place);
+                inner.touch(self.0.rules.own.as_ref(), place);
             }
             drop(inner);
             if !over.is_empty() {
@@ -633,7 +591,7 @@ impl Admission {
         // One that must go stays until whoever ends it has confirmed that.
         if record.status == Status::Stop && ending.is_none() {
             inner.sessions.remove(&place);
-            inner.touch(self.0.own.as_ref(), &place);
+            inner.touch(self.0.rules.own.as_ref(), &place);
             drop(inner);
             self.tell();
         }
@@ -700,10 +658,12 @@ impl Admission {
             since: now,
             until: until.unwrap_or(Timestamp::MAX),
             ending: None,
+            dismissed: false,
+            moving: false,
             seen: now,
             octets: (0, 0),
         };
-        inner.touch(self.0.own.as_ref(), &place);
+        inner.touch(self.0.rules.own.as_ref(), &place);
         if let Some(mac) = place.mac {
             inner.spare(mac);
         }
@@ -726,10 +686,16 @@ impl Admission {
         if staying().count() >= MAX_PLACES
             && let Some(oldest) = oldest.map(|(place, _)| place.clone())
         {
-            inner.sessions.set_ending(&oldest, Some(now));
-            inner.touch(self.0.own.as_ref(), &oldest);
+            self.dismiss_at(inner, &oldest, now);
         }
         Ok(())
+    }
+
+    /// It goes, whatever the state says.
+    fn dismiss_at(&self, inner: &mut Inner, place: &Place, now: Timestamp) {
+        inner.sessions.dismiss(place, now);
+        inner.cut_off(place);
+        inner.touch(self.0.rules.own.as_ref(), place);
     }
 
     fn settle_all(&self, inner: &mut Inner, now: Timestamp) -> usize {
@@ -743,27 +709,33 @@ impl Admission {
 
     /// Brings one session in agreement with the state; whether it must go from now on.
     fn settle(&self, inner: &mut Inner, place: &Place, now: Timestamp) -> bool {
-        let (Some(desired), Some(session)) = (&inner.desired, inner.sessions.find(place)) else {
+        let Some(session) = inner
+            .sessions
+            .find(place)
+            .filter(|_| inner.desired.is_some())
+        else {
             return false;
         };
-        let entry = match place.mac {
-            Some(mac) if session.is_weak() => desired.station(mac),
-            _ => desired.admitted(&session.credential),
-        };
+        let entry = inner.entry(place, session);
         let is_overdue = now.duration_since(session.until) > GRACE;
         let entry = entry.filter(|entry| !is_overdue && entry.expires_at > now);
         let segment = entry
             .and_then(|it| it.segment.as_ref())
             .map(|it| it.as_str().to_owned());
-        let is_own = self.is_own(place);
         let was_ending = session.ending.is_some();
         let is_elsewhere = segment != session.segment;
         // A device that belongs elsewhere now goes out to come in again: not every access point can move
-        // it. Our own ports can.
-        let stays = entry.is_some() && (is_own || !is_elsewhere);
-        if stays && is_elsewhere {
+        // it. Our own ports can, and some others when they are asked.
+        let is_own = self.is_own(place);
+        let is_movable =
+            segment.is_some() && !was_ending && self.0.rules.movers.contains(&place.client);
+        let can_be_there = is_own || is_movable || !is_elsewhere;
+        let stays = entry.is_some() && !session.dismissed && can_be_there;
+        if stays && is_elsewhere && is_own {
             inner.sessions.move_to(place, segment);
-            inner.touch(self.0.own.as_ref(), place);
+            inner.touch(self.0.rules.own.as_ref(), place);
+        } else if stays && is_elsewhere {
+            inner.sessions.set_moving(place, true);
         }
         match (stays, was_ending) {
             (false, false) => {
@@ -779,13 +751,13 @@ impl Admission {
             }
             _ => return false,
         }
-        inner.touch(self.0.own.as_ref(), place);
+        inner.touch(self.0.rules.own.as_ref(), place);
         !stays
     }
 
     /// Elsewhere than at our own ports a session that belongs elsewhere ends, and is told until it has.
     fn is_in_force_without_ports(&self, inner: &Inner) {
-        if self.0.own.is_none() {
+        if self.0.rules.own.is_none() {
             self.put_in_force(inner.desired.as_ref().map(|it| it.version));
         }
     }

@@ -1,5 +1,6 @@
 //! Who shares a secret with the gate.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use vouchsafe_radius::{RADSEC_SECRET, Shared};
@@ -24,6 +25,10 @@ pub(crate) struct RadiusClient {
     pub(crate) name: String,
     pub(crate) shared: Shared,
     pub(crate) disconnect: Option<SocketAddr>,
+    /// Whether it moves sessions when it is asked.
+    pub(crate) coa: bool,
+    /// Whether it may give orders about sessions.
+    pub(crate) orders: bool,
     /// Whether it may ask for stations that show nothing but their MAC address.
     pub(crate) mac: bool,
     /// From where it may call over UDP; nowhere, when it comes over TLS.
@@ -46,6 +51,8 @@ impl Clients {
                 name: client.name.clone(),
                 shared: Shared::new(Secret::new(RADSEC_SECRET.to_vec())),
                 disconnect: None,
+                coa: client.coa,
+                orders: false,
                 mac: false,
                 network: None,
             })
@@ -104,6 +111,12 @@ impl Clients {
         self.0.get(usize::try_from(number).ok()?)
     }
 
+    /// The numbers of those that move sessions when they are asked.
+    pub(crate) fn movers(&self) -> BTreeSet<u32> {
+        let movers = self.all().filter(|(_, client)| client.coa);
+        movers.map(|(number, _)| number).collect()
+    }
+
     /// Each with its number.
     pub(crate) fn all(&self) -> impl Iterator<Item = (u32, &RadiusClient)> {
         (0..).zip(&self.0)
@@ -126,6 +139,8 @@ fn read_client(config: &ClientConfig) -> Result<RadiusClient, GateError> {
         name: config.name.clone(),
         shared: Shared::new(Secret::new(secret.to_vec())),
         disconnect: config.disconnect,
+        coa: config.coa,
+        orders: config.orders,
         mac: config.mac,
         network: Some(network),
     })

@@ -92,6 +92,9 @@ pub struct RadiusConfig {
     pub listen: SocketAddr,
     /// Where accounting arrives.
     pub accounting: SocketAddr,
+    /// Where orders of others arrive, Disconnect- and CoA-Requests, if they do (RFC 5176; port 3799 is
+    /// registered).
+    pub dynamic: Option<SocketAddr>,
     /// Longest time until a device must prove itself again, in seconds.
     pub session_seconds: u32,
     /// Access points, switches and other gates.
@@ -107,6 +110,7 @@ impl Default for RadiusConfig {
         Self {
             listen: SocketAddr::new(any, 1812),
             accounting: SocketAddr::new(any, 1813),
+            dynamic: None,
             session_seconds: 3600,
             clients: Vec::new(),
             radsec: None,
@@ -127,6 +131,13 @@ pub struct ClientConfig {
     /// Where it takes Disconnect-Requests (RFC 5176), if it does.
     #[serde(default)]
     pub disconnect: Option<SocketAddr>,
+    /// Whether it takes CoA-Requests there too, and then moves a session to another segment. One that does
+    /// not is asked to end it.
+    #[serde(default)]
+    pub coa: bool,
+    /// Whether it may give orders about sessions of this gate, at `radius.dynamic`.
+    #[serde(default)]
+    pub orders: bool,
     /// Whether it may ask for stations that show nothing but their MAC address (MAC authentication bypass).
     /// They come in only where the desired state names them.
     #[serde(default)]
@@ -263,6 +274,7 @@ impl Config {
         if self.radius.session_seconds == 0 {
             return Err("radius.session_seconds is at least 1".to_owned());
         }
+        self.check_orders()?;
         self.check_source()?;
         if let Some(radsec) = &self.radius.radsec {
             radsec.check()?;
@@ -284,6 +296,22 @@ impl Config {
 }
 
 impl Config {
+    /// Whoever gives orders has somewhere to give them, and whoever takes them too.
+    fn check_orders(&self) -> Result<(), String> {
+        for client in &self.radius.clients {
+            let name = &client.name;
+            if client.coa && client.disconnect.is_none() {
+                return Err(format!("radius.client `{name}`: coa needs disconnect"));
+            }
+            if client.orders && self.radius.dynamic.is_none() {
+                return Err(format!(
+                    "radius.client `{name}`: orders needs radius.dynamic"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Identity, anchor and state come from the link or from files, not from both.
     fn check_source(&self) -> Result<(), String> {
         let files = [

@@ -21,6 +21,9 @@ pub enum Event {
         /// Where RADIUS over TLS arrives, if it does.
         #[serde(skip_serializing_if = "Option::is_none")]
         radsec: Option<String>,
+        /// Where orders about sessions arrive, if they do.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        dynamic: Option<String>,
     },
     /// The controller answers.
     LinkUp {
@@ -141,6 +144,17 @@ pub enum Event {
         milliseconds: i64,
         /// Who confirmed: `filter`, `access-point`, `hostapd`.
         confirmed_by: &'static str,
+    },
+    /// An access point moved a session to another segment, as it was asked.
+    SessionMoved {
+        /// Whose.
+        device: String,
+        /// The station's MAC address.
+        station: String,
+        /// Where.
+        access_point: String,
+        /// The segment.
+        segment: String,
     },
     /// A station was moved to other treatment at its port, in place.
     StationMoved {

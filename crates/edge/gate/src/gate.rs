@@ -19,14 +19,14 @@ use crate::admission::{Admission, OwnPorts, Place, Rules, Session};
 use crate::clients::Clients;
 use crate::config::{Config, read_text};
 use crate::desired::Update;
-use crate::disconnect;
+use crate::dynamic::{self, Orders, Way};
 use crate::error::GateError;
 use crate::event::{Event, Events};
 use crate::join_proxy::{JoinProxy, Target};
 use crate::lanes::Lanes;
 use crate::link::{Beginning, Link, Tap};
 use crate::radius::{Desk, bind};
-use crate::radsec::{Known, Lines, Radsec, end_sessions};
+use crate::radsec::{Known, Lines, Radsec};
 use crate::random;
 use crate::routed::Routed;
 use crate::source::Source;
@@ -69,10 +69,6 @@ pub async fn run(
     let memory_file = dir.join("sessions.json");
     let memory = read_memory(&memory_file)?;
     let mut known = memory.version;
-    let rules = Rules {
-        session_seconds: config.radius.session_seconds,
-        longest_age: config.state.longest_age,
-    };
     let mut source = Source::open(dir, config.clone(), memory.version)?;
     let tap = Tap::default();
     let events = match &config.link {
@@ -86,9 +82,15 @@ pub async fn run(
         }),
         None => None,
     };
+    let rules = Rules {
+        session_seconds: config.radius.session_seconds,
+        longest_age: config.state.longest_age,
+        own,
+        movers: clients.movers(),
+    };
     let desk = Desk {
         clients,
-        admission: Admission::new(rules, own, memory.sessions.into_iter().collect()),
+        admission: Admission::new(rules, memory.sessions.into_iter().collect()),
         clock,
         events,
         stop: Arc::new(AtomicBool::new(false)),
@@ -107,6 +109,11 @@ pub async fn run(
         }
         None => None,
     };
+    let orders = match config.radius.dynamic {
+        Some(address) => Some(Orders::begin(address, desk.clone()).await?),
+        None => None,
+    };
+    let orders_at = orders.as_ref().map(|(_, at)| at.to_string());
     let radsec_at = radsec.as_ref().map(|(_, at)| at.to_string());
     let join_proxy = config.join_proxy.as_ref().map(|it| it.listen.port());
     let join_proxy = join_proxy.filter(|port| *port != 0);
@@ -145,6 +152,9 @@ pub async fn run(
     if let Some((radsec, _)) = radsec {
         tasks.spawn(radsec.run());
     }
+    if let Some((orders, _)) = orders {
+        tasks.spawn(orders.run());
+    }
     if let Some(routed) = routed {
         tasks.spawn(routed.run());
     }
@@ -152,10 +162,8 @@ pub async fn run(
         tasks.spawn(network.run());
     }
     for (number, client) in desk.clients.all() {
-        if let Some(address) = client.disconnect {
-            tasks.spawn(disconnect::run(desk.clone(), number, address));
-        } else if client.is_over_tls() {
-            tasks.spawn(end_sessions(desk.clone(), number));
+        if let Some(way) = Way::to(client) {
+            tasks.spawn(dynamic::run(desk.clone(), number, way));
         }
     }
     let mut link = match &config.link {
@@ -189,6 +197,7 @@ pub async fn run(
         radius: access_at.to_string(),
         accounting: accounting_at.to_string(),
         radsec: radsec_at,
+        dynamic: orders_at,
     };
     desk.events.tell(desk.clock.now(), ready);
     // 3 and 4

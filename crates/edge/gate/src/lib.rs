@@ -2,7 +2,7 @@
 //!
 //! * [`desired`]: what the controller wants, by version.
 //! * [`admission`]: decisions and sessions, under one lock.
-//! * `radius`: access points ask here; `disconnect` ends sessions there.
+//! * `radius`: access points ask here; `dynamic` ends or moves sessions there.
 //! * `wired`: ports of this machine, through `hostapd` (who is authenticated) and `filter` (what passes).
 //! * `join_proxy`: the way of new devices to the registrar.
 //! * `link`: how the gate enrols, what its controller wants, and what it reports.
@@ -16,7 +16,7 @@ mod bystander;
 mod clients;
 mod config;
 pub mod desired;
-mod disconnect;
+mod dynamic;
 mod error;
 mod event;
 mod filter;

@@ -14,7 +14,7 @@ use vouchsafe_radius::{
     MAX_PACKET, Origin, Question, Refusal, Rejection, Sent, Server, Step, accounting,
 };
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Place, Session};
 use crate::clients::{Clients, RadiusClient, mapped};
 use crate::error::GateError;
 use crate::event::{Event, Events, station_text};
@@ -195,6 +195,21 @@ impl Desk {
                 None
             }
             Step::Decide(_) => None,
+        }
+    }
+
+    /// A session that had to go is gone, as somebody confirmed: `filter`, `access-point` or `hostapd`.
+    pub(crate) fn cut_off(&self, place: &Place, session: &Session, confirmed_by: &'static str) {
+        let now = self.clock.now();
+        if let Some(took) = self.admission.gone(place, &session.class, now) {
+            let event = Event::CutOff {
+                device: session.device.clone(),
+                station: station_text(place.mac),
+                access_point: place.access_point.clone().unwrap_or_default(),
+                milliseconds: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
+                confirmed_by,
+            };
+            self.events.tell(now, event);
         }
     }
 

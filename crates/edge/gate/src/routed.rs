@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::config::RoutedConfig;
 use crate::error::GateError;
-use crate::event::{Event, mac_text, station_text};
+use crate::event::mac_text;
 use crate::nft;
 use crate::radius::Desk;
 
@@ -104,7 +104,6 @@ impl Routed {
 
     /// Access points that are told nothing confirm nothing: there the filter's word counts.
     fn confirm(&self) {
-        let now = self.desk.clock.now();
         for (number, client) in self.desk.clients.all() {
             if client.disconnect.is_some() || client.is_over_tls() {
                 continue;
@@ -114,16 +113,7 @@ impl Routed {
                 if !is_denied || self.desk.admission.is_own(&place) {
                     continue;
                 }
-                if let Some(took) = self.desk.admission.gone(&place, &session.class, now) {
-                    let event = Event::CutOff {
-                        device: session.device,
-                        station: station_text(place.mac),
-                        access_point: place.access_point.unwrap_or_default(),
-                        milliseconds: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
-                        confirmed_by: "filter",
-                    };
-                    self.desk.events.tell(now, event);
-                }
+                self.desk.cut_off(&place, &session, "filter");
             }
         }
     }

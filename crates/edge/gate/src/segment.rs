@@ -92,10 +92,12 @@ impl Segments {
 
     /// What access points call it: the number of its VLAN, where it has one.
     pub(crate) fn on_the_air<'a>(&'a self, segment: &'a Segment) -> &'a Segment {
-        let definition = self.0.get(segment.as_str());
-        definition
-            .and_then(|it| it.vlan.as_ref())
-            .unwrap_or(segment)
+        self.vlan(segment.as_str()).unwrap_or(segment)
+    }
+
+    /// The number of its VLAN, where it has one.
+    pub(crate) fn vlan(&self, name: &str) -> Option<&Segment> {
+        self.0.get(name)?.vlan.as_ref()
     }
 }
 

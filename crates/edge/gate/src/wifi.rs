@@ -145,19 +145,10 @@ impl Wifi {
             let mut here = stations.iter();
             let is_in = here.any(|it| it.mac == mac && it.is_authorized);
             // A station that is on its way in will be found by the next look, and has no session then.
-            if is_in || !crate::disconnect::is_settled(&session, now) {
+            if is_in || !crate::dynamic::is_settled(&session, now) {
                 continue;
             }
-            if let Some(took) = self.desk.admission.gone(&place, &session.class, now) {
-                let event = Event::CutOff {
-                    device: session.device,
-                    station: mac_text(mac),
-                    access_point: place.access_point.unwrap_or_default(),
-                    milliseconds: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
-                    confirmed_by: "hostapd",
-                };
-                self.desk.events.tell(now, event);
-            }
+            self.desk.cut_off(&place, &session, "hostapd");
         }
     }
 

@@ -215,7 +215,7 @@ impl Wired {
                     plan.ending.push((place, session));
                 }
                 // Nothing passes for a station without an address: it was never let through.
-                _ => self.confirm(&place, &session),
+                _ => self.desk.cut_off(&place, &session, "filter"),
             }
         }
         let left = self.carry_out(plan).await;
@@ -295,7 +295,7 @@ impl Wired {
                 !failed.contains(&(port, mac))
             };
             if place.mac.is_some_and(is_done) {
-                self.confirm(place, session);
+                self.desk.cut_off(place, session, "filter");
             }
         }
         for ((port, mac), _) in &denials {
@@ -361,19 +361,6 @@ impl Wired {
             }
         }
         failed
-    }
-
-    fn confirm(&self, place: &Place, session: &Session) {
-        let now = self.desk.clock.now();
-        if let Some(took) = self.desk.admission.gone(place, &session.class, now) {
-            self.tell(Event::CutOff {
-                device: session.device.clone(),
-                station: crate::event::station_text(place.mac),
-                access_point: place.access_point.clone().unwrap_or_default(),
-                milliseconds: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
-                confirmed_by: "filter",
-            });
-        }
     }
 
     fn tell_opened(&self, entry: Entry, treatment: Option<Treatment>, was_through: bool) {

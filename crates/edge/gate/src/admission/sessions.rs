@@ -14,6 +14,7 @@ pub(super) struct Sessions {
     by_credential: BTreeMap<String, BTreeSet<Place>>,
     by_device: BTreeMap<String, BTreeSet<Place>>,
     ending: BTreeSet<Place>,
+    moving: BTreeSet<Place>,
 }
 
 impl Sessions {
@@ -78,6 +79,9 @@ impl Sessions {
         if session.ending.is_some() {
             self.ending.insert(place.clone());
         }
+        if session.moving {
+            self.moving.insert(place.clone());
+        }
         self.by_place.insert(place, session);
     }
 
@@ -86,6 +90,7 @@ impl Sessions {
         leave(&mut self.by_credential, &key(place, &session), place);
         leave(&mut self.by_device, &session.device, place);
         self.ending.remove(place);
+        self.moving.remove(place);
         Some(session)
     }
 
@@ -97,6 +102,26 @@ impl Sessions {
                 self.ending.insert(place.clone());
             } else {
                 self.ending.remove(place);
+            }
+        }
+    }
+
+    /// From now on it must go, whatever anybody says.
+    pub(super) fn dismiss(&mut self, place: &Place, now: Timestamp) {
+        if let Some(session) = self.by_place.get_mut(place) {
+            session.dismissed = true;
+        }
+        self.set_ending(place, Some(now));
+    }
+
+    /// Its access point is to move it, or has.
+    pub(super) fn set_moving(&mut self, place: &Place, moving: bool) {
+        if let Some(session) = self.by_place.get_mut(place) {
+            session.moving = moving;
+            if moving {
+                self.moving.insert(place.clone());
+            } else {
+                self.moving.remove(place);
             }
         }
     }
@@ -120,27 +145,39 @@ impl Sessions {
 
     /// Those of a client that must go.
     pub(super) fn ending(&self, client: u32) -> impl Iterator<Item = (&Place, &Session)> {
-        let first = Place {
-            client,
-            access_point: None,
-            mac: None,
-            port: None,
-        };
-        let ending = self.ending.range(first..);
-        ending
+        self.those(&self.ending, client)
+    }
+
+    /// Those of a client that it is to move, and that need not go.
+    pub(super) fn moving(&self, client: u32) -> impl Iterator<Item = (&Place, &Session)> {
+        let moving = self.those(&self.moving, client);
+        moving.filter(|(_, session)| session.ending.is_none())
+    }
+
+    fn those<'a>(
+        &'a self,
+        places: &'a BTreeSet<Place>,
+        client: u32,
+    ) -> impl Iterator<Item = (&'a Place, &'a Session)> {
+        places
+            .range(first_of(client)..)
             .take_while(move |place| place.client == client)
             .filter_map(|place| Some((place, self.by_place.get(place)?)))
     }
 
     pub(super) fn places_of(&self, client: u32) -> impl Iterator<Item = (&Place, &Session)> {
-        let first = Place {
-            client,
-            access_point: None,
-            mac: None,
-            port: None,
-        };
-        let of_client = self.by_place.range(first..);
+        let of_client = self.by_place.range(first_of(client)..);
         of_client.take_while(move |(place, _)| place.client == client)
+    }
+}
+
+/// Ahead of all places of a client.
+fn first_of(client: u32) -> Place {
+    Place {
+        client,
+        access_point: None,
+        mac: None,
+        port: None,
     }
 }
 

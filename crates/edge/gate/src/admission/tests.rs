@@ -14,6 +14,8 @@ use super::*;
 const RULES: Rules = Rules {
     session_seconds: 3600,
     longest_age: 3600,
+    own: None,
+    movers: BTreeSet::new(),
 };
 
 fn now() -> Timestamp {
@@ -82,6 +84,8 @@ fn session(class: &str) -> Session {
         since: now(),
         until: now() + SignedDuration::from_hours(1),
         ending: None,
+        dismissed: false,
+        moving: false,
         seen: now(),
         octets: (0, 0),
     }
@@ -94,7 +98,8 @@ fn with_port() -> Admission {
         names: BTreeSet::from(["p1".to_owned()]),
     };
     let sessions = BTreeMap::from([(place(1), session("a"))]);
-    Admission::new(RULES, Some(own), sessions)
+    let own = Some(own);
+    Admission::new(Rules { own, ..RULES }, sessions)
 }
 
 fn follow(admission: &Admission, failed: &[Place]) {
@@ -147,7 +152,7 @@ fn a_change_while_the_filter_follows_is_not_taken_for_done() {
 #[test]
 fn without_ports_a_version_is_in_force_at_once_and_what_must_go_is_still_told() {
     let sessions = BTreeMap::from([(place(1), session("a"))]);
-    let admission = Admission::new(RULES, None, sessions);
+    let admission = Admission::new(RULES, sessions);
     assert_eq!(admission.apply(desired(1, None), now()), 1);
     let account = admission.account_for();
     assert_eq!(account.in_force, Some(1));
@@ -178,7 +183,7 @@ fn ask(admission: &Admission, class: &str, station: Station) -> Result<(), Denia
 /// One device at too many places: the quietest goes, and no more is begun while they do not go.
 #[test]
 fn a_device_is_at_so_many_places_and_no_more() {
-    let admission = Admission::new(RULES, None, BTreeMap::new());
+    let admission = Admission::new(RULES, BTreeMap::new());
     let station = |last: usize| Station {
         mac: Some([2, 0, 0, 0, 0, u8::try_from(last).unwrap()]),
         ..Station::default()
@@ -190,12 +195,64 @@ fn a_device_is_at_so_many_places_and_no_more() {
     }
     let refused = ask(&admission, "more", station(MAX_PLACES_ENDING));
     assert_eq!(refused, Err(Denial::TooManyPlaces));
+    // Whoever gave way goes, although the state would have it stay.
+    admission.apply(desired(1, Some("cameras")), now());
+    admission.look(now());
+    assert!(admission.ending(0).len() >= MAX_PLACES);
+}
+
+/// With a client that moves sessions when it is asked, and one session there.
+fn with_mover() -> Admission {
+    let movers = BTreeSet::from([0]);
+    let sessions = BTreeMap::from([(place(1), session("a"))]);
+    Admission::new(Rules { movers, ..RULES }, sessions)
+}
+
+/// RFC 5176 §2.2: until the access point has confirmed, the session is told where it was.
+#[test]
+fn a_session_that_is_to_be_moved_stays_where_it_is_until_that_is_confirmed() {
+    let admission = with_mover();
+    assert_eq!(admission.apply(desired(1, Some("quarantine")), now()), 0);
+    let moves = admission.moving(0);
+    assert_eq!(moves[0].segment, "quarantine");
+    let told = |admission: &Admission| {
+        let session = admission.find(&place(1)).unwrap();
+        (session.segment.unwrap(), session.ending.is_some())
+    };
+    assert_eq!(told(&admission), ("cameras".to_owned(), false));
+    // It belongs where it was again, but the access point may have heard of the other.
+    admission.apply(desired(2, Some("cameras")), now());
+    assert_eq!(admission.moving(0)[0].segment, "cameras");
+    assert!(admission.moved(&moves[0], now()));
+    assert_eq!(told(&admission), ("quarantine".to_owned(), false));
+    let back = admission.moving(0);
+    assert_eq!(back[0].segment, "cameras");
+    assert!(admission.moved(&back[0], now()));
+    assert_eq!(told(&admission), ("cameras".to_owned(), false));
+    assert!(admission.moving(0).is_empty());
+}
+
+#[test]
+fn a_session_that_its_access_point_did_not_move_goes_whatever_comes() {
+    let admission = with_mover();
+    admission.apply(desired(1, Some("quarantine")), now());
+    admission.dismiss(&place(1), "a", now());
+    assert!(admission.moving(0).is_empty());
+    for version in 2..4 {
+        admission.apply(desired(version, Some("cameras")), now());
+        admission.look(now());
+        assert_eq!(admission.ending(0).len(), 1);
+    }
+    // Out of every segment: that cannot be asked for.
+    let admission = with_mover();
+    assert_eq!(admission.apply(desired(1, None), now()), 1);
+    assert!(admission.moving(0).is_empty());
 }
 
 /// Without an address and a port two of them could not be told apart: one would take the other's place.
 #[test]
 fn a_station_that_nothing_names_is_refused() {
-    let admission = Admission::new(RULES, None, BTreeMap::new());
+    let admission = Admission::new(RULES, BTreeMap::new());
     let nameless = Station {
         access_point: Some("ap-1".to_owned()),
         session: Some("s-1".to_owned()),

@@ -481,6 +481,8 @@ mod tests {
             since: Timestamp::UNIX_EPOCH,
             until: Timestamp::UNIX_EPOCH,
             ending: None,
+            dismissed: false,
+            moving: false,
             seen: Timestamp::UNIX_EPOCH,
             octets: (0, 0),
         }

@@ -29,6 +29,9 @@ pub struct RadsecClientConfig {
     /// The authority of that certificate, PEM; the domain CA without. A certificate of the domain CA must
     /// be one for servers as well, which those of devices never are.
     pub anchor: Option<PathBuf>,
+    /// Whether it moves a session to another segment when it is asked (CoA-Request, RFC 5176).
+    #[serde(default)]
+    pub coa: bool,
 }
 
 impl RadsecConfig {

@@ -5,10 +5,9 @@
 //! 3. Packets are cut out of the stream. One that is malformed or proves nothing ends the connection
 //!    (RFC 6613 §2.6.4); others are answered as over UDP, up to [`AT_ONCE`] of them at a time.
 //! 4. A certificate that was revoked, or has run out, ends its open connections too.
-//! 5. Orders to end sessions go down the same connections (`lines`), and their outcomes come back.
+//! 5. Orders to end or move sessions go down the same connections (`lines`), and their outcomes come back.
 
 mod config;
-mod ending;
 mod known;
 mod lines;
 
@@ -30,7 +29,6 @@ use crate::error::GateError;
 use crate::radius::Desk;
 
 pub(crate) use config::RadsecConfig;
-pub(crate) use ending::run as end_sessions;
 pub(crate) use known::Known;
 pub(crate) use lines::Lines;
 

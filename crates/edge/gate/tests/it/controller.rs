@@ -34,6 +34,8 @@ pub(crate) enum Enrolment {
     Refused(&'static str),
 }
 
+type IsBad = fn(&GateReport) -> bool;
+
 /// What the fake does and what it saw.
 #[derive(Default)]
 pub(crate) struct Inner {
@@ -47,7 +49,7 @@ pub(crate) struct Inner {
     /// How many reports are to be refused before one is taken.
     pub(crate) deaf: u32,
     /// Reports of which this is so are refused with this status.
-    pub(crate) refuses: Option<(u16, fn(&GateReport) -> bool)>,
+    pub(crate) refuses: Option<(u16, IsBad)>,
     /// All reports, also those that were not taken.
     pub(crate) reports: Vec<GateReport>,
 }

@@ -11,6 +11,8 @@
 
 mod clock;
 mod controller;
+mod dynamic;
+mod freeradius;
 mod grasp;
 mod join_proxy;
 mod link;

@@ -16,6 +16,7 @@ use vouchsafe_radius::{
 };
 use vouchsafe_trust::{Name, Profile, Secret};
 
+use crate::freeradius::FreeRadius;
 use crate::world::{Device, Gate, PATIENCE, SECRET, Site, attributes, exchange, now, random};
 
 type Line = StreamOwned<ClientConnection, TcpStream>;
@@ -308,16 +309,6 @@ fn one_client_has_sixteen_connections() {
     )));
 }
 
-/// FreeRADIUS, which ends with the test.
-struct FreeRadius(std::process::Child);
-
-impl Drop for FreeRadius {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn pem_key(pkcs8: &[u8]) -> String {
     let text = STANDARD.encode(pkcs8);
     format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
@@ -325,23 +316,6 @@ fn pem_key(pkcs8: &[u8]) -> String {
 
 /// A proxy that takes RADIUS over UDP and asks the gate over TLS.
 const PROXY: &str = r#"
-prefix = /usr
-logdir = @DIR@
-raddbdir = @DIR@
-run_dir = @DIR@
-db_dir = @DIR@
-libdir = /usr/lib/freeradius
-pidfile = @DIR@/pid
-log {
-  destination = stdout
-}
-security {
-  reject_delay = 0
-}
-client local {
-  ipaddr = 127.0.0.1
-  secret = "@SECRET@"
-}
 modules {
   realm suffix {
     format = suffix
@@ -389,10 +363,7 @@ server default {
 /// RFC 6614: another's implementation at the other end of the line.
 #[test]
 fn freeradius_asks_over_tls() {
-    let program = "/usr/sbin/freeradius";
-    if !std::path::Path::new(program).exists() {
-        assert!(std::env::var_os("CI").is_none(), "no freeradius");
-        eprintln!("skipped: no freeradius");
+    if FreeRadius::is_missing() {
         return;
     }
     let pinned = Site::new().device("pinned");
@@ -400,53 +371,24 @@ fn freeradius_asks_over_tls() {
     let device = site.device("device-1");
     site.publish(vec![device.admitted()], &[]);
     gate.until_in_force();
-    let folder = tempfile::tempdir().unwrap();
-    let dir = folder.path();
     let access_point = access_point(&site, "ap.example");
-    std::fs::write(dir.join("ap.pem"), access_point.certificate.pem()).unwrap();
-    std::fs::write(dir.join("ap.key"), pem_key(&access_point.pkcs8)).unwrap();
-    std::fs::write(dir.join("ca.pem"), site.authority.certificate().pem()).unwrap();
-    std::fs::write(dir.join("dictionary"), "").unwrap();
-    // A port that was free a moment ago: FreeRADIUS cannot choose one itself.
-    let free = || {
-        let socket = UdpSocket::bind("127.0.0.1:0")?;
-        socket.local_addr()
-    };
-    let port = free().unwrap().port();
-    let text = PROXY
-        .replace("@DIR@", &dir.display().to_string())
-        .replace("@SECRET@", SECRET)
-        .replace("@GATE@", &to.port().to_string())
-        .replace("@PORT@", &port.to_string());
-    std::fs::write(dir.join("radiusd.conf"), text).unwrap();
-    let log = std::fs::File::create(dir.join("log")).unwrap();
-    let child = std::process::Command::new(program)
-        .args(["-X", "-d"])
-        .arg(dir)
-        .stdin(std::process::Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    let mut proxy = FreeRadius(child);
-    let log = || std::fs::read_to_string(dir.join("log")).unwrap_or_default();
-    let end = Instant::now() + PATIENCE;
-    while !log().contains("Ready to process requests") {
-        let ended = proxy.0.try_wait().unwrap();
-        assert!(ended.is_none() && Instant::now() < end, "{}", log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let text = PROXY.replace("@GATE@", &to.port().to_string());
+    let proxy = FreeRadius::start(&text, |dir| {
+        std::fs::write(dir.join("ap.pem"), access_point.certificate.pem()).unwrap();
+        std::fs::write(dir.join("ap.key"), pem_key(&access_point.pkcs8)).unwrap();
+        std::fs::write(dir.join("ca.pem"), site.authority.certificate().pem()).unwrap();
+    });
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect(("127.0.0.1", port)).unwrap();
+    socket.connect(("127.0.0.1", proxy.port)).unwrap();
     socket
         .set_read_timeout(Some(Duration::from_secs(5)))
         .unwrap();
     let over_udp = Shared::new(Secret::new(SECRET.into()));
     let ask = |request: &[u8]| {
         let answer = exchange(&socket, request);
-        assert_ne!(answer.first(), Some(&3), "{}", log());
+        assert_ne!(answer.first(), Some(&3), "{}", proxy.log());
         answer
     };
     let code = carry(&site, &device, &over_udp, ask);
-    assert_eq!(code, Code::AccessAccept, "{}", log());
+    assert_eq!(code, Code::AccessAccept, "{}", proxy.log());
 }

@@ -248,6 +248,7 @@ pub(crate) struct Gate {
     pub(crate) access: SocketAddr,
     pub(crate) accounting: SocketAddr,
     pub(crate) radsec: Option<SocketAddr>,
+    pub(crate) dynamic: Option<SocketAddr>,
 }
 
 impl Gate {
@@ -277,6 +278,7 @@ impl Gate {
             access: nowhere,
             accounting: nowhere,
             radsec: None,
+            dynamic: None,
         };
         loop {
             let recorded = gate
@@ -288,7 +290,9 @@ impl Gate {
                     radius,
                     accounting,
                     radsec,
+                    dynamic,
                 } => {
+                    gate.dynamic = dynamic.map(|address| address.parse().unwrap());
                     gate.radsec = radsec.map(|address| address.parse().unwrap());
                     gate.access = radius.parse().unwrap();
                     gate.accounting = accounting.parse().unwrap();
