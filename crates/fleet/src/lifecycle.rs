@@ -67,6 +67,8 @@ text_enum! {
         Revoke = "revoke",
         /// Its owner gives it up.
         Release = "release",
+        /// It is the same as one that its manufacturer's record names, and goes on as that one.
+        Merge = "merge",
         /// It leaves service.
         Retire = "retire",
     }
@@ -245,6 +247,13 @@ pub const TABLE: &[Edge] = &[
         State::Released,
         PERSON,
         Action::Released,
+    ),
+    edge(
+        Some(State::Claimed),
+        Event::Merge,
+        State::Released,
+        INTAKE,
+        Action::DeviceMerged,
     ),
     edge(
         Some(State::Claimed),

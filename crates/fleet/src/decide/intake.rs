@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::wifi::{ImportKey, import_key};
+use super::wifi::{ImportKey, Labelled, Occasion, import_key, merge};
 use super::{Decision, Outcome, advance, device_entry, put_device, touched};
 use crate::commit::{Change, Commit, Guard};
 use crate::device::{Device, KeyOrigin, MAX_SERIAL};
@@ -36,6 +36,8 @@ pub struct ImportFacts<'a> {
     pub head: ChainHead,
     /// Its bootstrapping key, where the line has one that can be read.
     pub key: Option<ImportKey<'a>>,
+    /// The device that has that key now, where it is another one.
+    pub labelled: Option<Labelled<'a>>,
 }
 
 /// Takes a device into the inventory as its manufacturer's record describes it. Its journal
@@ -54,7 +56,19 @@ pub fn import(facts: &ImportFacts<'_>) -> Outcome<Device> {
     .on(Evidence::new("manifest", facts.manifest_sha256));
     match try_import(facts, id, &entry) {
         Ok(mut outcome) => {
-            if let (Decision::Accept(device), Some(key)) = (&outcome.decision, &facts.key) {
+            if let (Decision::Accept(device), Some(key)) = (&mut outcome.decision, &facts.key) {
+                let occasion = Occasion {
+                    now: facts.now,
+                    actor: facts.actor,
+                    manifest: facts.manifest_sha256,
+                };
+                if let Some(labelled) = &facts.labelled
+                    && let Some(merged) =
+                        merge(&mut outcome.commit, device, key, labelled, occasion)
+                {
+                    *device = merged;
+                    return outcome;
+                }
                 let unchanged = outcome.commit.is_empty();
                 import_key(&mut outcome.commit, key, device, facts.actor, facts.now);
                 if unchanged && !outcome.commit.is_empty() {

@@ -22,6 +22,7 @@
 mod claim;
 mod configure;
 mod knock;
+mod merge;
 mod network;
 
 pub(super) use claim::import_key;
@@ -36,6 +37,8 @@ pub use configure::{
 pub use knock::{
     AnnouncementFacts, FailedFacts, GuessFacts, Known, announcement, attempt_failed, code_guessed,
 };
+pub use merge::Labelled;
+pub(super) use merge::{Occasion, merge};
 pub use network::{
     AssignFacts, NetworkFacts, assign_network, change_network, put_network, remove_network,
     replace_signing_key,

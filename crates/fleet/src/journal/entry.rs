@@ -141,6 +141,9 @@ text_enum! {
         BootstrappingKeyConflict = "bootstrapping-key-conflict",
         /// A person settled whose a bootstrapping key is.
         BootstrappingKeySettled = "bootstrapping-key-settled",
+        /// A device that was claimed by its label, and the one that its manufacturer's record names,
+        /// are one.
+        DeviceMerged = "device-merged",
         /// A person meant a device for a network.
         NetworkAssigned = "network-assigned",
         /// Another key signs connectors from now on.

@@ -52,6 +52,7 @@ pub(crate) fn import_facts<'a>(actor: &'a Actor, line: &'a ManifestDevice) -> Im
         existing: None,
         head: ChainHead::EMPTY,
         key: None,
+        labelled: None,
     }
 }
 

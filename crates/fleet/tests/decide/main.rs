@@ -18,5 +18,6 @@ mod wifi;
 mod wifi_again;
 mod wifi_claim;
 mod wifi_facts;
+mod wifi_merge;
 mod wifi_world;
 mod world;

@@ -35,6 +35,7 @@ use vouchsafe_trust::cms;
 use vouchsafe_trust::{Anchors, Certificate, PathRules, Usage};
 
 use super::key::{ReadClaim, ReadKey};
+use super::label::Label;
 use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, DryRunQuery, RawBody, from_json, media_type, unsupported};
 use super::{Caller, network};
@@ -137,6 +138,7 @@ pub(super) async fn import_manifest(
                             key: key.facts(),
                             known: stored.key.as_ref(),
                         }),
+                        labelled: stored.labelled.as_ref().map(Label::facts),
                     };
                     Step::Decided(Box::new(decide::import(&facts)))
                 },
@@ -641,6 +643,8 @@ struct Stored {
     key: Option<BootstrappingKey>,
     /// The device's standing with Wi-Fi, where the line names a key.
     standing: Option<Standing>,
+    /// The device that is named after that key and has it now, where it is another one.
+    labelled: Option<Label>,
 }
 
 /// Lines that are stored together.
@@ -744,10 +748,15 @@ impl Batch<'_> {
             Some(device) if with_standing => store.holdings(device.id).await?.standing,
             _ => None,
         };
+        let labelled = match (&key, id) {
+            (Some(key), Some(id)) => Label::find(store, key, id).await?,
+            _ => None,
+        };
         Ok(Stored {
             device,
             key,
             standing,
+            labelled,
         })
     }
 }

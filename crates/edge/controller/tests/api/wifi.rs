@@ -592,6 +592,52 @@ async fn a_manifest_brings_the_keys_of_its_devices() {
     assert_eq!(code(admin.claim_by_uri(&other).await), Code::Conflict);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_of_a_label_becomes_the_one_that_its_manifest_names() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let by_label = admin.claim_by_uri(&claim(5)).await.unwrap().device;
+    let maker = Maker::new("Maker");
+    let owner = admin.show_site().await.unwrap().owner.parse().unwrap();
+    let mut manifest = maker.manifest(owner, &["A-1".to_owned()]);
+    manifest.devices[0].dpp_uri = Some(uri(5));
+    let import = ImportManifest {
+        manifest: STANDARD.encode(maker.sign(&manifest)),
+        anchors_pem: Some(maker.root_pem()),
+    };
+    // A list without a signature says the same, and is not believed.
+    let word = ClaimByUri {
+        manufacturer: Some(Maker::new("Other").id.to_string()),
+        serial: Some("A-1".to_owned()),
+        ..claim(5)
+    };
+    let done = admin.import_manifest(&import, true).await.unwrap();
+    assert_eq!((done.claimed, done.refused), (1, 0));
+    assert_eq!(
+        admin.show_device(&by_label.id).await.unwrap().value.state,
+        by_label.state
+    );
+    let done = admin.import_manifest(&import, false).await.unwrap();
+    assert_eq!((done.claimed, done.refused), (1, 0));
+    let key = admin.show_bootstrapping_key(&id(5)).await.unwrap().value;
+    assert_eq!(
+        (key.device, key.source),
+        (maker.device_id("A-1"), KeySource::Person)
+    );
+    assert_eq!(key.conflict, None);
+    let left = admin.show_device(&by_label.id).await.unwrap().value;
+    assert_eq!(
+        left.reason,
+        Some(format!("merged into {}", maker.device_id("A-1")))
+    );
+    let again = admin.import_manifest(&import, false).await.unwrap();
+    assert_eq!((again.claimed, again.unchanged), (0, 1));
+    // The label again is the same device; another one's word for it contradicts.
+    let same = admin.claim_by_uri(&claim(5)).await.unwrap().device;
+    assert_eq!(same.id, maker.device_id("A-1"));
+    assert_eq!(code(admin.claim_by_uri(&word).await), Code::Conflict);
+}
+
 /// What a world's store begins with: a device with label 1, onboarded with a connector and a
 /// passphrase; one with label 2 that waits for a person; a chirp with label 3 that nobody knows; one
 /// with label 4 in quarantine that chirped.

@@ -276,12 +276,7 @@ fn write_key(
     commit
         .changes
         .push(Change::Wifi(wifi::Change::PutKey(Box::new(key.clone()))));
-    // What was announced before is no riddle any more.
-    for hash in [key.id, key.chirp_hash] {
-        commit
-            .changes
-            .push(Change::Wifi(wifi::Change::ForgetAnnouncement { hash }));
-    }
+    forget_announced(commit, key);
     commit.entries.push(
         device_entry(device, Action::BootstrappingKeyAdded, actor, now)
             .on(evidence_of(key))
@@ -291,7 +286,16 @@ fn write_key(
     );
 }
 
-fn guard_key(commit: &mut Commit, id: Digest, known: Option<&BootstrappingKey>) {
+/// What was announced before is no riddle any more.
+pub(super) fn forget_announced(commit: &mut Commit, key: &BootstrappingKey) {
+    for hash in [key.id, key.chirp_hash] {
+        commit
+            .changes
+            .push(Change::Wifi(wifi::Change::ForgetAnnouncement { hash }));
+    }
+}
+
+pub(super) fn guard_key(commit: &mut Commit, id: Digest, known: Option<&BootstrappingKey>) {
     commit.guards.push(Guard::Wifi(wifi::Guard::KeyVersion {
         id,
         expected: known.map_or(0, |known| known.version),
