@@ -2,6 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
+use tokio::time::{Instant, timeout_at};
 use vouchsafe_api::{
     DeviceAdmission, Page, PageQuery, Problem, Reasoned, Session, SessionFilter, WaitQuery,
 };
@@ -13,7 +14,7 @@ use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, Body, reason};
 use super::{Caller, page};
 use crate::controller::Controller;
-use crate::gate::{Wanted, enforcement};
+use crate::gate::{LOOK, deadline};
 
 /// Sessions that `device show` sums up.
 const SUMMED: u32 = 1000;
@@ -51,8 +52,8 @@ pub(super) async fn show_session(
     Ok(Json(shown(find(&controller, &id).await?)))
 }
 
-/// The device's credentials are out of the desired state until the gates confirm that, or time is up: so
-/// its sessions end, and it may begin another afterwards.
+/// Once that is in the journal the device's credentials are out of the desired state until the session
+/// is over, whether this request goes on or not. Then it may begin another.
 pub(super) async fn end_session(
     State(controller): State<Controller>,
     Extension(caller): Extension<Caller>,
@@ -62,28 +63,23 @@ pub(super) async fn end_session(
 ) -> Result<Json<Session>, Failure> {
     let said = reason(&why.reason)?;
     let actor = caller.actor();
-    let device = find(&controller, &id).await?.device;
-    let withheld = controller.gates.withhold(device);
-    // Its entry wakes the task, which then sees the device without credentials.
-    let ended = async {
-        let outcome = controller
-            .settle_as::<_, Failure, _, _>(async || {
-                let session = find(&controller, &id).await?;
-                Ok(decide_end(controller.clock.now(), &actor, &session, &said))
-            })
-            .await?;
-        accepted(outcome.decision)?;
-        let wanted = Wanted {
-            device,
-            wait: wait.wait,
-            revoked: false,
-        };
-        Ok::<_, Failure>(enforcement(&controller, wanted).await?)
-    };
-    let ended = ended.await;
-    drop(withheld);
-    ended?;
-    Ok(Json(shown(find(&controller, &id).await?)))
+    let outcome = controller
+        .settle_as::<_, Failure, _, _>(async || {
+            let session = find(&controller, &id).await?;
+            Ok(decide_end(controller.clock.now(), &actor, &session, &said))
+        })
+        .await?;
+    accepted(outcome.decision)?;
+    let end = deadline(wait.wait);
+    loop {
+        let reported = controller.gates.reported.notified();
+        let session = find(&controller, &id).await?;
+        let now = Instant::now();
+        if session.ended.is_some() || now >= end {
+            return Ok(Json(shown(session)));
+        }
+        let _ = timeout_at(end.min(now + LOOK), reported).await;
+    }
 }
 
 /// The session of this name, or 404.
@@ -111,7 +107,6 @@ pub(super) async fn of_device(
         octets_from: sum(|session| session.octets.0),
         octets_to: sum(|session| session.octets.1),
         sessions: sessions.into_iter().take(SHOWN).map(shown).collect(),
-        mac: None,
     }))
 }
 

@@ -6,9 +6,11 @@
 //!    certificate and policy says nothing of that. Others may not.
 //! 2. Whatever changes a device or a credential is a journal entry, here or at another replica, and each
 //!    wakes this task. It reads on in the journal, and looks again only at the devices named there.
-//! 3. A change makes a version; without one there is a new one after [`REFRESH`], so that a gate
+//! 3. A device of which a person ended a session is without credentials until the session is over, or
+//!    [`LONGEST_END`] has passed: every replica sees the journal entry, and so every gate is told.
+//! 4. A change makes a version; without one there is a new one after [`REFRESH`], so that a gate
 //!    can tell a quiet controller from a dead one, and gets a fresh revocation list in time.
-//! 4. Where a file is configured it is written whole or not at all.
+//! 5. Where a file is configured it is written whole or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,14 +18,14 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::broadcast::error::RecvError;
 use vouchsafe_api::gate::{
     AdmittedCredential, AdmittedStation, SegmentDefinition, StateDifference,
 };
 use vouchsafe_fleet::admission::ClaimedAddress;
 use vouchsafe_fleet::{Action, CredentialStatus, Device, DeviceId, State, Subject};
-use vouchsafe_store::{DeviceFilter, DeviceKey};
+use vouchsafe_store::{DeviceFilter, DeviceKey, Positioned};
 
 use super::shared::{Admitted, Progress};
 use super::{definition, reload_segments};
@@ -40,6 +42,12 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Pause after what went wrong.
 const AFTER_FAULT: Duration = Duration::from_secs(1);
 
+/// For how long a device is without credentials at most since a session of it was ended.
+const LONGEST_END: SignedDuration = SignedDuration::from_secs(30);
+
+/// How often it is looked whether that session is over, while there is one.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Rows read at once.
 const PAGE: u32 = 500;
 
@@ -52,8 +60,8 @@ pub struct DesiredStates {
     file: Option<PathBuf>,
     /// How far the journal was read.
     position: u64,
-    /// Devices that were withheld at the last look.
-    withheld: BTreeSet<DeviceId>,
+    /// Sessions that people ended and that are not over: whose, and until when that is waited for.
+    ending: BTreeMap<String, (DeviceId, Timestamp)>,
     has_quarantine: bool,
 }
 
@@ -116,12 +124,12 @@ impl DesiredStates {
             controller,
             file,
             position: 0,
-            withheld: BTreeSet::new(),
+            ending: BTreeMap::new(),
             has_quarantine: false,
         }
     }
 
-    /// Steps 1 to 4, from the moment somebody wants a desired state, until the controller stops.
+    /// Steps 1 to 5, from the moment somebody wants a desired state, until the controller stops.
     pub async fn keep(mut self) {
         let mut stopping = self.controller.stopping.subscribe();
         let mut needed = self.controller.gates.needed.subscribe();
@@ -162,11 +170,19 @@ impl DesiredStates {
                 woken = wake.recv() => if matches!(woken, Err(RecvError::Closed)) {
                     return;
                 },
-                () = self.controller.gates.nudge.notified() => {}
-                () = tokio::time::sleep(if is_read { REFRESH } else { AFTER_FAULT }) => {}
+                () = tokio::time::sleep(self.pause(is_read)) => {}
             }
             // All that happened up to here is seen by the next look.
             wake = wake.resubscribe();
+        }
+    }
+
+    /// How long the next look can wait where nothing wakes this task.
+    fn pause(&self, is_read: bool) -> Duration {
+        match is_read {
+            false => AFTER_FAULT,
+            true if self.ending.is_empty() => REFRESH,
+            true => LOOK,
         }
     }
 
@@ -174,7 +190,6 @@ impl DesiredStates {
     async fn read_all(&mut self) -> Result<Changes, Fault> {
         // Before the devices are read, so that nothing falls between.
         self.position = self.controller.store.position();
-        self.withheld = self.controller.gates.withheld();
         let segments = self.segments().await?;
         let mut addresses = self.all_addresses().await?;
         let mut admitted = BTreeMap::new();
@@ -263,6 +278,7 @@ impl DesiredStates {
                 match entry.subject {
                     Subject::Device(id) => {
                         changed.insert(id);
+                        self.note_end(id, entry);
                     }
                     Subject::Site if !segments => {
                         let action = entry.sealed.entry().ok().map(|entry| entry.action);
@@ -275,9 +291,7 @@ impl DesiredStates {
                 }
             }
         }
-        let withheld = self.controller.gates.withheld();
-        changed.extend(withheld.symmetric_difference(&self.withheld).copied());
-        self.withheld = withheld;
+        self.forget_ended(&mut changed).await?;
         if segments {
             let before = self.has_quarantine;
             let segments = self.segments().await?;
@@ -306,6 +320,35 @@ impl DesiredStates {
             self.take(id, after, &mut changes);
         }
         Ok(changes)
+    }
+
+    /// Step 3, its beginning.
+    fn note_end(&mut self, device: DeviceId, entry: &Positioned) {
+        let Ok(entry) = entry.sealed.entry() else {
+            return;
+        };
+        if entry.action == Action::SessionEnded
+            && let Some(session) = entry.data.get("session")
+        {
+            let now = self.controller.clock.now();
+            let until = now.saturating_add(LONGEST_END).unwrap_or(Timestamp::MAX);
+            self.ending.insert(session.clone(), (device, until));
+        }
+    }
+
+    /// Step 3, its end.
+    async fn forget_ended(&mut self, changed: &mut BTreeSet<DeviceId>) -> Result<(), Fault> {
+        let now = self.controller.clock.now();
+        let mut over = Vec::new();
+        for (id, (device, until)) in &self.ending {
+            let session = self.controller.store.session(id).await?;
+            if session.is_none_or(|session| session.ended.is_some()) || *until <= now {
+                over.push(id.clone());
+                changed.insert(*device);
+            }
+        }
+        self.ending.retain(|id, _| !over.contains(id));
+        Ok(())
     }
 
     /// Notes what differs for one device.
@@ -345,7 +388,7 @@ impl DesiredStates {
             _ if is_in => None,
             _ => return Ok(Admitted::default()),
         };
-        if self.withheld.contains(&device.id) {
+        if self.ending.values().any(|(ending, _)| *ending == device.id) {
             return Ok(Admitted::default());
         }
         let mut credentials = self.controller.store.credentials(device.id).await?;
@@ -379,7 +422,7 @@ impl DesiredStates {
         })
     }
 
-    /// Steps 3 and 4.
+    /// Steps 4 and 5.
     async fn tell(&mut self, changes: Changes) -> Result<(), Fault> {
         let list = revocation::crl(&self.controller).await?;
         let lists = vec![STANDARD.encode(&list.der)];

@@ -22,7 +22,7 @@ const WAIT: u32 = 2;
 const MAX_WAIT: u32 = 30;
 
 /// How often reports are looked for that another replica took.
-const LOOK: Duration = Duration::from_millis(100);
+pub(crate) const LOOK: Duration = Duration::from_millis(100);
 
 /// What a change asks of gates.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +35,11 @@ pub(crate) struct Wanted {
     pub(crate) revoked: bool,
 }
 
+/// Until when an answer waits that may wait so many seconds.
+pub(crate) fn deadline(wait: Option<u32>) -> Instant {
+    Instant::now() + Duration::from_secs(u64::from(wait.unwrap_or(WAIT).min(MAX_WAIT)))
+}
+
 /// Steps 1 to 3, after the commit.
 ///
 /// # Errors
@@ -44,7 +49,7 @@ pub(crate) async fn enforcement(
     wanted: Wanted,
 ) -> Result<Enforcement, Fault> {
     let begun = Instant::now();
-    let end = begun + Duration::from_secs(u64::from(wanted.wait.unwrap_or(WAIT).min(MAX_WAIT)));
+    let end = deadline(wanted.wait);
     let device = controller.store.device(wanted.device).await?;
     let state = device.as_ref().map(|device| device.state);
     let mut answer = Enforcement {

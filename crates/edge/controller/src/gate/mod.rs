@@ -21,7 +21,7 @@ use vouchsafe_fleet::admission::{MAX_SEGMENTS, Segment, Transport};
 use vouchsafe_store::ReadError;
 
 pub use desired::DesiredStates;
-pub(crate) use enforce::{Wanted, enforcement};
+pub(crate) use enforce::{LOOK, Wanted, deadline, enforcement};
 pub(crate) use link::{MAX_REPORT, routes, shown};
 pub(crate) use shared::Gates;
 

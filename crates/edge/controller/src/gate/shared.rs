@@ -42,16 +42,11 @@ pub(crate) struct Gates {
     progress: watch::Sender<Progress>,
     /// Somebody wants a desired state.
     pub(super) needed: watch::Sender<bool>,
-    /// The task has a reason to look that is no journal entry.
-    pub(super) nudge: Notify,
     /// A report was taken.
-    pub(super) reported: Notify,
+    pub(crate) reported: Notify,
     pub(super) waiting: Arc<Semaphore>,
     /// Who waits, by gate, the oldest first.
     places: Mutex<HashMap<String, VecDeque<oneshot::Sender<()>>>>,
-    /// Devices whose sessions a person ended: without their credentials for one version.
-    /// By how many requests each.
-    withheld: Mutex<BTreeMap<DeviceId, usize>>,
     segments: RwLock<Arc<BTreeSet<String>>>,
 }
 
@@ -61,11 +56,9 @@ impl Default for Gates {
             current: Mutex::default(),
             progress: watch::Sender::default(),
             needed: watch::Sender::new(false),
-            nudge: Notify::new(),
             reported: Notify::new(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             places: Mutex::default(),
-            withheld: Mutex::default(),
             segments: RwLock::default(),
         }
     }
@@ -157,23 +150,6 @@ impl Gates {
         Some(self.progress.borrow().version).filter(|version| *version > 0)
     }
 
-    /// Takes the device's credentials out of the desired state, until nobody holds what this gave.
-    pub(crate) fn withhold(&self, device: DeviceId) -> Withheld<'_> {
-        let mut all = self.withheld.lock().unwrap_or_else(PoisonError::into_inner);
-        *all.entry(device).or_default() += 1;
-        drop(all);
-        self.nudge.notify_one();
-        Withheld {
-            gates: self,
-            device,
-        }
-    }
-
-    pub(super) fn withheld(&self) -> BTreeSet<DeviceId> {
-        let all = self.withheld.lock().unwrap_or_else(PoisonError::into_inner);
-        all.keys().copied().collect()
-    }
-
     pub(super) fn set_segments(&self, names: BTreeSet<String>) {
         *self
             .segments
@@ -221,29 +197,6 @@ impl Drop for Place<'_> {
                 all.remove(&self.gate);
             }
         }
-    }
-}
-
-/// A device without its credentials. A request that is given up gives them back, too.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Withheld<'a> {
-    gates: &'a Gates,
-    device: DeviceId,
-}
-
-impl Drop for Withheld<'_> {
-    fn drop(&mut self) {
-        let all = self.gates.withheld.lock();
-        let mut all = all.unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = all.get_mut(&self.device) {
-            *count -= 1;
-            if *count == 0 {
-                all.remove(&self.device);
-            }
-        }
-        drop(all);
-        self.gates.nudge.notify_one();
     }
 }
 
@@ -429,17 +382,6 @@ mod tests {
             let update = told(&mut current, have);
             assert!(matches!(update, Some(StateUpdate::Whole(_))), "{have:?}");
         }
-    }
-
-    #[test]
-    fn a_device_is_withheld_until_the_last_request_is_done() {
-        let gates = Gates::default();
-        let device = DeviceId([1; 16]);
-        let (one, two) = (gates.withhold(device), gates.withhold(device));
-        drop(one);
-        assert!(gates.withheld().contains(&device));
-        drop(two);
-        assert!(gates.withheld().is_empty());
     }
 
     #[tokio::test]

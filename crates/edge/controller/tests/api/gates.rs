@@ -23,19 +23,19 @@ use vouchsafe_trust::{
 use crate::revocation::world_with;
 use crate::world::{Maker, World, code, new_key};
 
-struct Gate {
-    chain: Vec<Certificate>,
-    signer: Arc<dyn Signer>,
+pub struct Gate {
+    pub chain: Vec<Certificate>,
+    pub signer: Arc<dyn Signer>,
 }
 
 impl Gate {
-    fn identity(&self) -> Identity {
+    pub fn identity(&self) -> Identity {
         Identity::new(self.chain[..1].to_vec(), self.signer.clone()).unwrap()
     }
 }
 
 /// A request at the registrar's listener.
-async fn ask(
+pub async fn ask(
     world: &World,
     identity: Option<Identity>,
     request: Request<Bytes>,
@@ -50,13 +50,13 @@ async fn ask(
     connection.request(request).await.unwrap()
 }
 
-fn request(name: &str, signer: &dyn Signer) -> Vec<u8> {
+pub fn request(name: &str, signer: &dyn Signer) -> Vec<u8> {
     let content = RequestContent::new(Name::common(name).unwrap());
     CertificateRequest::build(&content, signer).unwrap()
 }
 
 /// `simpleenroll` with a name and a token.
-async fn enrol(
+pub async fn enrol(
     world: &World,
     name: &str,
     token: &str,
@@ -73,7 +73,7 @@ async fn enrol(
 }
 
 /// A gate that has enrolled.
-async fn gate(world: &World, name: &str) -> Gate {
+pub async fn gate(world: &World, name: &str) -> Gate {
     let add = AddGate {
         name: name.to_owned(),
     };
@@ -85,19 +85,24 @@ async fn gate(world: &World, name: &str) -> Gate {
     Gate { chain, signer }
 }
 
-async fn state(world: &World, identity: Identity, have: Option<u64>, wait: u64) -> Response<Bytes> {
+pub async fn state(
+    world: &World,
+    identity: Identity,
+    have: Option<u64>,
+    wait: u64,
+) -> Response<Bytes> {
     let have = have.map(|have| format!("have={have}&")).unwrap_or_default();
     let path = format!("/gate/v1/state?{have}wait={wait}");
     let request = Request::get(path).body(Bytes::new()).unwrap();
     ask(world, Some(identity), request).await
 }
 
-fn update(answer: &Response<Bytes>) -> StateUpdate {
+pub fn update(answer: &Response<Bytes>) -> StateUpdate {
     assert_eq!(answer.status(), StatusCode::OK, "{:?}", said(answer));
     serde_json::from_slice(answer.body()).unwrap()
 }
 
-async fn report(world: &World, gate: &Gate, report: &GateReport) -> Response<Bytes> {
+pub async fn report(world: &World, gate: &Gate, report: &GateReport) -> Response<Bytes> {
     let request = Request::post("/gate/v1/report")
         .header(header::CONTENT_TYPE, "application/json")
         .body(serde_json::to_vec(report).unwrap().into())
@@ -105,7 +110,7 @@ async fn report(world: &World, gate: &Gate, report: &GateReport) -> Response<Byt
     ask(world, Some(gate.identity()), request).await
 }
 
-fn nothing(number: u64, in_force: Option<u64>) -> GateReport {
+pub fn nothing(number: u64, in_force: Option<u64>) -> GateReport {
     GateReport {
         number,
         first: false,
@@ -116,19 +121,19 @@ fn nothing(number: u64, in_force: Option<u64>) -> GateReport {
     }
 }
 
-fn said(answer: &Response<Bytes>) -> String {
+pub fn said(answer: &Response<Bytes>) -> String {
     String::from_utf8_lossy(answer.body()).into_owned()
 }
 
 /// Status and code of a refusal.
-fn refused(answer: &Response<Bytes>) -> (u16, String) {
+pub fn refused(answer: &Response<Bytes>) -> (u16, String) {
     let text = said(answer);
     let code = text.split(':').next().unwrap_or_default();
     (answer.status().as_u16(), code.to_owned())
 }
 
 /// Actions and first reasons in the journal.
-async fn journal(world: &World, subject: &str) -> Vec<String> {
+pub async fn journal(world: &World, subject: &str) -> Vec<String> {
     let page = world
         .admin()
         .read_journal(&JournalQuery::default())

@@ -11,6 +11,7 @@
     unreachable_pub
 )]
 
+mod address;
 mod administration;
 mod approval;
 mod discovery;
@@ -22,5 +23,6 @@ mod policy;
 mod review;
 mod revocation;
 mod roles;
+mod session;
 mod wifi;
 mod world;
