@@ -174,3 +174,58 @@ test_mutual_authentication_can_be_required if {
 	verdict := vouchsafe.verdict with input as mutual
 	verdict.answer == "allow"
 }
+
+# By its MAC address.
+
+by_mac := object.union(known, {
+	"request": {"kind": "review"}, "manufacturer": null,
+	"onboarding": {"method": "mac", "mutual": false, "role": null, "said": {}},
+	"address": {"mac": "00:1b:63:84:45:e6", "local": false, "holds_credential": false},
+})
+
+test_nobody_comes_in_by_an_address_alone if {
+	verdict := vouchsafe.verdict with input as by_mac
+	verdict.answer == "deny"
+	codes(verdict) == {"mac-proves-nothing"}
+}
+
+test_a_claim_lets_in_by_an_address_as_far_as_it_says if {
+	every word in ["without-credential", "always"] {
+		claims := [claim("device", "admit-by-mac", word)]
+		verdict := vouchsafe.verdict with input as object.union(by_mac, {"claims": claims})
+		verdict.answer == "allow"
+		verdict.by_address == word
+	}
+}
+
+test_another_word_lets_nobody_in if {
+	every word in [true, false, "yes", null, 1] {
+		claims := [claim("model", "admit-by-mac", word)]
+		verdict := vouchsafe.verdict with input as object.union(by_mac, {"claims": claims})
+		verdict.answer == "deny"
+	}
+}
+
+test_an_address_that_nobody_assigned_needs_a_word_of_its_own if {
+	local := object.union(by_mac, {"address": {"mac": "02:00:00:00:00:01", "local": true}})
+	word := claim("owner", "admit-by-mac", "always")
+	refused := vouchsafe.verdict with input as object.union(local, {"claims": [word]})
+	codes(refused) == {"mac-is-local"}
+	claims := [word, claim("device", "admit-local-mac", true)]
+	verdict := vouchsafe.verdict with input as object.union(local, {"claims": claims})
+	verdict.answer == "allow"
+}
+
+test_the_word_for_addresses_says_nothing_of_others if {
+	claims := [claim("device", "admit-by-mac", "always")]
+	verdict := vouchsafe.verdict with input as object.union(known, {"claims": claims})
+	verdict.answer == "allow"
+	verdict.by_address == null
+}
+
+test_a_blocked_manufacturers_device_does_not_come_in_by_its_address if {
+	blocked := {"id": "2c70e12b7a0646f92279f427c7b38e73", "name": "Lamps", "trust": "blocked"}
+	word := claim("device", "admit-by-mac", "always")
+	verdict := vouchsafe.verdict with input as object.union(by_mac, {"manufacturer": blocked, "claims": [word]})
+	codes(verdict) == {"manufacturer-blocked"}
+}
