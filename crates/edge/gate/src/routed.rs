@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::RoutedConfig;
 use crate::error::GateError;
@@ -52,6 +52,7 @@ impl Routed {
     /// Keeps the set in agreement until the gate stops.
     pub(crate) async fn run(mut self) {
         let mut changes = self.desk.admission.changes();
+        let mut next_look = Instant::now() + LOOK;
         while !self.desk.stop.load(Ordering::Acquire) {
             changes.borrow_and_update();
             match self.agree().await {
@@ -61,9 +62,14 @@ impl Routed {
                     self.restore().await;
                 }
             }
-            if timeout(LOOK, changes.changed()).await.is_err() && !self.is_in_place().await {
-                tracing::warn!("the deny set of routed traffic was altered; restoring it");
-                self.restore().await;
+            let _ = timeout_at(next_look, changes.changed()).await;
+            // Also where something changes all the time.
+            if Instant::now() >= next_look {
+                if !self.is_in_place().await {
+                    tracing::warn!("the deny set of routed traffic was altered; restoring it");
+                    self.restore().await;
+                }
+                next_look = Instant::now() + LOOK;
             }
         }
     }

@@ -54,6 +54,19 @@ fn a_live_flow_through_the_gateway_ends_when_its_device_is_cut_off() {
     assert!(!net.reaches(1), "cut off and still there");
     assert!(answers() <= count + 1, "the live connection goes on");
 
+    // Somebody throws the packet filter away, while nothing else happens.
+    let flushed = inside(&net.gateway(), "nft")
+        .args(["flush", "ruleset"])
+        .status();
+    assert!(flushed.unwrap().success());
+    net.until("the deny set again", |net| {
+        let listed = inside(&net.gateway(), "nft")
+            .args(["list", "set", "inet", "vouchsafe", "denied"])
+            .output();
+        String::from_utf8_lossy(&listed.unwrap().stdout).contains(MACS[0])
+    });
+    assert!(!net.reaches(1), "forgotten with the packet filter");
+
     // A restart of the gate forgets nothing, and a new proof by a new certificate ends it.
     net.restart_gate(&site);
     let renewed = site.device("camera-17");

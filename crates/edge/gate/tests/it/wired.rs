@@ -23,6 +23,7 @@ pub(crate) fn is_missing() -> bool {
         "hostapd",
         "wpa_supplicant",
         "wpa_cli",
+        "hostapd_cli",
         "nft",
         "ip",
         "python3",
@@ -125,11 +126,29 @@ with socket.create_connection(('10.77.0.100', 7777), timeout=30) as flow:
         time.sleep(0.01)
 ";
 
+/// hostapd at these ports, one configuration each.
+fn hostapd(gateway: &str, site: &Site, ports: &[usize]) -> Running {
+    let mut command = inside(gateway, "hostapd");
+    for number in ports {
+        let path = site.path(&format!("hostapd{number}.conf"));
+        let text = format!(
+            "interface=p{number}\ndriver=wired\nieee8021x=1\nuse_pae_group_addr=1\n\
+             ctrl_interface={}\nnas_identifier=p{number}\nown_ip_addr=127.0.0.1\n\
+             auth_server_addr=127.0.0.1\nauth_server_port=1812\nauth_server_shared_secret={SECRET}\n\
+             acct_server_addr=127.0.0.1\nacct_server_port=1813\nacct_server_shared_secret={SECRET}\n",
+            site.path("hostapd").display()
+        );
+        std::fs::write(&path, text).unwrap();
+        command.arg(path);
+    }
+    start(command, &site.path("hostapd.log"))
+}
+
 /// Namespaces, links, hostapd for two ports, and a gate in the gateway.
 pub(crate) struct Net {
     tag: String,
     _service: Running,
-    _hostapd: Running,
+    hostapd: Running,
     gate: Running,
     events: PathBuf,
     _namespaces: Namespaces,
@@ -176,19 +195,6 @@ impl Net {
             ));
             ip(&format!("-n {device} link set eth0 up"));
         }
-        let mut hostapd = inside(&gateway, "hostapd");
-        for number in 1..=2 {
-            let path = site.path(&format!("hostapd{number}.conf"));
-            let text = format!(
-                "interface=p{number}\ndriver=wired\nieee8021x=1\nuse_pae_group_addr=1\n\
-                 ctrl_interface={}\nnas_identifier=p{number}\nown_ip_addr=127.0.0.1\n\
-                 auth_server_addr=127.0.0.1\nauth_server_port=1812\nauth_server_shared_secret={SECRET}\n\
-                 acct_server_addr=127.0.0.1\nacct_server_port=1813\nacct_server_shared_secret={SECRET}\n",
-                site.path("hostapd").display()
-            );
-            std::fs::write(&path, text).unwrap();
-            hostapd.arg(path);
-        }
         site.configure(
             "127.0.0.1:1812",
             &format!(
@@ -202,7 +208,7 @@ impl Net {
         let gate = Self::start_gate(&gateway, site.folder.path(), &events);
         Self {
             _service: start(python(&uplink, SERVICE), &site.path("service.log")),
-            _hostapd: start(hostapd, &site.path("hostapd.log")),
+            hostapd: hostapd(&gateway, site, &[1, 2]),
             gate,
             tag,
             events,
@@ -237,16 +243,6 @@ impl Net {
             .args(["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
             .status();
         assert!(forward.unwrap().success());
-        let path = site.path("hostapd1.conf");
-        let text = format!(
-            "interface=p1\ndriver=wired\nieee8021x=1\nuse_pae_group_addr=1\n\
-             ctrl_interface={}\nnas_identifier=p1\nown_ip_addr=127.0.0.1\n\
-             auth_server_addr=127.0.0.1\nauth_server_port=1812\nauth_server_shared_secret={SECRET}\n",
-            site.path("hostapd").display()
-        );
-        std::fs::write(&path, text).unwrap();
-        let mut hostapd = inside(&gateway, "hostapd");
-        hostapd.arg(path);
         site.configure(
             "127.0.0.1:1812",
             "[[radius.client]]\nname = \"hostapd\"\naddress = \"127.0.0.1\"\nsecret_file = \"secret\"\n\
@@ -256,7 +252,7 @@ impl Net {
         let gate = Self::start_gate(&gateway, site.folder.path(), &events);
         Self {
             _service: start(python(&uplink, SERVICE), &site.path("service.log")),
-            _hostapd: start(hostapd, &site.path("hostapd.log")),
+            hostapd: hostapd(&gateway, site, &[1]),
             gate,
             tag,
             events,
@@ -289,6 +285,39 @@ impl Net {
         let before = self.lines().len();
         self.gate = Self::start_gate(&gateway, site.folder.path(), &self.events);
         self.until_event(before, &["ready"]);
+    }
+
+    /// hostapd ends, and says good-bye to nobody.
+    pub(crate) fn kill_hostapd(&mut self) {
+        let _ = self.hostapd.0.kill();
+        let _ = self.hostapd.0.wait();
+    }
+
+    pub(crate) fn start_hostapd(&mut self, site: &Site) {
+        self.hostapd = hostapd(&self.gateway(), site, &[1, 2]);
+    }
+
+    /// hostapd reads its configuration again.
+    fn reload_hostapd(&self, site: &Site) {
+        for port in ["p1", "p2"] {
+            let said = inside(&self.gateway(), "hostapd_cli")
+                .arg("-p")
+                .arg(site.path("hostapd"))
+                .args(["-i", port, "reload"])
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&said.stdout).into_owned();
+            assert!(said.contains("OK"), "{said}");
+        }
+    }
+
+    /// The device begins anew: `wpa_supplicant` does not by itself.
+    fn reassociate(&self, site: &Site, number: usize) {
+        let _ = inside(&self.device(number), "wpa_cli")
+            .arg("-p")
+            .arg(site.path(&format!("supplicant{number}")))
+            .args(["-i", "eth0", "reassociate"])
+            .output();
     }
 
     pub(crate) fn gateway(&self) -> String {
@@ -430,11 +459,7 @@ fn a_wired_device_comes_in_is_cut_off_and_a_copied_address_helps_nobody() {
 
     // It tries again and hears why not.
     let before = net.lines().len();
-    let _ = inside(&net.device(1), "wpa_cli")
-        .arg("-p")
-        .arg(site.path("supplicant1"))
-        .args(["-i", "eth0", "reassociate"])
-        .output();
+    net.reassociate(&site, 1);
     net.until_event(before, &["refused", "certificate-revoked"]);
     assert!(!net.reaches(1));
 
@@ -448,6 +473,44 @@ fn a_wired_device_comes_in_is_cut_off_and_a_copied_address_helps_nobody() {
     let _supplicant = net.supplicant(&site, 2, &renewed);
     net.until_event(before, &["accepted", "camera-17", "\"p2\""]);
     net.until("a way back to the service", |net| net.reaches(2));
+}
+
+/// Without its authenticator nobody vouches for who is at a port: it closes, and opens by a new proof only. A
+/// reload is nothing of the kind, or the same.
+#[test]
+fn hostapd_dies_comes_back_and_is_reloaded() {
+    if is_missing() {
+        return;
+    }
+    let mut site = Site::new();
+    let device = site.device("camera-17");
+    site.publish(vec![device.admitted()], &[]);
+    let mut net = Net::new(&site);
+    net.until_event(0, &["ready"]);
+    let _supplicant = net.supplicant(&site, 1, &device);
+    net.until("a way to the service", |net| net.reaches(1));
+    let before = net.lines().len();
+    net.kill_hostapd();
+    net.until_event(before, &["port-closed", "p1", MACS[0]]);
+    assert!(!net.reaches(1), "nobody vouches for it");
+    net.start_hostapd(&site);
+    net.until("a way to the service after a restart of hostapd", |net| {
+        net.reassociate(&site, 1);
+        net.reaches(1)
+    });
+    net.reload_hostapd(&site);
+    net.until("a way to the service after a reload of hostapd", |net| {
+        let is_there = net.reaches(1);
+        if !is_there {
+            net.reassociate(&site, 1);
+        }
+        is_there
+    });
+    // And it is cut off at the new one as at the old.
+    let before = net.lines().len();
+    site.publish(Vec::new(), &[&device]);
+    net.until_event(before, &["cut-off", "camera-17", "filter"]);
+    assert!(!net.reaches(1), "cut off and still there");
 }
 
 /// The events that the test looks for are the gate's own words.
