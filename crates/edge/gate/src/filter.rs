@@ -474,6 +474,25 @@ fn element((port, mac): &Entry) -> String {
 }
 
 #[cfg(test)]
+impl Filter {
+    /// One of which the kernel knows nothing.
+    pub(crate) fn unset() -> Self {
+        Self {
+            shape: Shape {
+                table: "t".to_owned(),
+                ports: Vec::new(),
+                uplinks: Vec::new(),
+                onboarding: None,
+                segments: Arc::default(),
+            },
+            places: BTreeMap::new(),
+            denied_order: VecDeque::new(),
+            sample: 0,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use vouchsafe_api::gate::SegmentDefinition;
 
@@ -487,18 +506,7 @@ mod tests {
             vlan: None,
             reach: Some(Vec::new()),
         };
-        let mut filter = Filter {
-            shape: Shape {
-                table: "t".to_owned(),
-                ports: Vec::new(),
-                uplinks: Vec::new(),
-                onboarding: None,
-                segments: Arc::default(),
-            },
-            places: BTreeMap::new(),
-            denied_order: VecDeque::new(),
-            sample: 0,
-        };
+        let mut filter = Filter::unset();
         let confined = Some("quarantine");
         assert_eq!(filter.treatment_for(confined), Treatment::Denied);
         filter.shape.segments = Arc::new(Segments::read(vec![definition]).unwrap());

@@ -311,13 +311,8 @@ impl Wired {
             self.tell_closed(entry);
         }
         failed.extend(not_closed);
-        // Who was cut off is not let in again by what was seen a moment before.
         let denied: BTreeSet<_> = denials.iter().map(|(entry, _)| entry).collect();
-        let moves = plan.moves.into_iter();
-        let moves = moves.filter(|(entry, it)| {
-            !denied.contains(entry) && self.filter.treatment(entry) != Some(it)
-        });
-        let moves: Vec<_> = moves.map(|(entry, it)| (entry, Some(it))).collect();
+        let moves = still_wanted(plan.moves, &denied, &self.filter);
         let was_through: Vec<_> = moves
             .iter()
             .map(|(it, _)| self.is_let_through(it))
@@ -409,6 +404,18 @@ impl Wired {
     }
 }
 
+/// Moves that change something. Who was cut off is not let in again by what was seen a moment before.
+fn still_wanted(
+    moves: Vec<(Entry, Treatment)>,
+    denied: &BTreeSet<&Entry>,
+    filter: &Filter,
+) -> Vec<(Entry, Option<Treatment>)> {
+    let moves = moves.into_iter();
+    let moves =
+        moves.filter(|(entry, it)| !denied.contains(entry) && filter.treatment(entry) != Some(it));
+    moves.map(|(entry, it)| (entry, Some(it))).collect()
+}
+
 /// Wakes the loop at each event of a port, for as long as its hostapd is there; and tries again.
 async fn listen(port: PortConfig, own: PathBuf, woken: Woken) {
     loop {
@@ -428,5 +435,26 @@ async fn listen(port: PortConfig, own: PathBuf, woken: Woken) {
             }
         }
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// hostapd still held the station for authorized when it was asked, and the session went meanwhile.
+    #[test]
+    fn nobody_is_let_in_by_what_was_seen_before_the_cut() {
+        let (cut, other) = (
+            ("p1".to_owned(), [2, 0, 0, 0, 0, 1]),
+            ("p2".to_owned(), [2, 0, 0, 0, 0, 2]),
+        );
+        let moves = vec![
+            (cut.clone(), Treatment::Open),
+            (other.clone(), Treatment::Open),
+        ];
+        let denied = BTreeSet::from([&cut]);
+        let left = still_wanted(moves, &denied, &Filter::unset());
+        assert_eq!(left, [(other, Some(Treatment::Open))]);
     }
 }

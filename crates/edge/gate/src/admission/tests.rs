@@ -270,3 +270,23 @@ fn a_station_that_nothing_names_is_refused() {
     }
     assert_eq!(admission.of_client(0).len(), 2);
 }
+
+/// Another client that calls itself like a port of this machine has none.
+#[test]
+fn a_port_is_a_place_of_its_own_client_only() {
+    let admission = with_port();
+    assert!(admission.is_own(&place(1)));
+    let strange = Place {
+        client: 1,
+        ..place(1)
+    };
+    assert!(!admission.is_own(&strange));
+    let mut inner = admission.lock();
+    inner.touch(admission.0.rules.own.as_ref(), &strange);
+    assert!(inner.touched.is_empty());
+    drop(inner);
+    // What is there at the strange place is not what the port goes by.
+    let sessions = BTreeMap::from([(strange, session("a"))]);
+    let admission = Admission::new(admission.0.rules.clone(), sessions);
+    assert_eq!(admission.at("p1", [2, 0, 0, 0, 0, 1]), None);
+}

@@ -268,7 +268,10 @@ impl Net {
             .open(events)
             .unwrap();
         let log = std::fs::File::create(events.with_extension("log")).unwrap();
-        gate.arg("--dir")
+        // A test may put programs of its own in front.
+        let path = std::env::var("PATH").unwrap_or_default();
+        gate.env("PATH", format!("{}:{path}", dir.join("bin").display()))
+            .arg("--dir")
             .arg(dir)
             .args(["--output", "json", "--log", "debug"])
             .stdin(Stdio::null())
@@ -473,6 +476,55 @@ fn a_wired_device_comes_in_is_cut_off_and_a_copied_address_helps_nobody() {
     let _supplicant = net.supplicant(&site, 2, &renewed);
     net.until_event(before, &["accepted", "camera-17", "\"p2\""]);
     net.until("a way back to the service", |net| net.reaches(2));
+}
+
+/// `nft`, but for transactions that deny whom a file names.
+const BROKEN_NFT: &str = "#!/bin/sh
+if [ \"$1\" = -f ]; then
+    text=$(cat)
+    if [ -f @DIR@/broken ] && printf %s \"$text\" | grep -q \"denied {.*$(cat @DIR@/broken)\"; then
+        echo broken >&2
+        exit 1
+    fi
+    printf '%s\\n' \"$text\" | @NFT@ \"$@\"
+    exit
+fi
+exec @NFT@ \"$@\"
+";
+
+/// One that the packet filter does not take keeps no other in, and is told of until it is out.
+#[test]
+fn a_cut_that_fails_stops_no_other_and_is_tried_again() {
+    if is_missing() {
+        return;
+    }
+    let mut site = Site::new();
+    let nft = Command::new("sh").args(["-c", "command -v nft"]).output();
+    let nft = String::from_utf8(nft.unwrap().stdout).unwrap();
+    let text = BROKEN_NFT
+        .replace("@DIR@", &site.folder.path().display().to_string())
+        .replace("@NFT@", nft.trim());
+    std::fs::create_dir(site.path("bin")).unwrap();
+    std::fs::write(site.path("bin/nft"), text).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(site.path("bin/nft"), executable).unwrap();
+    let devices = ["one", "two"].map(|id| site.device(id));
+    site.publish(devices.iter().map(Device::admitted).collect(), &[]);
+    let net = Net::new(&site);
+    net.until_event(0, &["ready"]);
+    let _supplicants = [1, 2].map(|number| net.supplicant(&site, number, &devices[number - 1]));
+    net.until("a way for both", |net| net.reaches(1) && net.reaches(2));
+    std::fs::write(site.path("broken"), MACS[1]).unwrap();
+    let before = net.lines().len();
+    site.publish(Vec::new(), &[&devices[0], &devices[1]]);
+    net.until_event(before, &["filter-failed", MACS[1]]);
+    net.until_event(before, &["cut-off", "one", "filter"]);
+    assert!(!net.reaches(1), "cut off and still there");
+    let is_out = |line: &String| line.contains("cut-off") && line.contains("two");
+    assert!(!net.lines().iter().any(is_out), "confirmed, and not out");
+    std::fs::remove_file(site.path("broken")).unwrap();
+    net.until_event(before, &["cut-off", "two", "filter"]);
+    assert!(!net.reaches(2), "cut off and still there");
 }
 
 /// Without its authenticator nobody vouches for who is at a port: it closes, and opens by a new proof only. A
