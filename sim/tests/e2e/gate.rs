@@ -91,6 +91,16 @@ impl Gate {
 
     /// One that has enrolled in the folder `name` and is linked to its controller.
     pub(crate) fn start_linked(place: &Place, owner: &Controller<'_>, name: &str) -> Self {
+        Self::start_linked_for(place, owner, name, "")
+    }
+
+    /// The same, with more settings of the access point.
+    pub(crate) fn start_linked_for(
+        place: &Place,
+        owner: &Controller<'_>,
+        name: &str,
+        access: &str,
+    ) -> Self {
         let access_point = UdpSocket::bind("127.0.0.1:0").unwrap();
         access_point.set_read_timeout(Some(PATIENCE)).unwrap();
         let dir = place.make(name);
@@ -98,7 +108,7 @@ impl Gate {
             "[link]\ncontroller = \"{}\"\n\
              [radius]\nlisten = \"127.0.0.1:0\"\naccounting = \"127.0.0.1:0\"\n\
              [[radius.client]]\nname = \"hall\"\naddress = \"127.0.0.1\"\nsecret_file = \"secret\"\n\
-             disconnect = \"{}\"\n",
+             disconnect = \"{}\"\n{access}",
             owner.registrar(),
             access_point.local_addr().unwrap()
         );
@@ -207,6 +217,22 @@ fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).unwrap();
     bytes
+}
+
+/// What a switch gets for a station that shows nothing but its MAC address, asked by PAP or CHAP as switches
+/// do (`password` is the attribute's name): the answer as `radclient` prints it.
+pub(crate) fn by_address(gate: &Gate, mac: &str, port: u32, password: &str) -> String {
+    let name = mac.replace([':', '-'], "").to_lowercase();
+    let request = format!(
+        "User-Name = \"{name}\"\n{password} = \"{name}\"\nCalling-Station-Id = \"{mac}\"\n\
+         NAS-Identifier = \"hall\"\nNAS-Port = {port}\nService-Type = Call-Check\n\
+         Message-Authenticator = 0x00\n"
+    );
+    let mut command = Command::new("radclient");
+    command.args(["-x", "-r", "10", "-t", "3"]);
+    command.args([&gate.access.to_string(), "auth", SECRET]);
+    let (_, stdout, stderr) = tools::run(&mut command, request.as_bytes());
+    format!("{}{stderr}", String::from_utf8_lossy(&stdout))
 }
 
 /// The certificate that the device got, and its key, from the agent's own folder.

@@ -10,6 +10,7 @@
 //! | [`race`] | two owners, one device: one wins, the other learns why |
 //! | [`load`] | thousands of idle and slow connections: others are still served |
 //! | [`admission`] | the credential opens the network, and nothing else does; trust that ends takes it off |
+//! | [`address`] | a station without 802.1X comes in by its MAC address, as long as policy says so |
 //! | [`join_proxy`] | a device that reaches nothing but the join proxy onboards through it |
 //! | [`wired`] | hostapd, the packet filter and the gate start anew under live sessions: the same state after |
 //! | [`secrets`] | no secret in any output, log, store, journal, backup or answer |
@@ -25,6 +26,7 @@
     missing_docs
 )]
 
+mod address;
 mod admission;
 mod api;
 mod gate;
