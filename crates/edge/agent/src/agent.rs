@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -42,11 +43,15 @@ const LOOK_AGAIN: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
 /// A device with its folder, which no other agent can use meanwhile.
 #[derive(Debug)]
 pub struct Agent {
-    device: Device,
+    pub(crate) device: Device,
     /// Whether the supplicant was given the networks since this start.
     handed_over: AtomicBool,
     /// Which credential the supplicant was given for 802.1X.
     member: network::Handed,
+    /// Open networks that did not work out.
+    pub(crate) open: Mutex<Aside<String>>,
+    /// Whether the network of the domain has kept the device out for long.
+    outside: AtomicBool,
 }
 
 /// What the device has, for people and programs.
@@ -239,10 +244,13 @@ impl Agent {
             clock,
             events,
         };
+        let open = Mutex::new(aside(&device.config));
         Ok(Self {
             device,
             handed_over: AtomicBool::new(false),
             member: network::Handed::default(),
+            open,
+            outside: AtomicBool::new(false),
         })
     }
 
@@ -268,6 +276,7 @@ impl Agent {
             let pause = match self.step(&mut aside, false).await {
                 Ok(due) => {
                     aside = self.aside();
+                    *self.open.lock().unwrap_or_else(PoisonError::into_inner) = self.aside();
                     due
                 }
                 Err(AgentError::Local(error) | AgentError::Wifi(WifiError::Local(error))) => {
@@ -284,7 +293,9 @@ impl Agent {
             match &self.device.config.network {
                 Some(network) => tokio::select! {
                     () = self.sleep_until(until) => {}
-                    () = network::keep(network, &self.member) => {}
+                    out = network::keep(network, &self.member) => {
+                        self.outside.store(out, Ordering::Relaxed);
+                    }
                 },
                 None => self.sleep_until(until).await,
             }
@@ -379,11 +390,27 @@ impl Agent {
                 return Ok(LOOK_AGAIN);
             }
         }
-        let credential = match device.folder.credential()? {
-            None => self.join(aside, once).await?,
-            Some(credential) => {
+        let network = device.config.network.as_ref();
+        let way_in = network.and_then(|network| Some((network, network.way_in()?)));
+        let credential = match (device.folder.credential()?, &way_in) {
+            (None, Some((network, pattern))) => self.way_in(network, pattern, once).await?,
+            (None, None) => self.join(aside, once).await?,
+            (Some(credential), Some((network, pattern)))
+                if self.outside.swap(false, Ordering::Relaxed)
+                    || self.is_to_be_told(&credential)
+                    || device.has_ended()? =>
+            {
+                self.way_in(network, pattern, once).await?
+            }
+            (Some(credential), _) => {
                 // A crash may have come between the credential and its copies.
                 device.folder.copies(&credential)?;
+                if let Some(network) = network
+                    && !device.has_ended()?
+                {
+                    // Whoever is to be asked is behind it.
+                    network::hand_over(device, network, &credential, &self.member).await?;
+                }
                 let now = device.effective_now(credential.stored.clock_correction)?;
                 if now >= credential.renew_at() {
                     self.renewed(credential, aside, once).await?
@@ -396,7 +423,7 @@ impl Agent {
                 }
             }
         };
-        if let Some(network) = &device.config.network {
+        if let Some(network) = network {
             network::hand_over(device, network, &credential, &self.member).await?;
         }
         let now = device.effective_now(credential.stored.clock_correction)?;
@@ -537,7 +564,11 @@ impl Agent {
 
     /// Joins the first network that takes the device. With `once`, networks that asked for patience
     /// are asked again when they wanted to be; the others had their chance.
-    async fn join(&self, aside: &mut Aside, once: bool) -> Result<Credential, AgentError> {
+    pub(crate) async fn join(
+        &self,
+        aside: &mut Aside,
+        once: bool,
+    ) -> Result<Credential, AgentError> {
         let device = &self.device;
         let mut candidates = self.named(None)?;
         let mut looked = !device.config.mdns;
@@ -612,7 +643,7 @@ impl Agent {
 
     /// Renews by credential, by birth certificate, or by joining anew: where renewal is refused, or
     /// nobody is left to ask and the credential has ended.
-    async fn renewed(
+    pub(crate) async fn renewed(
         &self,
         credential: Credential,
         aside: &mut Aside,
@@ -664,7 +695,7 @@ impl Agent {
     }
 
     /// Remembered, then configured.
-    fn named(&self, known: Option<&Credential>) -> Result<Vec<Candidate>, LocalError> {
+    pub(crate) fn named(&self, known: Option<&Credential>) -> Result<Vec<Candidate>, LocalError> {
         let mut candidates = Vec::new();
         if let Some(credential) = known {
             let origin = credential.origin()?;
@@ -687,7 +718,7 @@ impl Agent {
     }
 
     /// Those that mDNS finds beside these.
-    async fn discovered(&self, known: &[Origin]) -> Result<Vec<Candidate>, LocalError> {
+    pub(crate) async fn discovered(&self, known: &[Origin]) -> Result<Vec<Candidate>, LocalError> {
         let config = &self.device.config;
         discover::browse(&config.mdns_interface, config.window(), known).await
     }
@@ -734,7 +765,10 @@ impl Agent {
     fn next_try(&self, aside: &Aside) -> Result<jiff::SignedDuration, LocalError> {
         let now = self.device.now();
         let first = jiff::SignedDuration::from_secs(self.device.config.retry_first.into());
-        let soonest = aside.soonest(now).map(|until| until.duration_since(now));
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let soonest = [aside.soonest(now), open.soonest(now)];
+        let soonest = soonest.into_iter().flatten().min();
+        let soonest = soonest.map(|until| until.duration_since(now));
         Ok(soonest.unwrap_or(first))
     }
 
@@ -752,11 +786,14 @@ impl Agent {
         }
     }
 
-    fn aside(&self) -> Aside {
-        let config = &self.device.config;
-        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-        Aside::new(seconds(config.retry_first), seconds(config.retry_longest))
+    pub(crate) fn aside<K: Ord + Clone>(&self) -> Aside<K> {
+        aside(&self.device.config)
     }
+}
+
+fn aside<K: Ord + Clone>(config: &Config) -> Aside<K> {
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    Aside::new(seconds(config.retry_first), seconds(config.retry_longest))
 }
 
 fn local(failure: Failure) -> AgentError {

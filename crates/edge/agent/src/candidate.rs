@@ -63,10 +63,10 @@ pub(crate) fn add(candidates: &mut Vec<Candidate>, more: impl IntoIterator<Item 
 
 /// Networks that failed, and until when they are left alone. Time and randomness are given.
 #[derive(Debug)]
-pub(crate) struct Aside {
+pub(crate) struct Aside<K = Origin> {
     first: Duration,
     longest: Duration,
-    entries: BTreeMap<Origin, Entry>,
+    entries: BTreeMap<K, Entry>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +75,7 @@ struct Entry {
     until: Timestamp,
 }
 
-impl Aside {
+impl<K: Ord + Clone> Aside<K> {
     pub(crate) fn new(first: Duration, longest: Duration) -> Self {
         Self {
             first,
@@ -86,9 +86,9 @@ impl Aside {
 
     /// Puts a network aside after a failure: twice as long each time, half of it by chance, so
     /// that a thousand devices that failed together do not come back together.
-    pub(crate) fn put(&mut self, origin: &Origin, now: Timestamp, random: u64) -> Duration {
-        self.make_room(origin);
-        let entry = self.entries.entry(origin.clone()).or_insert(Entry {
+    pub(crate) fn put(&mut self, which: &K, now: Timestamp, random: u64) -> Duration {
+        self.make_room(which);
+        let entry = self.entries.entry(which.clone()).or_insert(Entry {
             failures: 0,
             until: now,
         });
@@ -102,15 +102,15 @@ impl Aside {
     /// Puts a network aside for the time it asked for, at most the longest; not a failure.
     pub(crate) fn come_back(
         &mut self,
-        origin: &Origin,
+        which: &K,
         now: Timestamp,
         retry_after: Duration,
     ) -> Duration {
-        self.make_room(origin);
+        self.make_room(which);
         let pause = retry_after.min(self.longest);
-        let failures = self.entries.get(origin).map_or(0, |entry| entry.failures);
+        let failures = self.entries.get(which).map_or(0, |entry| entry.failures);
         self.entries.insert(
-            origin.clone(),
+            which.clone(),
             Entry {
                 failures,
                 until: later(now, pause),
@@ -120,8 +120,8 @@ impl Aside {
     }
 
     /// Until when the network is left alone, if it is.
-    pub(crate) fn until(&self, origin: &Origin, now: Timestamp) -> Option<Timestamp> {
-        let until = self.entries.get(origin).map(|entry| entry.until)?;
+    pub(crate) fn until(&self, which: &K, now: Timestamp) -> Option<Timestamp> {
+        let until = self.entries.get(which).map(|entry| entry.until)?;
         // A clock that was set back must not keep a network away for longer than ever meant.
         let sane = until.duration_since(now) <= signed(self.longest);
         (until > now && sane).then_some(until)
@@ -131,22 +131,22 @@ impl Aside {
     pub(crate) fn soonest(&self, now: Timestamp) -> Option<Timestamp> {
         self.entries
             .keys()
-            .filter_map(|origin| self.until(origin, now))
+            .filter_map(|which| self.until(which, now))
             .min()
     }
 
     /// How often it failed.
-    pub(crate) fn failures(&self, origin: &Origin) -> u32 {
-        self.entries.get(origin).map_or(0, |entry| entry.failures)
+    pub(crate) fn failures(&self, which: &K) -> u32 {
+        self.entries.get(which).map_or(0, |entry| entry.failures)
     }
 
     /// Forgets the one that is free soonest when there are too many.
-    fn make_room(&mut self, origin: &Origin) {
-        if self.entries.len() < 4 * MAX_CANDIDATES || self.entries.contains_key(origin) {
+    fn make_room(&mut self, which: &K) {
+        if self.entries.len() < 4 * MAX_CANDIDATES || self.entries.contains_key(which) {
             return;
         }
         let soonest = self.entries.iter().min_by_key(|(_, entry)| entry.until);
-        if let Some(soonest) = soonest.map(|(origin, _)| origin.clone()) {
+        if let Some(soonest) = soonest.map(|(which, _)| which.clone()) {
             self.entries.remove(&soonest);
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vouchsafe_brski::Encoding;
+use vouchsafe_brski::networks::Network;
 use vouchsafe_brski::pledge::NoncelessVouchers;
 use vouchsafe_dpp::object::NetRole;
 use vouchsafe_dpp::uri::{BootstrappingUri, Host};
@@ -13,6 +14,7 @@ use vouchsafe_net::Origin;
 
 use crate::birth::read;
 use crate::error::LocalError;
+use crate::supplicant::open::SsidPattern;
 
 /// What an operator or a maker can set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,9 +59,18 @@ pub struct Config {
 pub struct NetworkConfig {
     /// The control socket of `wpa_supplicant`, such as `/run/wpa_supplicant/eth0`.
     pub supplicant: PathBuf,
-    /// The Wi-Fi network, by WPA3-Enterprise; a wired port without.
+    /// A device that comes in over the air looks for open networks with such names, and asks its
+    /// registrar there which network its certificate opens: `BRSKI%*`, one `*` for anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onboarding_ssid: Option<String>,
+    /// The Wi-Fi network, by WPA3-Enterprise, where it is known beforehand. Without this and the key
+    /// above, a wired port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssid: Option<String>,
+    /// The DNS name that the network's server must have, or be below, where it is known beforehand;
+    /// any server of the domain without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
     /// What the device says of itself before TLS protects it (RFC 9190 §2.1.8): a realm, and no name.
     #[serde(default = "anonymous")]
     pub identity: String,
@@ -70,16 +81,42 @@ fn anonymous() -> String {
 }
 
 impl NetworkConfig {
+    /// By which names of open networks the device finds its way in, where it comes over the air.
+    pub(crate) fn way_in(&self) -> Option<SsidPattern> {
+        self.onboarding_ssid.as_deref().and_then(SsidPattern::parse)
+    }
+
+    /// Whether the registrar has to tell which network the certificate opens.
+    pub(crate) fn must_be_told(&self) -> bool {
+        self.ssid.is_none() && self.onboarding_ssid.is_some()
+    }
+
     fn check(&self) -> Result<(), LocalError> {
         let wrong = |key, why: &str| {
             let why = why.to_owned();
             Err(LocalError::Config { key, why })
         };
         let plain = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
-        if let Some(ssid) = &self.ssid
-            && (!plain(ssid) || ssid.len() > 32)
+        if self.ssid.is_some() || self.server_name.is_some() {
+            let known = Network {
+                ssid: self.ssid.clone().unwrap_or_else(|| "any".to_owned()),
+                server_name: self.server_name.clone(),
+            };
+            if let Err(error) = known.check() {
+                return wrong("network", &error.to_string());
+            }
+        }
+        if self.server_name.is_some() && self.ssid.is_none() && self.onboarding_ssid.is_some() {
+            return wrong(
+                "network.server_name",
+                "is told by the registrar, like the SSID",
+            );
+        }
+        if let Some(pattern) = &self.onboarding_ssid
+            && SsidPattern::parse(pattern).is_none()
         {
-            return wrong("network.ssid", "must be text of 1 to 32 octets");
+            let why = "must be text of 1 to 32 octets, with one * at most, and more than that";
+            return wrong("network.onboarding_ssid", why);
         }
         if !plain(&self.identity) || self.identity.contains('"') {
             return wrong("network.identity", "must be text, without quotes");

@@ -94,6 +94,8 @@ pub enum Step {
     Reenroll,
     /// The two status reports (RFC 8995 §5.7, §5.9.4).
     Report,
+    /// Which networks the certificate opens.
+    Networks,
 }
 
 impl Step {
@@ -106,6 +108,7 @@ impl Step {
             Self::Enroll => "simpleenroll",
             Self::Reenroll => "simplereenroll",
             Self::Report => "status report",
+            Self::Networks => "networks",
         }
     }
 
@@ -118,6 +121,7 @@ impl Step {
             Self::Enroll => "RFC 8995 §5.9.3",
             Self::Reenroll => "RFC 7030 §4.2.2",
             Self::Report => "RFC 8995 §5.7",
+            Self::Networks => "docs/decisions 24",
         }
     }
 }
@@ -247,10 +251,59 @@ pub enum AgentError {
         /// Why the last one did not.
         last: Failure,
     },
+    /// No open network led to a registrar: none was there, or all of them are left alone for a while.
+    #[error("no open network named like {pattern} is there to be tried")]
+    NoOpenNetwork {
+        /// What was looked for.
+        pattern: String,
+    },
+    /// An open network is there, and yet the device is not in it.
+    #[error("the network does not let the device in")]
+    NotLetIn,
+    /// The registrar was asked and named no network.
+    #[error("the registrar knows of no network that the certificate opens")]
+    NotTold,
+    /// An open network kept the device for too long.
+    #[error("nothing came of it in {} s", stayed.as_secs())]
+    Stayed {
+        /// How long the device was there.
+        stayed: Duration,
+    },
+    /// The supplicant, through which the device comes into networks.
+    #[error(transparent)]
+    Supplicant(#[from] crate::supplicant::SupplicantError),
     /// The device got no Wi-Fi configuration.
     #[error("no Wi-Fi configuration: {0}")]
     Wifi(crate::wifi::WifiError),
     /// There is no credential to renew.
     #[error("the device has no credential of a domain yet: run it first")]
     NotOnboarded,
+}
+
+impl AgentError {
+    /// A stable kebab-case name, for events, logs and programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Local(_) => "local",
+            Self::NoCandidate => "no-candidate",
+            Self::NothingWorked { last, .. } => last.code(),
+            Self::NoOpenNetwork { .. } => "no-open-network",
+            Self::NotLetIn => "not-let-in",
+            Self::NotTold => "no-network-told",
+            Self::Stayed { .. } => "stayed-too-long",
+            Self::Supplicant(error) => error.code(),
+            Self::Wifi(error) => error.code(),
+            Self::NotOnboarded => "not-onboarded",
+        }
+    }
+
+    /// The section that it rests on.
+    pub(crate) fn section(&self) -> &'static str {
+        match self {
+            Self::NothingWorked { last, .. } => last.section(),
+            Self::Wifi(error) => error.section(),
+            _ => "",
+        }
+    }
 }

@@ -166,6 +166,31 @@ pub enum Event {
         /// To which network.
         ssid: String,
     },
+    /// The device is in an open network, in which it believes nobody.
+    OpenNetworkJoined {
+        /// Its name.
+        ssid: String,
+    },
+    /// This open network did not work out for now.
+    OpenNetworkPutAside {
+        /// Its name.
+        ssid: String,
+        /// The reason's code.
+        code: &'static str,
+        /// The section it rests on.
+        section: &'static str,
+        /// For people.
+        text: String,
+        /// For how long, in seconds.
+        seconds: u64,
+    },
+    /// The registrar told which networks the certificate opens.
+    NetworksTold {
+        /// The registrar's address.
+        registrar: String,
+        /// Their names.
+        networks: Vec<String>,
+    },
     /// The supplicant has the credential for 802.1X.
     NetworkJoined {
         /// The certificate's serial number.
@@ -306,6 +331,37 @@ impl fmt::Display for Event {
                 write!(f, "handed {networks} networks to the supplicant")
             }
             Self::WifiJoined { ssid } => write!(f, "connected to {ssid}"),
+            Self::OpenNetworkJoined { ssid } => write!(f, "is in the open network {ssid}"),
+            Self::OpenNetworkPutAside {
+                ssid,
+                section,
+                text,
+                seconds,
+                ..
+            } => {
+                write!(
+                    f,
+                    "left the open network {ssid} alone for {seconds} s: {text}"
+                )?;
+                cite(f, text, section)
+            }
+            Self::NetworksTold {
+                registrar,
+                networks,
+            } if networks.is_empty() => {
+                write!(
+                    f,
+                    "{registrar} knows of no network that the certificate opens"
+                )
+            }
+            Self::NetworksTold {
+                registrar,
+                networks,
+            } => write!(
+                f,
+                "{registrar} says that the certificate opens {}",
+                networks.join(", ")
+            ),
             Self::NetworkJoined { ssid, is_in, .. } => {
                 let place = ssid.as_deref().unwrap_or("the wired port");
                 match is_in {

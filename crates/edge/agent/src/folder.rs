@@ -19,6 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use vouchsafe_brski::Encoding;
+use vouchsafe_brski::networks::Network;
 use vouchsafe_keystore::write_file;
 use vouchsafe_trust::{Anchors, Certificate};
 
@@ -60,6 +61,10 @@ pub struct Stored {
     pub voucher: Option<String>,
     /// The voucher's encoding, as a media type.
     pub voucher_type: Option<String>,
+    /// The networks that the certificate opens, as the registrar told them; absent before it was
+    /// asked.
+    #[serde(default)]
+    pub networks: Option<Vec<Network>>,
     /// A renewal under way.
     #[serde(default)]
     pub renewal: Option<KeyRequest>,

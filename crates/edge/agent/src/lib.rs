@@ -48,6 +48,7 @@ mod random;
 mod renew;
 mod session;
 mod supplicant;
+mod way_in;
 mod wifi;
 
 pub use agent::{Agent, CredentialStatus, Status, status};

@@ -439,7 +439,12 @@ impl From<LocalError> for Bad {
 impl From<AgentError> for Bad {
     fn from(error: AgentError) -> Self {
         match &error {
-            AgentError::NoCandidate => Self::new(3, "no-candidate", &error),
+            AgentError::NoCandidate
+            | AgentError::NoOpenNetwork { .. }
+            | AgentError::NotLetIn
+            | AgentError::NotTold
+            | AgentError::Stayed { .. }
+            | AgentError::Supplicant(_) => Self::new(3, error.code(), &error),
             AgentError::NothingWorked { last, .. } => {
                 let exit = match last {
                     Failure::Connection(_) | Failure::NotYet { .. } => 3,

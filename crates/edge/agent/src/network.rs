@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use vouchsafe_brski::networks::Network;
 use vouchsafe_keystore::{Sealer, StoreUri};
 use vouchsafe_trust::Secret;
 
@@ -13,10 +14,15 @@ use crate::error::LocalError;
 use crate::event::Event;
 use crate::folder::Credential;
 use crate::keys::blocking;
-use crate::supplicant::{Control, SupplicantError, member};
+use crate::supplicant::member::{Member, Place};
+use crate::supplicant::{Control, SupplicantError, member, open};
 
 /// Longest wait of a device that runs once, for its network to take it.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Tries in a row that lead nowhere, some six minutes, after which a device looks whether its registrar lets
+/// it in anew.
+const TRIES: u32 = 6;
 
 /// How long to leave a supplicant alone that is not there.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -48,18 +54,22 @@ pub(crate) async fn hand_over(
     if handed.is(credential) {
         return Ok(());
     }
-    let member = member::Member {
+    let Some(place) = place(config, credential) else {
+        return Ok(());
+    };
+    let member = Member {
+        identity: config.identity.clone(),
         chain: pem(&credential.chain),
         key: private_key(device, &credential.stored.label).await?,
         anchors: pem(credential.anchors.certificates()),
     };
-    match give(config, &member).await {
-        Ok(is_in) => {
+    match give(config, &place, &member).await {
+        Ok(status) => {
             handed.set(Some(credential));
             device.tell(Event::NetworkJoined {
                 credential: credential.leaf.serial_hex(),
-                ssid: config.ssid.clone(),
-                is_in,
+                ssid: ssid(&place, status.as_deref()),
+                is_in: status.is_some(),
             });
         }
         Err(error) => device.tell(Event::NetworkFailed {
@@ -70,30 +80,67 @@ pub(crate) async fn hand_over(
     Ok(())
 }
 
-async fn give(config: &NetworkConfig, member: &member::Member) -> Result<bool, SupplicantError> {
+/// Where the credential opens something: what is configured counts before what was told.
+fn place(config: &NetworkConfig, credential: &Credential) -> Option<Place> {
+    if let Some(ssid) = &config.ssid {
+        return Some(Place::Air(vec![Network {
+            ssid: ssid.clone(),
+            server_name: config.server_name.clone(),
+        }]));
+    }
+    if !config.must_be_told() {
+        return Some(Place::Port(config.server_name.clone()));
+    }
+    let told = credential.stored.networks.clone().unwrap_or_default();
+    (!told.is_empty()).then_some(Place::Air(told))
+}
+
+/// The network that the device is in, or wants to be in.
+fn ssid(place: &Place, status: Option<&str>) -> Option<String> {
+    let Place::Air(networks) = place else {
+        return None;
+    };
+    let said = |status: &str| {
+        let mut lines = status.lines();
+        lines.find_map(|line| line.strip_prefix("ssid=").map(str::to_owned))
+    };
+    let first = || networks.first().map(|network| network.ssid.clone());
+    status.and_then(said).or_else(first)
+}
+
+async fn give(
+    config: &NetworkConfig,
+    place: &Place,
+    member: &Member,
+) -> Result<Option<String>, SupplicantError> {
     let mut control = Control::open(&config.supplicant).await?;
-    member::hand_over(&mut control, config, member).await?;
+    member::hand_over(&mut control, place, member).await?;
     member::came_in(&mut control, tokio::time::Instant::now() + PATIENCE).await
 }
 
-/// Makes the supplicant come in again whenever it was cut off. When it ends, what it was given is gone,
-/// and so is this.
-pub(crate) async fn keep(config: &NetworkConfig, handed: &Handed) {
+/// Makes the supplicant come in again whenever it was cut off. It ends with the supplicant, and then what
+/// that was given is gone; or, where there is another way in, when the device was kept out for long, and
+/// then it says so.
+pub(crate) async fn keep(config: &NetworkConfig, handed: &Handed) -> bool {
+    let tries = config.way_in().map(|_| TRIES);
     let kept = async {
         let mut control = Control::open(&config.supplicant).await?;
-        member::keep(&mut control).await
+        member::keep(&mut control, tries).await
     };
     let ended: Result<(), SupplicantError> = kept.await;
-    if let Err(error) = ended {
-        tracing::warn!(%error, "the supplicant has ended");
-    }
+    let Err(error) = ended else {
+        return true;
+    };
+    tracing::warn!(%error, "the supplicant has ended");
     handed.set(None);
     tokio::time::sleep(AGAIN).await;
+    false
 }
 
 /// Takes the credential away from the supplicant.
 pub(crate) async fn take_back(config: &NetworkConfig) -> Result<(), SupplicantError> {
     let mut control = Control::open(&config.supplicant).await?;
+    open::leave(&mut control).await?;
     member::take_back(&mut control).await.map(drop)
 }
 

@@ -7,7 +7,8 @@
 //! 3. [`VoucherAccepted`]: the voucher holds, and the connection is the one it pins (§5.6.1, §5.6.2);
 //!    the device says so, or says why not, on the same connection (§5.7).
 //! 4. [`enrol`]: cacerts, csrattrs, a new key, a certificate for it (§5.9).
-//! 5. The credential is durable; then its success is reported on a new connection (§5.9.4).
+//! 5. The credential is durable; then its success is reported on a new connection (§5.9.4), on which a device
+//!    that comes in over the air asks which network its certificate opens.
 //!
 //! What a crash may cut short is written down first: the request before it is sent, the voucher when
 //! it is accepted, the key's name before it is made. The next attempt goes on from there if it meets the
@@ -15,14 +16,18 @@
 
 pub(crate) mod enrol;
 mod patience;
+mod told;
 mod voucher;
 
+use vouchsafe_brski::networks::Network;
 use vouchsafe_brski::telemetry::{self, StatusReport};
 use vouchsafe_brski::{Error, PATH_ENROLL_STATUS, PATH_VOUCHER_STATUS};
 
+pub(crate) use told::ask_networks;
 use voucher::{Asked, Provisional, VoucherAccepted};
 
 use crate::candidate::{Candidate, Found};
+use crate::config::NetworkConfig;
 use crate::device::Device;
 use crate::error::{Failure, LocalError};
 use crate::event::Event;
@@ -93,6 +98,7 @@ async fn join(device: &Device, accepted: VoucherAccepted) -> Result<Credential, 
         reported: false,
         voucher,
         voucher_type: Some(media_type),
+        networks: None,
         renewal: None,
     };
     install(device, &stored, false).await
@@ -129,10 +135,11 @@ pub(crate) async fn report_success(
 ) -> Result<Credential, Failure> {
     let registrar = credential.stored.registrar.clone();
     match send_success(device, &credential).await {
-        Ok(()) => {
+        Ok(told) => {
             device.tell(Event::EnrolmentReported { registrar });
             let stored = Stored {
                 reported: true,
+                networks: told.or(credential.stored.networks),
                 ..credential.stored
             };
             Ok(device.folder.install(&stored)?)
@@ -145,7 +152,11 @@ pub(crate) async fn report_success(
     }
 }
 
-async fn send_success(device: &Device, credential: &Credential) -> Result<(), Failure> {
+/// What was told of networks, where that was asked and answered.
+async fn send_success(
+    device: &Device,
+    credential: &Credential,
+) -> Result<Option<Vec<Network>>, Failure> {
     let origin = credential.origin()?;
     let options = device.as_member(credential).await?;
     let mut session = Session::open(options, &origin, None).await?;
@@ -154,7 +165,21 @@ async fn send_success(device: &Device, credential: &Credential) -> Result<(), Fa
     session
         .post(PATH_ENROLL_STATUS, telemetry::MEDIA_TYPE, "*/*", body)
         .await?;
-    Ok(())
+    let config = device.config.network.as_ref();
+    if !config.is_some_and(NetworkConfig::must_be_told) {
+        return Ok(None);
+    }
+    match told::networks(device, &mut session).await {
+        Ok(told) => Ok(Some(told)),
+        Err(failure @ Failure::Local(_)) => Err(failure),
+        Err(failure) => {
+            device.tell(Event::NetworkFailed {
+                code: failure.code(),
+                text: failure.to_string(),
+            });
+            Ok(None)
+        }
+    }
 }
 
 /// RFC 8995 §5.7: on the same connection; nothing depends on whether it arrives.

@@ -24,6 +24,9 @@ const MAX_MESSAGE: usize = 64 * 1024;
 /// Events that are kept while a reply is waited for; beyond it the oldest is forgotten.
 const MAX_EVENTS: usize = 256;
 
+/// Most networks of a supplicant that are looked at.
+const MAX_LISTED: usize = 256;
+
 /// How long the supplicant may take to reply.
 const REPLY: Duration = Duration::from_secs(10);
 
@@ -122,6 +125,29 @@ impl Control {
     pub(crate) async fn events_so_far(&mut self) -> Result<Vec<String>, SupplicantError> {
         self.ask("PING").await?;
         Ok(self.events.drain(..).collect())
+    }
+
+    /// Removes the networks that we made: they have this `id_str`. How many there were.
+    pub(crate) async fn remove_marked(&mut self, mark: &str) -> Result<usize, SupplicantError> {
+        let ours = self.marked(mark).await?;
+        for id in &ours {
+            self.done(&format!("REMOVE_NETWORK {id}")).await?;
+        }
+        Ok(ours.len())
+    }
+
+    /// The networks that have this `id_str`.
+    pub(crate) async fn marked(&mut self, mark: &str) -> Result<Vec<u32>, SupplicantError> {
+        let listed = self.ask("LIST_NETWORKS").await?;
+        let lines = listed.lines().skip(1).take(MAX_LISTED);
+        let mut ours = Vec::new();
+        for id in lines.filter_map(|line| line.split('\t').next()?.parse::<u32>().ok()) {
+            let found = self.ask(&format!("GET_NETWORK {id} id_str")).await?;
+            if found.trim_matches('"') == mark {
+                ours.push(id);
+            }
+        }
+        Ok(ours)
     }
 
     /// Our own end.

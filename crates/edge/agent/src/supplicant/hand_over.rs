@@ -17,9 +17,6 @@ use crate::wifi::configuration::{Certificate, Configuration, Network};
 /// By which our networks are known.
 const MARK: &str = "vouchsafe";
 
-/// Most networks of a supplicant that are looked at.
-const MAX_LISTED: usize = 256;
-
 /// Steps 1 to 3. What comes back are the numbers of the networks.
 pub(crate) async fn hand_over(
     control: &mut Control,
@@ -46,21 +43,7 @@ pub(crate) async fn hand_over(
 
 /// Step 1.
 pub(crate) async fn take_back(control: &mut Control) -> Result<usize, SupplicantError> {
-    let listed = control.ask("LIST_NETWORKS").await?;
-    let ids = listed
-        .lines()
-        .skip(1)
-        .take(MAX_LISTED)
-        .filter_map(|line| line.split('\t').next()?.parse::<u32>().ok());
-    let mut removed = 0;
-    for id in ids {
-        let mark = control.ask(&format!("GET_NETWORK {id} id_str")).await?;
-        if mark.trim_matches('"') == MARK {
-            control.done(&format!("REMOVE_NETWORK {id}")).await?;
-            removed += 1;
-        }
-    }
-    Ok(removed)
+    control.remove_marked(MARK).await
 }
 
 /// Waits until the supplicant is connected, and gives the SSID; or what is in its way at the deadline,

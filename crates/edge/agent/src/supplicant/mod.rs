@@ -6,6 +6,7 @@
 //! * [`hand_over`]: a configuration, however it came, becomes network blocks. They are never saved in
 //!   the supplicant's own file, which holds secrets in clear: the agent hands them over at each start.
 //! * [`member`]: the credential from BRSKI, for a wired port or WPA3-Enterprise.
+//! * [`open`]: open networks, as the way to a registrar.
 //! * [`access_point`]: a configuration for an access point becomes settings of `hostapd`.
 //!
 //! What is between the lines of the supplicant's interface was tried with version 2.10.
@@ -15,6 +16,7 @@ pub(crate) mod air;
 pub(crate) mod control;
 pub(crate) mod hand_over;
 pub(crate) mod member;
+pub(crate) mod open;
 #[cfg(test)]
 mod tests;
 
