@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::wired::Running;
+use crate::net::Running;
 use crate::world::{PATIENCE, SECRET};
 
 const PROGRAM: &str = "/usr/sbin/freeradius";

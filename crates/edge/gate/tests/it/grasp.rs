@@ -1,13 +1,13 @@
 //! GRASP between a gate and its neighbour, in two network namespaces with one link between them.
 
 use std::net::Ipv6Addr;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use vouchsafe_brski::grasp::{Address, Flood, PROXY, TIME_TO_LIVE};
 
+use crate::net::{Namespaces, Running, inside, ip, is_root_missing_or, start};
 use crate::world::{PATIENCE, Site};
 
 /// The neighbour: it floods what it is given until it ends, and prints every flood that it hears.
@@ -32,78 +32,38 @@ while True:
         pass
 ";
 
-/// Whether the test must be skipped. With `CI` set that is a failure.
-fn is_missing() -> bool {
-    let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
-    let mut tools = ["ip", "python3"].into_iter();
-    let absent = tools.find(|tool| Command::new(tool).arg("-V").output().is_err());
-    let why = match absent {
-        Some(tool) => tool,
-        None if !is_root => "root",
-        None => return false,
-    };
-    assert!(std::env::var_os("CI").is_none(), "no {why}");
-    eprintln!("skipped: no {why}");
-    true
-}
-
-fn ip(arguments: &str) {
-    let words = arguments.split_whitespace();
-    let output = Command::new("ip").args(words).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "ip {arguments}: {said}");
-}
-
-/// Two namespaces that go with the test, and what runs in them.
+/// Two namespaces that go with the test, with a link between them.
 struct Pair {
     names: [String; 2],
-    running: Vec<Child>,
+    _namespaces: Namespaces,
 }
 
 impl Pair {
     fn new() -> Self {
         let names = ["g", "n"].map(|end| format!("gr{}{end}", std::process::id()));
-        let pair = Self {
-            names,
-            running: Vec::new(),
-        };
-        let [gate, neighbour] = &pair.names;
-        for name in &pair.names {
-            ip(&format!("netns add {name}"));
-            ip(&format!("-n {name} link set lo up"));
-        }
+        let [gate, neighbour] = &names;
+        let namespaces = Namespaces::add(&[gate, neighbour]);
         ip(&format!(
             "-n {gate} link add v0 type veth peer name eth0 netns {neighbour}"
         ));
         ip(&format!("-n {gate} link set v0 up"));
         ip(&format!("-n {neighbour} link set eth0 up"));
-        pair
+        Self {
+            names,
+            _namespaces: namespaces,
+        }
     }
 
     /// Starts a program in one of them; its output goes to a file.
-    fn start(&mut self, place: usize, words: &[&str], out: &PathBuf) {
-        let file = std::fs::File::create(out).unwrap();
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.names[place]]);
-        command.args(words).stdin(Stdio::null()).stdout(file);
-        self.running.push(command.spawn().unwrap());
-    }
-}
-
-impl Drop for Pair {
-    fn drop(&mut self) {
-        for child in &mut self.running {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        for name in &self.names {
-            let _ = Command::new("ip").args(["netns", "del", name]).output();
-        }
+    fn start(&self, place: usize, words: &[&str], out: &Path) -> Running {
+        let mut command = inside(&self.names[place], words[0]);
+        command.args(&words[1..]);
+        start(command, out)
     }
 }
 
 /// The first line in a file that is wanted.
-fn line<T>(what: &str, file: &PathBuf, wanted: impl Fn(&str) -> Option<T>) -> T {
+fn line<T>(what: &str, file: &Path, wanted: impl Fn(&str) -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
         let text = std::fs::read_to_string(file).unwrap();
@@ -117,7 +77,7 @@ fn line<T>(what: &str, file: &PathBuf, wanted: impl Fn(&str) -> Option<T>) -> T 
 
 #[test]
 fn a_proxy_hears_of_a_registrar_and_only_then_tells_of_itself() {
-    if is_missing() {
+    if is_root_missing_or(&["ip", "python3"]) {
         return;
     }
     let site = Site::new();
@@ -125,11 +85,11 @@ fn a_proxy_hears_of_a_registrar_and_only_then_tells_of_itself() {
         "127.0.0.1:0",
         "[join_proxy]\nlisten = \"[::]:0\"\ninterfaces = [\"v0\"]\ndiscover_on = [\"v0\"]\n",
     );
-    let mut pair = Pair::new();
+    let pair = Pair::new();
     let (events, heard) = (site.path("events"), site.path("heard"));
     let folder = site.folder.path().to_str().unwrap();
     let gate = env!("CARGO_BIN_EXE_vouchsafe-gate");
-    pair.start(0, &[gate, "--dir", folder, "--output", "json"], &events);
+    let _gate = pair.start(0, &[gate, "--dir", folder, "--output", "json"], &events);
     let event = |what: &'static str, name: &'static str| {
         move |line: &str| {
             let event: Value = serde_json::from_str(line).ok()?;
@@ -153,7 +113,7 @@ fn a_proxy_hears_of_a_registrar_and_only_then_tells_of_itself() {
         .iter()
         .map(|it| format!("{it:02x}"))
         .collect();
-    pair.start(1, &["python3", "-c", NEIGHBOUR, &flood], &heard);
+    let _neighbour = pair.start(1, &["python3", "-c", NEIGHBOUR, &flood], &heard);
     let known = line("registrar", &events, |line| {
         let known = event("join-proxy-registrars", "registrars")(line)?;
         known.as_array().unwrap().first().cloned()

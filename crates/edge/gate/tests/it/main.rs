@@ -16,6 +16,7 @@ mod freeradius;
 mod grasp;
 mod join_proxy;
 mod link;
+mod net;
 mod radius;
 mod radsec;
 mod routed;

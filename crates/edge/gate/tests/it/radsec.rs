@@ -11,13 +11,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use vouchsafe_gate::Event;
 use vouchsafe_radius::dynamic::{Arrival, Change, Receiver};
-use vouchsafe_radius::{
-    Client, Code, Draft, FragmentSize, Framer, Origin, Packet, Peer, PeerStep, Shared, attribute,
-};
+use vouchsafe_radius::{Client, Code, Draft, Framer, Origin, Packet, Shared, attribute};
 use vouchsafe_trust::{Name, Profile, Secret};
 
 use crate::freeradius::FreeRadius;
-use crate::world::{Device, Gate, PATIENCE, SECRET, Site, attributes, exchange, now, random};
+use crate::world::{
+    Device, Gate, PATIENCE, SECRET, Site, attributes, carry, exchange, now, random,
+};
 
 type Line = StreamOwned<ClientConnection, TcpStream>;
 
@@ -113,51 +113,15 @@ fn is_alive(line: &mut Line) -> bool {
 
 /// A device comes in through an access point on this line, each request in pieces of `piece` octets.
 fn come_in(site: &Site, line: &mut Line, device: &Device, piece: usize) -> Code {
-    carry(site, device, &shared(), |request| {
+    let client = Client::new(shared(), attributes("ap", STATION));
+    let answer = carry(site, device, client, |request| {
         for piece in request.chunks(piece) {
             line.write_all(piece).unwrap();
             line.flush().unwrap();
         }
         next(line).unwrap()
-    })
-}
-
-/// A device's attempt, its requests carried by `ask`: the last code, the keys compared.
-fn carry(
-    site: &Site,
-    device: &Device,
-    shared: &Shared,
-    mut ask: impl FnMut(&[u8]) -> Vec<u8>,
-) -> Code {
-    let mut client = Client::new(shared.clone(), attributes("ap", STATION));
-    let connector = site.connector(device);
-    let mut peer = Box::new(Peer::new(connector, "@site", FragmentSize::default()));
-    let mut eap = vec![1, 0, 0, 5, 1];
-    for identifier in 0..=u8::MAX {
-        let response = match peer.handle(now(), &eap) {
-            Ok(PeerStep::Respond(next, response)) => {
-                peer = next;
-                response
-            }
-            Ok(_) => panic!("the device has nothing to say"),
-            Err(error) => panic!("the device gives up: {error}"),
-        };
-        let (request, open) = client.request(identifier, &response, random()).unwrap();
-        let answer = client.answer(&open, &ask(&request)).unwrap();
-        eap = answer.eap.clone().unwrap();
-        if answer.code == Code::AccessAccept {
-            let Ok(PeerStep::Done(proof)) = peer.handle(now(), &eap) else {
-                panic!("accepted too early");
-            };
-            let msk = proof.keys.msk.expose();
-            client.check_keys(&open, &answer, msk).unwrap();
-            return Code::AccessAccept;
-        }
-        if answer.code != Code::AccessChallenge {
-            return answer.code;
-        }
-    }
-    panic!("no end");
+    });
+    answer.code
 }
 
 /// RFC 6614 §2: access over TLS, whatever the pieces; and RFC 5176 down the same connection.
@@ -384,11 +348,12 @@ fn freeradius_asks_over_tls() {
         .set_read_timeout(Some(Duration::from_secs(5)))
         .unwrap();
     let over_udp = Shared::new(Secret::new(SECRET.into()));
+    let client = Client::new(over_udp, attributes("ap", STATION));
     let ask = |request: &[u8]| {
         let answer = exchange(&socket, request);
         assert_ne!(answer.first(), Some(&3), "{}", proxy.log());
         answer
     };
-    let code = carry(&site, &device, &over_udp, ask);
+    let code = carry(&site, &device, client, ask).code;
     assert_eq!(code, Code::AccessAccept, "{}", proxy.log());
 }

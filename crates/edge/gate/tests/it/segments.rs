@@ -4,7 +4,7 @@
 use jiff::SignedDuration;
 use vouchsafe_api::gate::{AdmittedStation, Destination, SegmentDefinition, TransportProtocol};
 
-use crate::wired::{MACS, Net, inside, is_missing, python, start};
+use crate::net::{MACS, Net, ip, is_missing, python, start};
 use crate::world::{Site, now};
 
 const SERVICE: &str = "10.77.0.100";
@@ -21,17 +21,6 @@ fn quarantine() -> SegmentDefinition {
         }]),
     }
 }
-
-/// Opens a connection, says so, and then asks again and again until the answer does not come.
-const LIVE: &str = "
-import socket, time
-with socket.create_connection(('10.77.0.100', 7777), timeout=3) as flow:
-    while True:
-        flow.sendall(b'?')
-        assert flow.recv(1) == b'?'
-        print('answer', flush=True)
-        time.sleep(0.02)
-";
 
 /// A join proxy's stand-in at the gateway.
 const GATEWAY: &str = "
@@ -64,7 +53,7 @@ fn a_quarantined_device_reaches_its_remediation_and_nothing_else() {
     let mut net = Net::with(&site, "[wired.onboarding]\nports = [8995]\n");
     net.until_event(0, &["ready"]);
     let address = "addr add 10.77.0.200/24 dev br0";
-    crate::wired::ip(&format!("-n {} {address}", net.gateway()));
+    ip(&format!("-n {} {address}", net.gateway()));
     let _proxy = start(python(&net.gateway(), GATEWAY), &site.path("gateway.log"));
 
     // The onboarding network: the join proxy at the gateway, nothing else there, nothing behind it.
@@ -80,10 +69,7 @@ fn a_quarantined_device_reaches_its_remediation_and_nothing_else() {
     let _supplicant = net.supplicant(&site, 1, &device);
     net.until("a way to the service", |net| net.reaches(1));
 
-    let flow_log = site.path("flow");
-    let _flow = start(python(&net.device(1), LIVE), &flow_log);
-    let answers = || std::fs::read_to_string(&flow_log).unwrap().lines().count();
-    net.until("a live connection", |_| answers() > 5);
+    let flow = net.flow(&site, 1);
 
     // In place: no second proof is asked for.
     let before = net.lines().len();
@@ -91,13 +77,13 @@ fn a_quarantined_device_reaches_its_remediation_and_nothing_else() {
     document.segments = vec![quarantine()];
     site.publish_document(&document);
     net.until_event(before, &["station-moved", MACS[0], "quarantine"]);
-    let count = answers();
+    let count = flow.answers();
     assert!(!net.reaches(1), "quarantined, and at the service");
     assert!(
         net.reaches_at(1, SERVICE, REMEDIATION),
         "no way to remediation"
     );
-    assert!(answers() <= count + 1, "the live connection goes on");
+    assert!(flow.answers() <= count + 1, "the live connection goes on");
     let lines = net.lines();
     let since = lines.iter().skip(before);
     assert!(
@@ -118,15 +104,9 @@ fn a_quarantined_device_reaches_its_remediation_and_nothing_else() {
     net.until("a way back to the service", |net| net.reaches(1));
 
     // Somebody throws the whole packet filter away. Without it the bridge is open; soon it is not.
-    let flushed = inside(&net.gateway(), "nft")
-        .args(["flush", "ruleset"])
-        .status();
-    assert!(flushed.unwrap().success());
+    net.flush_ruleset();
     net.until("the table again", |net| {
-        let listed = inside(&net.gateway(), "nft")
-            .args(["list", "tables"])
-            .output();
-        String::from_utf8_lossy(&listed.unwrap().stdout).contains("vouchsafe")
+        net.listed(&["tables"]).contains("vouchsafe")
     });
     net.until("a way to the service still", |net| net.reaches(1));
     assert!(!net.reaches(2), "a stranger");

@@ -375,14 +375,24 @@ pub(crate) fn come_in(
     mac: &str,
 ) -> Answer {
     let shared = Shared::new(Secret::new(SECRET.into()));
-    let mut client = Client::new(shared, attributes(access_point, mac));
-    let connector = site.connector(device);
-    let mut peer = Box::new(Peer::new(connector, "@site", FragmentSize::default()));
+    let client = Client::new(shared, attributes(access_point, mac));
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(gate.access).unwrap();
     socket
         .set_read_timeout(Some(Duration::from_secs(2)))
         .unwrap();
+    carry(site, device, client, |request| exchange(&socket, request))
+}
+
+/// A station's whole attempt, its requests carried by `ask`: the server's last answer, the keys compared.
+pub(crate) fn carry(
+    site: &Site,
+    device: &Device,
+    mut client: Client,
+    mut ask: impl FnMut(&[u8]) -> Vec<u8>,
+) -> Answer {
+    let connector = site.connector(device);
+    let mut peer = Box::new(Peer::new(connector, "@site", FragmentSize::default()));
     let mut eap = vec![1, 0, 0, 5, 1];
     for identifier in 0..=u8::MAX {
         let response = match peer.handle(now(), &eap) {
@@ -393,13 +403,21 @@ pub(crate) fn come_in(
             Ok(_) => panic!("the device has nothing to say"),
             Err(error) => panic!("the device gives up: {error}"),
         };
-        let (datagram, open) = client.request(identifier, &response, random()).unwrap();
-        let answer = exchange(&socket, &datagram);
-        let answer = client.answer(&open, &answer).unwrap();
-        if answer.code != Code::AccessChallenge {
-            return answer;
+        let (request, open) = client.request(identifier, &response, random()).unwrap();
+        let answer = client.answer(&open, &ask(&request)).unwrap();
+        match answer.code {
+            Code::AccessChallenge => eap = answer.eap.unwrap(),
+            Code::AccessAccept => {
+                let Ok(PeerStep::Done(proof)) = peer.handle(now(), answer.eap.as_ref().unwrap())
+                else {
+                    panic!("accepted too early");
+                };
+                let msk = proof.keys.msk.expose();
+                client.check_keys(&open, &answer, msk).unwrap();
+                return answer;
+            }
+            _ => return answer,
         }
-        eap = answer.eap.unwrap();
     }
     panic!("no end");
 }
