@@ -33,7 +33,7 @@ pub(crate) fn run(citations: bool) -> Result<()> {
     let documents = source::read(&["md"])?;
     links::check(&documents, &mut findings)?;
     check_machine_paths(&mut findings)?;
-    reasons::check(&mut findings)?;
+    reasons::check(&sources, &mut findings)?;
     check_front_door(&documents, &mut findings);
     citations::check(&sources, citations, &mut findings);
     for warning in &findings.warnings {

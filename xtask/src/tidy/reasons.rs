@@ -1,6 +1,7 @@
-//! The table of reasons on a protocol's page is made from its crate's `error.rs`, so that an operator
-//! who searches for a code finds the rule and the section.
+//! Reasons: the table on a protocol's page is made from its crate's `error.rs`, so that an operator who
+//! searches for a code finds the rule and the section; and a test causes each of them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 
@@ -8,23 +9,74 @@ use anyhow::{Context, Result};
 
 use super::Findings;
 use crate::process;
+use crate::source::Source;
 
 /// Where reasons are defined, and the page that lists them.
 const TABLES: &[(&str, &str)] = &[
     ("crates/proto/brski/src/error.rs", "docs/protocols/brski.md"),
     ("crates/proto/dpp/src/error.rs", "docs/protocols/dpp.md"),
+    (
+        "crates/proto/radius/src/error.rs",
+        "docs/protocols/admission.md",
+    ),
 ];
+/// The reasons of decisions: `Variant = "code"`.
+const DECISIONS: &str = "crates/fleet/src/refusal.rs";
 const BEGIN: &str = "<!-- reasons:begin";
 const END: &str = "<!-- reasons:end -->";
 /// Enums whose reasons a peer can cause.
-const ENUMS: &[&str] = &["Malformed", "Unsupported", "Refusal"];
+const ENUMS: &[&str] = &["Malformed", "Unsupported", "Refusal", "TlsFailure"];
+/// Reasons that no message can cause: a second lock behind one that holds.
+const BEHIND_ANOTHER: &[&str] = &["resumption-forbidden"];
 
-/// Compares each table with its source; `UPDATE=1` rewrites it.
-pub(super) fn check(findings: &mut Findings) -> Result<()> {
+/// Compares each table with its source (`UPDATE=1` rewrites it), and looks for a test of each reason.
+pub(super) fn check(sources: &[Source], findings: &mut Findings) -> Result<()> {
+    let named = named_in_tests(sources);
+    let is_tested = |(variant, code): &(&str, &str)| {
+        named.contains(*variant) || named.contains(*code) || BEHIND_ANOTHER.contains(code)
+    };
+    let mut check_tests = |definitions: &str, reasons: Vec<(&str, &str)>| {
+        for (_, code) in reasons.iter().filter(|reason| !is_tested(reason)) {
+            let fault = format!("{definitions}: no test causes `{code}`");
+            findings.faults.push(fault);
+        }
+    };
+    let root = process::root();
+    let read = |path: &str| fs::read_to_string(root.join(path)).with_context(|| path.to_owned());
+    check_tests(DECISIONS, decisions(&read(DECISIONS)?));
+    for (definitions, _) in TABLES {
+        let source = read(definitions)?;
+        let rows = rows(&source).into_iter();
+        check_tests(
+            definitions,
+            rows.map(|row| (row.variant, row.code)).collect(),
+        );
+    }
     for (definitions, list) in TABLES {
         check_page(definitions, list, findings)?;
     }
     Ok(())
+}
+
+/// Every word of every test: names of variants, and codes with their hyphens.
+fn named_in_tests(sources: &[Source]) -> BTreeSet<&str> {
+    let lines = sources.iter().flat_map(Source::tests);
+    lines
+        .flat_map(|(_, line)| line.split(|it: char| !it.is_ascii_alphanumeric() && it != '-'))
+        .collect()
+}
+
+/// The variants and codes of a `text_enum!`.
+fn decisions(source: &str) -> Vec<(&str, &str)> {
+    let lines = source
+        .lines()
+        .filter_map(|line| line.trim().split_once(" = "));
+    lines
+        .filter_map(|(variant, code)| {
+            let code = code.strip_prefix('"')?.strip_suffix("\",")?;
+            Some((variant, code))
+        })
+        .collect()
 }
 
 fn check_page(definitions: &str, list: &str, findings: &mut Findings) -> Result<()> {
@@ -57,27 +109,49 @@ fn check_page(definitions: &str, list: &str, findings: &mut Findings) -> Result<
 
 fn table(source: &str) -> String {
     let mut table = String::from("| code | rests on | means |\n| --- | --- | --- |\n");
-    for name in ENUMS {
-        let lines = source
-            .lines()
-            .map(str::trim)
-            .skip_while(|line| *line != format!("{name} {{"))
-            .skip(1)
-            .take_while(|line| *line != "}");
-        let joined = lines.collect::<Vec<_>>().join(" ");
-        for row in joined.split(';') {
-            let literals: Vec<&str> = row.split('"').skip(1).step_by(2).collect();
-            if let [code, section, text] = literals.as_slice() {
-                let _ = writeln!(table, "| `{code}` | {section} | {text} |");
-            }
-        }
+    for row in rows(source) {
+        let _ = writeln!(table, "| `{}` | {} | {} |", row.code, row.section, row.text);
     }
     table
 }
 
+/// One reason of a `reasons!`.
+struct Row<'a> {
+    variant: &'a str,
+    code: &'a str,
+    section: &'a str,
+    text: &'a str,
+}
+
+fn rows(source: &str) -> Vec<Row<'_>> {
+    let mut rows = Vec::new();
+    for name in ENUMS {
+        let head = format!("    {name} {{\n");
+        let Some((_, body)) = source.split_once(head.as_str()) else {
+            continue;
+        };
+        let body = body.split("\n    }").next().unwrap_or_default();
+        for row in body.split(';') {
+            let mut parts = row.split('"');
+            let variant = parts.next().unwrap_or_default();
+            let literals: Vec<&str> = parts.step_by(2).collect();
+            if let [code, section, text, ..] = literals.as_slice() {
+                rows.push(Row {
+                    variant: variant.trim().trim_end_matches(':'),
+                    code,
+                    section,
+                    text,
+                });
+            }
+        }
+    }
+    rows
+}
+
 #[cfg(test)]
 mod tests {
-    use super::table;
+    use super::{decisions, named_in_tests, table};
+    use crate::source::Source;
 
     #[test]
     fn rows_are_read_from_the_source() {
@@ -87,5 +161,15 @@ mod tests {
             rows,
             ["| `a-b` | RFC 1 §2 | because |", "| `c` | RFC 1 §3 | so |"]
         );
+    }
+    #[test]
+    fn a_test_names_a_reason_by_its_variant_or_its_code() {
+        let source = "    /// Doc.\n    WrongState = \"wrong-state\",\n";
+        assert_eq!(decisions(source), [("WrongState", "wrong-state")]);
+        let text = "fn a() { Refusal::BadGate }\n#[cfg(test)]\nmod tests {\n    (\"wrong-state\", Refusal::NotClaimed)\n}\n";
+        let sources = [Source::new("a/src/b.rs".to_owned(), text.to_owned())];
+        let named = named_in_tests(&sources);
+        assert!(named.contains("wrong-state") && named.contains("NotClaimed"));
+        assert!(!named.contains("BadGate"));
     }
 }

@@ -239,7 +239,7 @@ impl Site {
                 self.questions += 1;
                 self.resumed = question.is_resumed();
                 if self.refuse_at == Some(self.questions) {
-                    let reason = Refusal::UnknownClient.into();
+                    let reason = Refusal::NotAuthorized.into();
                     return self.server.refuse(self.now, &shared(), *question, reason);
                 }
                 self.server
