@@ -174,7 +174,7 @@ fn an_unknown_client_and_a_wrong_secret_get_no_answer() {
         socket.send(&datagram).unwrap();
         socket.recv(&mut [0; 4096]).is_ok()
     };
-    assert!(!probe("127.0.0.2", SECRET), "an unknown client");
+    assert!(!probe("127.0.0.2", SECRET), "unknown-client");
     assert!(
         !probe("127.0.0.1", "another secret of ours"),
         "a wrong secret"
