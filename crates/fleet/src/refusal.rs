@@ -155,6 +155,8 @@ text_enum! {
         SegmentExists = "segment-exists",
         /// Devices or networks are meant for this segment.
         SegmentInUse = "segment-in-use",
+        /// Without any segment policy could name what confines nobody.
+        LastSegment = "last-segment",
         /// The description of the segment cannot be put in force.
         BadSegment = "bad-segment",
         /// There are as many segments as there can be.
@@ -286,6 +288,7 @@ impl Refusal {
             | Self::TooManyNetworks
             | Self::SegmentExists
             | Self::SegmentInUse
+            | Self::LastSegment
             | Self::TooManySegments
             | Self::GateExists
             | Self::TooManyGates
@@ -569,6 +572,11 @@ impl Refusal {
             Self::SegmentExists => ("There is a segment of this name already.", "owner policy"),
             Self::SegmentInUse => (
                 "Devices or networks are meant for this segment.",
+                "owner policy",
+            ),
+            Self::LastSegment => (
+                "The last segment stays: without any, policy could name one that confines nobody. \
+                 Describe another first.",
                 "owner policy",
             ),
             Self::BadSegment => (

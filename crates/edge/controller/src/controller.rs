@@ -21,7 +21,7 @@ use crate::catalogue::Manufacturers;
 use crate::config::Config;
 use crate::dpp::{Codes, Keys};
 use crate::est::Requirements;
-use crate::gate::Gates;
+use crate::gate::{Gates, has_segment};
 use crate::home::{Home, HomeError};
 use crate::registrar::Proofs;
 use crate::review::Reviews;
@@ -317,7 +317,7 @@ impl Controller {
             segment: Some(segment),
         } = &verdict.answer
             && moves
-            && !self.gates.has_segment(segment)
+            && !has_segment(self, segment).await?
         {
             let text =
                 format!("Policy names the segment `{segment}`, and there is none of this name.");

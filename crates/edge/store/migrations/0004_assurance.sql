@@ -7,4 +7,6 @@ CREATE TABLE address (
     version  BIGINT NOT NULL,
     document TEXT   NOT NULL
 );
-CREATE INDEX address_device ON address (device, mac);
+CREATE INDEX address_device  ON address (device, mac);
+CREATE INDEX address_segment ON address (segment, mac) WHERE segment IS NOT NULL;
+    segment  TEXT,

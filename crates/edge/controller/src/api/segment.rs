@@ -107,8 +107,12 @@ pub(super) async fn remove_segment(
                 || networks
                     .iter()
                     .any(|network| network.segment.as_deref() == Some(&*name));
+            let all = all_segments(&controller).await?;
+            let other = all.iter().find(|other| other.name != name);
             let now = controller.clock.now();
-            Ok(admission::remove_segment(now, &actor, &segment, in_use))
+            Ok(admission::remove_segment(
+                now, &actor, &segment, other, in_use,
+            ))
         })
         .await?;
     accepted(outcome.decision)?;

@@ -44,6 +44,18 @@ pub(crate) async fn reload_segments(controller: &Controller) -> Result<Vec<Segme
     Ok(segments)
 }
 
+/// Whether policy may put a device into this segment: any, while nobody described one.
+///
+/// # Errors
+/// [`Fault::Read`].
+pub(crate) async fn has_segment(controller: &Controller, name: &str) -> Result<bool, Fault> {
+    if let Some(known) = controller.gates.has_segment(name) {
+        return Ok(known);
+    }
+    let segments = reload_segments(controller).await?;
+    Ok(segments.is_empty() || segments.iter().any(|segment| segment.name == name))
+}
+
 /// A segment as gates read it.
 pub(crate) fn definition(segment: Segment) -> SegmentDefinition {
     let destination = |each: vouchsafe_fleet::admission::Destination| Destination {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -19,6 +20,9 @@ const MAX_WAITING: usize = 2048;
 
 /// Most of these of one gate: one of a connection that died, and one of the next.
 const MAX_WAITING_OF_A_GATE: usize = 2;
+
+/// For how long the names of the segments are kept: another replica may change them.
+const SEGMENTS_LAST: Duration = Duration::from_secs(1);
 
 /// Most differences that are kept.
 const MAX_DIFFERENCES: usize = 4096;
@@ -47,7 +51,7 @@ pub(crate) struct Gates {
     pub(super) waiting: Arc<Semaphore>,
     /// Who waits, by gate, the oldest first.
     places: Mutex<HashMap<String, VecDeque<oneshot::Sender<()>>>>,
-    segments: RwLock<Arc<BTreeSet<String>>>,
+    segments: RwLock<Known>,
 }
 
 impl Default for Gates {
@@ -62,6 +66,13 @@ impl Default for Gates {
             segments: RwLock::default(),
         }
     }
+}
+
+/// The names of the segments.
+#[derive(Debug, Default)]
+struct Known {
+    names: BTreeSet<String>,
+    read: Option<Instant>,
 }
 
 /// The state, and what led to it.
@@ -154,7 +165,10 @@ impl Gates {
         *self
             .segments
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(names);
+            .unwrap_or_else(PoisonError::into_inner) = Known {
+            names,
+            read: Some(Instant::now()),
+        };
     }
 
     /// With what a device may come in.
@@ -163,10 +177,14 @@ impl Gates {
         current.admitted.get(&device).cloned().unwrap_or_default()
     }
 
-    /// Whether policy may put a device into this segment: any, while nobody described one.
-    pub(crate) fn has_segment(&self, name: &str) -> bool {
-        let names = self.segments.read().unwrap_or_else(PoisonError::into_inner);
-        names.is_empty() || names.contains(name)
+    /// Whether policy may put a device into this segment: any, while nobody described one. None where
+    /// that was read too long ago.
+    pub(super) fn has_segment(&self, name: &str) -> Option<bool> {
+        let known = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let fresh = known
+            .read
+            .is_some_and(|read| read.elapsed() < SEGMENTS_LAST);
+        fresh.then(|| known.names.is_empty() || known.names.contains(name))
     }
 }
 

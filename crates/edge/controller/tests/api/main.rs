@@ -24,5 +24,6 @@ mod review;
 mod revocation;
 mod roles;
 mod session;
+mod segments;
 mod wifi;
 mod world;

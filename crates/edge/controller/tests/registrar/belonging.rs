@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::{Request, header};
 use vouchsafe_brski::{Encoding, PATH_REQUEST_VOUCHER};
+use vouchsafe_fleet::admission::Segment;
 use vouchsafe_fleet::decide::{self, MAX_STRANGERS, OperateFacts};
 use vouchsafe_fleet::{
     Action, Change, Commit, DeviceId, Entry, Manufacturer, ManufacturerId, ManufacturerTrust,
@@ -299,4 +300,35 @@ verdict := {"answer": input.device.state, "reasons": []} if not is_null(input.de
         Err(error) => panic!("{error:?}"),
     }
     refused(&world, &world.maker.device(SERIAL), 403, "policy-denied").await;
+}
+
+/// Once a segment is described, policy may name no other: also where another replica described it.
+#[tokio::test]
+async fn a_segment_that_nobody_described_lets_nobody_in() {
+    let world = World::new().await;
+    let policy = r#"package vouchsafe
+import rego.v1
+verdict := {"answer": "allow", "segment": "devices", "reasons": []}
+"#;
+    world.controller.set_policy(Policy::load(policy).unwrap());
+    let now = world.now();
+    let segment = Segment {
+        name: "cameras".to_owned(),
+        vlan: None,
+        reach: None,
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    let change = vouchsafe_fleet::admission::Change::PutSegment(Box::new(segment));
+    let commit = Commit {
+        changes: vec![Change::Admission(change)],
+        ..Commit::default()
+    };
+    world.controller.commit(commit).await.unwrap();
+    // Longer than names that were read are kept.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let entry = refused(&world, &world.maker.device(SERIAL), 403, "policy-denied").await;
+    let said = |reason: &vouchsafe_fleet::Reason| reason.code == "segment-unknown";
+    assert!(entry.reasons.iter().any(said), "{entry:?}");
 }

@@ -1,4 +1,4 @@
-//! `segment`, `gate`, `gate_credential`, `gate_standing`, `session`, `address`: what network admission keeps.
+//! `segment`, `gate`, `gate_credential`, `gate_standing`, `session`, `presence`, `address`: what network admission keeps.
 //!
 //! A put of a segment or a gate counts the version itself: it replaces the version before, or nothing.
 
@@ -23,8 +23,9 @@ const REMOVE_SEGMENT: &str = "DELETE FROM segment WHERE name = ?1 AND version = 
 
 const SELECT_SEGMENT_VERSION: &str = "SELECT version FROM segment WHERE name = ?1";
 
-/// Whether any device is meant for a segment.
-pub(crate) const SELECT_SEGMENT_USE: &str = "SELECT id FROM device WHERE segment = ?1 LIMIT 1";
+/// Whether any device is meant for a segment, by its certificate or by an address.
+pub(crate) const SELECT_SEGMENT_USE: &str = "SELECT id FROM device WHERE segment = ?1 \
+     UNION ALL SELECT mac FROM address WHERE segment = ?1 LIMIT 1";
 
 const PUT_GATE: &str = "INSERT INTO gate (name, version, document) VALUES (?1, ?2, ?3) \
      ON CONFLICT (name) DO UPDATE SET version = excluded.version, document = excluded.document \
@@ -56,9 +57,9 @@ const END_SESSIONS: &str = "UPDATE session SET ended_at = ?2, \
 /// Forgets the sessions that ended before a time.
 const FORGET_SESSIONS: &str = "DELETE FROM session WHERE ended_at > 0 AND ended_at < ?1";
 
-const PUT_ADDRESS: &str = "INSERT INTO address (mac, device, version, document) \
-     VALUES (?1, ?2, ?3, ?4) ON CONFLICT (mac) DO UPDATE SET version = excluded.version, \
-     document = excluded.document WHERE address.version = excluded.version - 1 \
+const PUT_ADDRESS: &str = "INSERT INTO address (mac, device, version, segment, document) \
+     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (mac) DO UPDATE SET version = excluded.version, \
+     segment = excluded.segment, document = excluded.document WHERE address.version = excluded.version - 1 \
      AND address.device = excluded.device";
 
 const REMOVE_ADDRESS: &str = "DELETE FROM address WHERE mac = ?1 AND version = ?2";
@@ -170,8 +171,10 @@ impl<'c> Batch<'_, 'c> {
                     let values = Values::new()
                         .text(address.mac.to_string())
                         .text(name(address.device.as_bytes()))
-                        .number(stored_count(address.version))
-                        .text(document(address)?);
+                        .number(stored_count(address.version));
+                    let segment = address.grant.as_ref().and_then(|it| it.segment.as_deref());
+                    values.push_optional_text(segment);
+                    let values = values.text(document(address)?);
                     self.change_one(PUT_ADDRESS, values, "the address", work)
                         .await?;
                 }

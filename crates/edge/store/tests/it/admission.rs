@@ -1,12 +1,12 @@
 //! What network admission keeps.
 
-use vouchsafe_fleet::admission::{self, GateCredential};
+use vouchsafe_fleet::admission::{self, AddressGrant, ClaimedAddress, GateCredential, MacAddress};
 use vouchsafe_fleet::commit::Change;
 use vouchsafe_fleet::{Commit, CredentialId, Digest};
 use vouchsafe_store::Holder;
 
 use crate::engine::Backend;
-use crate::fixture::at;
+use crate::fixture::{at, id, with_devices};
 
 fn credential(number: i64, revoked: bool) -> GateCredential {
     GateCredential {
@@ -49,5 +49,38 @@ pub(crate) async fn revocations_of_gates_are_read_page_by_page(backend: &Backend
     expected.sort();
     let seen: Vec<_> = seen.into_iter().map(|it| (it.at, it.id)).collect();
     assert_eq!(seen, expected);
+    store.close().await;
+}
+
+/// A device that comes in by an address has its segment from policy.
+pub(crate) async fn a_segment_is_in_use_where_an_address_leads(backend: &Backend) {
+    let store = backend.open().await;
+    with_devices(&store, 1).await;
+    let address = |version, segment: Option<&str>| ClaimedAddress {
+        mac: MacAddress([2, 0, 0, 0, 0, 1]),
+        device: id(0),
+        by: "test".to_owned(),
+        conflict: None,
+        grant: segment.map(|segment| AddressGrant {
+            segment: Some(segment.to_owned()),
+            expires_at: at(100),
+            despite_credential: false,
+        }),
+        reasons: Vec::new(),
+        claimed_at: at(0),
+        updated_at: at(0),
+        version,
+    };
+    let put = |address| {
+        let change = admission::Change::PutAddress(Box::new(address));
+        Commit {
+            changes: vec![Change::Admission(change)],
+            ..Commit::default()
+        }
+    };
+    store.commit(put(address(1, Some("lamps")))).await.unwrap();
+    assert!(store.segment_in_use("lamps").await.unwrap());
+    store.commit(put(address(2, None))).await.unwrap();
+    assert!(!store.segment_in_use("lamps").await.unwrap());
     store.close().await;
 }

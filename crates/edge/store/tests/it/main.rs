@@ -61,6 +61,7 @@ scenarios! {
     register::registers_are_read_back,
     register::the_audit_log_is_kept_and_truncated,
     admission::revocations_of_gates_are_read_page_by_page,
+    admission::a_segment_is_in_use_where_an_address_leads,
     wifi::networks_are_kept_by_version,
     wifi::a_bootstrapping_key_is_found_by_both_its_hashes,
     wifi::announcements_are_remembered_for_a_while,

@@ -81,26 +81,40 @@ fn write(facts: &SegmentFacts<'_>, wanted: Segment, refusal: Option<Refusal>) ->
     Outcome::accept(segment, commit)
 }
 
-/// Removes a segment that no device and no network is meant for.
+/// Removes a segment that no device and no network is meant for, and that is not the last: while
+/// nobody has described one, policy may name any, and gates confine nobody by it. `other` is one that stays.
 pub fn remove_segment(
     now: Timestamp,
     actor: &Actor,
     segment: &Segment,
+    other: Option<&Segment>,
     in_use: bool,
 ) -> Outcome<()> {
     let entry = Entry::new(Subject::Site, Action::SegmentRemoved, actor.clone(), now)
         .with("segment", &segment.name);
-    if in_use {
+    let refuse = |refusal| {
         let entry = Entry {
             action: Action::RequestRefused,
-            ..entry
+            ..entry.clone()
         };
-        return Outcome::refuse(Refusal::SegmentInUse, &[], entry);
+        Outcome::refuse(refusal, &[], entry)
+    };
+    if in_use {
+        return refuse(Refusal::SegmentInUse);
     }
+    let Some(other) = other.filter(|other| other.name != segment.name) else {
+        return refuse(Refusal::LastSegment);
+    };
+    let unused = admission::Guard::SegmentUnused {
+        name: segment.name.clone(),
+    };
+    // Of two that remove the last two, one decides anew.
+    let stays = admission::Guard::SegmentVersion {
+        name: other.name.clone(),
+        expected: other.version,
+    };
     let commit = Commit {
-        guards: vec![Guard::Admission(admission::Guard::SegmentUnused {
-            name: segment.name.clone(),
-        })],
+        guards: vec![Guard::Admission(unused), Guard::Admission(stays)],
         changes: vec![Change::Admission(admission::Change::RemoveSegment {
             name: segment.name.clone(),
             expected: segment.version,
