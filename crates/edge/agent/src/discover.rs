@@ -4,14 +4,14 @@
 //! All that comes is anybody's claim: it is bounded in number, names are not used (a candidate is an
 //! address and a port), and who is really there shows in the voucher.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use mdns_sd::{IfKind, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent};
+use mdns_sd::{ResolvedService, ServiceDaemon, ServiceEvent};
 use tokio::time::{Instant, timeout_at};
 use vouchsafe_brski::grasp::{Address, Flood, GROUP, MAX_MESSAGE, PORT, PROXY};
-use vouchsafe_net::{Neighbours, Origin};
+use vouchsafe_net::{Neighbours, Origin, limit_to, places_of};
 
 use crate::candidate::{Candidate, Found, MAX_CANDIDATES};
 use crate::error::LocalError;
@@ -166,7 +166,7 @@ async fn look(
 ) -> Result<Vec<Candidate>, LocalError> {
     let failed = |error: mdns_sd::Error| LocalError::Discovery(error.to_string());
     let daemon = ServiceDaemon::new().map_err(failed)?;
-    select(&daemon, interface).map_err(failed)?;
+    limit_to(&daemon, &[interface.to_owned()]).map_err(failed)?;
     let first = daemon.browse(service).map_err(failed)?;
     let second = other
         .map(|service| daemon.browse(service))
@@ -204,53 +204,15 @@ async fn look(
     Ok(found)
 }
 
-/// mDNS uses all interfaces, loopback included, unless it is told otherwise.
-fn select(daemon: &ServiceDaemon, interface: &str) -> Result<(), mdns_sd::Error> {
-    match interface {
-        "all" => Ok(()),
-        "loopback" => {
-            daemon.disable_interface(IfKind::All)?;
-            daemon.enable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])
-        }
-        name => {
-            daemon.disable_interface(IfKind::All)?;
-            daemon.enable_interface(name)
-        }
-    }
-}
-
 fn candidates(service: &ResolvedService) -> Vec<Candidate> {
-    let port = service.get_port();
-    if port == 0 {
-        return Vec::new();
-    }
-    let mut addresses: Vec<SocketAddr> = service
-        .get_addresses()
-        .iter()
-        .map(|address| match address {
-            ScopedIp::V6(scoped) => {
-                let scope = scoped.scope_id().index;
-                SocketAddrV6::new(*scoped.addr(), port, 0, scope).into()
-            }
-            address => SocketAddr::new(address.to_ip_addr(), port),
-        })
-        .filter(|addr| usable(addr.ip()))
-        .collect();
-    // IPv4 first: it needs no zone, and the order does not depend on the announcement.
-    addresses.sort();
-    addresses
+    places_of(service, MAX_ADDRESSES)
         .into_iter()
-        .take(MAX_ADDRESSES)
         .map(|addr| Candidate {
             origin: Origin::from(addr),
             addr: Some(addr),
             found: Found::Discovered,
         })
         .collect()
-}
-
-fn usable(address: IpAddr) -> bool {
-    !address.is_unspecified() && !address.is_multicast()
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
+use mdns_sd::{ServiceDaemon, ServiceInfo};
+
+use crate::browse::limit_to;
 
 /// How long the farewell may take.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -52,18 +54,7 @@ impl Announcement {
             text,
         } = announced;
         let daemon = ServiceDaemon::new()?;
-        if !interfaces.iter().any(|name| name == "all") {
-            daemon.disable_interface(IfKind::All)?;
-            for name in interfaces {
-                match name.as_str() {
-                    "loopback" => {
-                        daemon.enable_interface(IfKind::LoopbackV4)?;
-                        daemon.enable_interface(IfKind::LoopbackV6)?;
-                    }
-                    name => daemon.enable_interface(name)?,
-                }
-            }
-        }
+        limit_to(&daemon, interfaces)?;
         let instance = format!("Vouchsafe {name} {}", addr.port());
         let host = format!("vouchsafe-{name}-{}.local.", addr.port());
         let addresses = match addr.ip().is_unspecified() {

@@ -31,6 +31,7 @@ mod acceptor;
 mod activity;
 mod announce;
 mod body;
+mod browse;
 mod client;
 mod clock;
 mod config;
@@ -51,6 +52,7 @@ mod verify;
 
 pub use acceptor::{Accepted, Acceptor, AcceptorOptions};
 pub use announce::{AnnouncedService, Announcement};
+pub use browse::{limit_to, places_of};
 pub use client::{Connection, Connector, ConnectorOptions, ServerTrust};
 pub use clock::Clock;
 pub use config::ClientAuth;

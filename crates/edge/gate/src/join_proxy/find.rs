@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{SocketAddr, SocketAddrV6};
+use std::net::SocketAddr;
 
-use mdns_sd::{IfKind, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent};
+use mdns_sd::{ResolvedService, ServiceDaemon, ServiceEvent};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use vouchsafe_net::{limit_to, places_of};
 
 use super::config::JoinProxyConfig;
 use super::grasp;
@@ -149,17 +150,7 @@ fn browse(
     interfaces: &[String],
 ) -> Result<(ServiceDaemon, mdns_sd::Receiver<ServiceEvent>), mdns_sd::Error> {
     let daemon = ServiceDaemon::new()?;
-    if !interfaces.iter().any(|name| name == "all") {
-        daemon.disable_interface(IfKind::All)?;
-        for name in interfaces {
-            match name.as_str() {
-                "loopback" => {
-                    daemon.enable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])?;
-                }
-                name => daemon.enable_interface(name)?,
-            }
-        }
-    }
+    limit_to(&daemon, interfaces)?;
     let events = daemon.browse(SERVICE)?;
     Ok((daemon, events))
 }
@@ -190,20 +181,6 @@ async fn follow(events: mdns_sd::Receiver<ServiceEvent>, known: watch::Sender<Ve
 }
 
 fn targets(service: &ResolvedService) -> Vec<Target> {
-    let port = service.get_port();
-    let mut addresses: Vec<SocketAddr> = service
-        .get_addresses()
-        .iter()
-        .map(|address| match address {
-            ScopedIp::V6(scoped) => {
-                let scope = scoped.scope_id().index;
-                SocketAddrV6::new(*scoped.addr(), port, 0, scope).into()
-            }
-            address => SocketAddr::new(address.to_ip_addr(), port),
-        })
-        .filter(|it| port != 0 && !it.ip().is_unspecified() && !it.ip().is_multicast())
-        .collect();
-    addresses.sort();
-    let addresses = addresses.into_iter().take(MAX_ADDRESSES);
-    addresses.map(Target::At).collect()
+    let places = places_of(service, MAX_ADDRESSES);
+    places.into_iter().map(Target::At).collect()
 }
