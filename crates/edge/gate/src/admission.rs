@@ -18,7 +18,7 @@ use vouchsafe_radius::accounting::{Record, Status};
 use vouchsafe_radius::{Grant, Question, Segment, Station};
 
 use self::sessions::Sessions;
-pub use account::{Account, Move, Touched, Wanted};
+pub use account::{Account, Move, Touched, Unsaid, Wanted};
 pub use denial::Denial;
 pub use session::{Place, Session};
 
@@ -36,6 +36,9 @@ pub const MAX_PLACES: usize = 8;
 
 /// With as many that still have to go, nothing more is begun for a device.
 const MAX_PLACES_ENDING: usize = 2 * MAX_PLACES;
+
+/// How many sessions are looked at before others get the lock.
+const SLICE: usize = 1_000;
 
 /// How long after its time a session may be without a new proof: the access point needs a moment.
 const GRACE: SignedDuration = SignedDuration::from_secs(60);
@@ -188,13 +191,40 @@ impl Admission {
         self.0.changed.subscribe()
     }
 
-    /// What can be told of sessions and of the version in force.
-    pub fn account_for(&self) -> Account {
-        let inner = self.lock();
+    /// From now on news of sessions is kept for [`Admission::account_for`].
+    pub fn keep_news(&self) {
+        self.lock().sessions.keep_news();
+    }
+
+    /// What can be told of the version in force and of at most so many places, where something changed since
+    /// this was last asked. Octets alone are news only `with_octets`.
+    /// `told` are the places that were told of and are not over; it is asked for where news was lost.
+    pub fn account_for(
+        &self,
+        unsaid: &mut Unsaid,
+        most: usize,
+        with_octets: bool,
+        told: impl FnOnce() -> BTreeSet<Place>,
+    ) -> Account {
+        let mut inner = self.lock();
+        unsaid
+            .0
+            .append(&mut inner.sessions.take_news(with_octets, told));
+        let is_settled = |it: &&Place| !inner.touched.contains(it) && !inner.under_way.contains(it);
+        let mut settled = unsaid.0.iter().filter(is_settled);
+        let told: Vec<Place> = settled.by_ref().take(most).cloned().collect();
+        let has_more = settled.next().is_some();
+        for place in &told {
+            unsaid.0.remove(place);
+        }
+        let now = |place: Place| {
+            let session = inner.sessions.find(&place).cloned();
+            (place, session)
+        };
         Account {
             in_force: *self.0.in_force.borrow(),
-            sessions: inner.sessions.all().clone(),
-            unsettled: inner.touched.union(&inner.under_way).cloned().collect(),
+            sessions: told.into_iter().map(now).collect(),
+            has_more,
         }
     }
 
@@ -328,33 +358,46 @@ impl Admission {
         Ok(ending)
     }
 
-    /// Ends what has run out by itself: decisions, and sessions that were not renewed.
+    /// Ends what has run out by itself: decisions, and sessions that were not renewed. Whoever wants to come
+    /// in meanwhile need not wait until all were looked at.
     pub fn look(&self, now: Timestamp) -> usize {
-        let mut inner = self.lock();
-        let ending = self.settle_all(&mut inner, now);
-        let is_forgotten = |session: &Session| now.duration_since(session.until) > FORGOTTEN;
-        let all = inner.sessions.all().iter();
-        let forgotten = all.filter(|(_, session)| is_forgotten(session));
-        let forgotten: Vec<_> = forgotten.map(|(place, _)| place.clone()).collect();
-        for place in &forgotten {
-            tracing::warn!(
-                ?place,
-                "nobody confirmed the end of a session; forgetting it"
-            );
-            inner.sessions.remove(place);
-            inner.touch(self.0.rules.own.as_ref(), place);
-        }
-        drop(inner);
-        if ending > 0 || !forgotten.is_empty() {
+        let (mut ending, mut is_news) = (0, false);
+        self.in_slices(|inner, slice| {
+            for (place, until) in slice {
+                if now < until {
+                    continue;
+                }
+                ending += usize::from(self.settle(inner, &place, now));
+                if now.duration_since(until) > FORGOTTEN {
+                    tracing::warn!(
+                        ?place,
+                        "nobody confirmed the end of a session; forgetting it"
+                    );
+                    inner.sessions.remove(&place);
+                    inner.touch(self.0.rules.own.as_ref(), &place);
+                    is_news = true;
+                }
+            }
+        });
+        if ending > 0 || is_news {
             self.tell();
         }
         ending
     }
 
-    /// The session of a station at a port of this machine, and where it is.
-    pub fn at(&self, port: &str, mac: [u8; 6]) -> Option<(Place, Session)> {
-        let wanted = self.wanted_at(port, mac)?;
-        Some((wanted.place, wanted.session?))
+    /// Until when each session is good, some at a time, each time under the lock anew.
+    fn in_slices(&self, mut look: impl FnMut(&mut Inner, Vec<(Place, Timestamp)>)) {
+        let mut behind = None;
+        loop {
+            let mut inner = self.lock();
+            let slice = inner.sessions.behind(behind.as_ref()).take(SLICE);
+            let slice: Vec<_> = slice.map(|(place, it)| (place.clone(), it.until)).collect();
+            let Some((last, _)) = slice.last() else {
+                return;
+            };
+            behind = Some(last.clone());
+            look(&mut inner, slice);
+        }
     }
 
     /// What belongs to a station at a port of this machine.
@@ -418,11 +461,10 @@ impl Admission {
         self.0.rules.own.as_ref().is_some_and(|own| own.has(place))
     }
 
-    /// The stations that the state lets in by their MAC address.
-    pub fn weak_stations(&self) -> BTreeSet<[u8; 6]> {
+    /// Whether the state lets stations in by their MAC address.
+    pub fn has_stations(&self) -> bool {
         let inner = self.lock();
-        let stations = inner.desired.as_ref().map(|it| it.stations().collect());
-        stations.unwrap_or_default()
+        inner.desired.as_ref().is_some_and(Desired::has_stations)
     }
 
     /// The sessions of a client.
@@ -463,8 +505,19 @@ impl Admission {
 
     /// The sessions of a client that must go.
     pub fn ending(&self, client: u32) -> Vec<(Place, Session)> {
+        self.some_ending(client, usize::MAX, |_| true)
+    }
+
+    /// The same, at most so many of those `wanted`.
+    pub fn some_ending(
+        &self,
+        client: u32,
+        most: usize,
+        wanted: impl Fn(&Place) -> bool,
+    ) -> Vec<(Place, Session)> {
         let inner = self.lock();
         let ending = inner.sessions.ending(client);
+        let ending = ending.filter(|(place, _)| wanted(place)).take(most);
         ending
             .map(|(place, session)| (place.clone(), session.clone()))
             .collect()
@@ -472,6 +525,16 @@ impl Admission {
 
     /// The sessions of a client that it is to move.
     pub fn moving(&self, client: u32) -> Vec<Move> {
+        self.some_moving(client, usize::MAX, |_| true)
+    }
+
+    /// The same, at most so many of those `wanted`.
+    pub fn some_moving(
+        &self,
+        client: u32,
+        most: usize,
+        wanted: impl Fn(&Place) -> bool,
+    ) -> Vec<Move> {
         let inner = self.lock();
         let Some(desired) = &inner.desired else {
             return Vec::new();
@@ -479,6 +542,7 @@ impl Admission {
         let moving = inner
             .sessions
             .moving(client)
+            .filter(|(place, _)| wanted(place))
             .filter_map(|(place, session)| {
                 let segment = inner.entry(place, session)?.segment.as_ref()?;
                 Some(Move {
@@ -488,7 +552,7 @@ impl Admission {
                     on_the_air: desired.segments().on_the_air(segment).clone(),
                 })
             });
-        moving.collect()
+        moving.take(most).collect()
     }
 
     /// The access point moved a session; whether that is news. It may belong elsewhere again by now.
@@ -536,24 +600,71 @@ impl Admission {
         Some(took)
     }
 
-    /// The station of a session was not seen for long, or its link is down.
-    pub fn left(&self, place: &Place, class: &str) {
+    /// The bridge sees a station at a port of this machine. A weak session goes on for as long as it is seen,
+    /// and may. Whether it is to be let in: the state names it, and it is nowhere yet.
+    pub fn saw(&self, port: &str, mac: [u8; 6], now: Timestamp) -> bool {
+        let (Some(place), Some(own)) = (self.own_place(port, mac), &self.0.rules.own) else {
+            return false;
+        };
         let mut inner = self.lock();
-        let is_this = |session: &Session| session.class == class && session.ending.is_none();
-        if inner.sessions.find(place).is_some_and(is_this) {
-            inner.sessions.remove(place);
-            inner.touch(self.0.rules.own.as_ref(), place);
-            drop(inner);
+        let desired = inner.desired.as_ref();
+        let Some(expires_at) = desired
+            .and_then(|it| it.station(mac))
+            .map(|it| it.expires_at)
+        else {
+            return false;
+        };
+        if inner.sessions.find(&place).is_some() {
+            let seconds = SignedDuration::from_secs(self.0.rules.session_seconds.into());
+            let until = now.checked_add(seconds).unwrap_or(Timestamp::MAX);
+            inner.sessions.saw(&place, now, until.min(expires_at));
+            return false;
+        }
+        let mut elsewhere = place;
+        !own.names.iter().any(|name| {
+            elsewhere.access_point = Some(name.clone());
+            inner.sessions.find(&elsewhere).is_some()
+        })
+    }
+
+    /// Stations at ports of this machine that came in by their MAC address and were not seen since `then` have
+    /// left.
+    pub fn unseen_since(&self, then: Timestamp) {
+        let Some(own) = &self.0.rules.own else {
+            return;
+        };
+        let mut is_news = false;
+        self.in_slices(|inner, slice| {
+            for (place, _) in slice {
+                let session = inner.sessions.find(&place).filter(|_| own.has(&place));
+                let has_left = |it: &Session| it.is_weak() && it.ending.is_none() && it.seen < then;
+                if session.is_some_and(has_left) {
+                    inner.sessions.remove(&place);
+                    inner.touch(Some(own), &place);
+                    is_news = true;
+                }
+            }
+        });
+        if is_news {
             self.tell();
         }
     }
 
-    /// The station of a session was seen. A weak one goes on for as long as it is, and may.
-    pub fn seen(&self, place: &Place, now: Timestamp) {
-        let mut inner = self.lock();
-        let seconds = SignedDuration::from_secs(self.0.rules.session_seconds.into());
-        let until = now.checked_add(seconds).unwrap_or(Timestamp::MAX);
-        inner.sessions.saw(place, now, until);
+    /// Those of the stations at a port of this machine that came in by their MAC address and may stay.
+    pub fn weak_among(&self, port: &str, stations: &[[u8; 6]]) -> BTreeSet<[u8; 6]> {
+        let Some(mut place) = self.own_place(port, [0; 6]) else {
+            return BTreeSet::new();
+        };
+        let mut weak = BTreeSet::new();
+        for stations in stations.chunks(SLICE) {
+            let inner = self.lock();
+            weak.extend(stations.iter().copied().filter(|mac| {
+                place.mac = Some(*mac);
+                let session = inner.sessions.find(&place);
+                session.is_some_and(|it| it.is_weak() && it.ending.is_none())
+            }));
+        }
+        weak
     }
 
     /// What an access point reports about a session that it got the class of from here.
@@ -598,9 +709,22 @@ impl Admission {
         true
     }
 
-    /// All sessions, to be kept over a restart.
-    pub fn sessions(&self) -> BTreeMap<Place, Session> {
-        self.lock().sessions.all().clone()
+    /// All sessions, to be kept over a restart. Some at a time: nobody waits until all were copied.
+    pub fn sessions(&self) -> Vec<(Place, Session)> {
+        let mut all: Vec<(Place, Session)> = Vec::new();
+        loop {
+            let inner = self.lock();
+            let behind = inner.sessions.behind(all.last().map(|(place, _)| place));
+            let slice: Vec<_> = behind
+                .take(SLICE)
+                .map(|(place, session)| (place.clone(), session.clone()))
+                .collect();
+            drop(inner);
+            if slice.is_empty() {
+                return all;
+            }
+            all.extend(slice);
+        }
     }
 
     /// The state, if it may be used to let somebody in.
@@ -719,6 +843,7 @@ impl Admission {
         let entry = inner.entry(place, session);
         let is_overdue = now.duration_since(session.until) > GRACE;
         let entry = entry.filter(|entry| !is_overdue && entry.expires_at > now);
+        let expires_at = entry.map(|it| it.expires_at);
         let segment = entry
             .and_then(|it| it.segment.as_ref())
             .map(|it| it.as_str().to_owned());
@@ -731,6 +856,10 @@ impl Admission {
             segment.is_some() && !was_ending && self.0.rules.movers.contains(&place.client);
         let can_be_there = is_own || is_movable || !is_elsewhere;
         let stays = entry.is_some() && !session.dismissed && can_be_there;
+        // What is not looked at before its time is found in time.
+        if let Some(expires_at) = expires_at {
+            inner.sessions.limit(place, expires_at);
+        }
         if stays && is_elsewhere && is_own {
             inner.sessions.move_to(place, segment);
             inner.touch(self.0.rules.own.as_ref(), place);

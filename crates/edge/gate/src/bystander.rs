@@ -10,10 +10,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde::Deserialize;
 use tokio::process::Command;
+use tokio::time::{Instant, sleep};
 use vouchsafe_radius::attribute::mac_address;
 
 use crate::admission::Denial;
@@ -24,6 +27,12 @@ use crate::random;
 
 /// After what time without a sight of it a station has left. The bridge forgets after five minutes.
 const QUIET: SignedDuration = SignedDuration::from_secs(60);
+
+/// Pause between two looks; longer where a look takes long.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How much longer than a look the pause after it is at least.
+const PAUSE: u32 = 10;
 
 /// Largest account of a bridge that is read, in octets.
 const MAX_ACCOUNT: usize = 64 * 1024 * 1024;
@@ -51,10 +60,18 @@ impl Bystanders {
         }
     }
 
+    /// Looks again and again, until the gate stops.
+    pub(crate) async fn run(mut self, desk: Desk) {
+        while !desk.stop.load(Ordering::Acquire) {
+            let begun = Instant::now();
+            self.look(&desk).await;
+            sleep(LOOK.max(begun.elapsed() * PAUSE)).await;
+        }
+    }
+
     /// Lets in whom the state names and the bridge sees, and lets go who left.
-    pub(crate) async fn look(&mut self, desk: &Desk) {
-        let wanted = desk.admission.weak_stations();
-        if wanted.is_empty() {
+    async fn look(&mut self, desk: &Desk) {
+        if !desk.admission.has_stations() {
             self.refused.clear();
             return;
         }
@@ -66,38 +83,30 @@ impl Bystanders {
             }
         };
         let now = desk.clock.now();
-        let here: BTreeSet<Entry> = seen
+        let here = seen
             .into_iter()
             .filter(|sight| sight.state != "permanent" && self.ports.contains(&sight.ifname))
-            .filter_map(|sight| Some((sight.ifname, mac_address(&sight.mac)?)))
-            .filter(|(_, mac)| wanted.contains(mac))
+            .filter_map(|sight| Some((sight.ifname, mac_address(&sight.mac)?)));
+        let here: BTreeSet<Entry> = here.collect();
+        let arrived: Vec<&Entry> = here
+            .iter()
+            .filter(|(port, mac)| desk.admission.saw(port, *mac, now))
             .collect();
-        for mac in &wanted {
-            for port in &self.ports {
-                let Some((place, session)) = desk.admission.at(port, *mac) else {
-                    continue;
-                };
-                if !session.is_weak() {
-                    continue;
-                }
-                if here.contains(&(port.clone(), *mac)) {
-                    desk.admission.seen(&place, now);
-                } else if now.duration_since(session.seen) > QUIET {
-                    desk.admission.left(&place, &session.class);
-                }
-            }
+        // Whoever left makes room for whoever arrived.
+        if let Ok(then) = now.checked_sub(QUIET) {
+            desk.admission.unseen_since(then);
         }
-        for entry in here {
-            self.let_in(desk, entry);
+        self.refused.retain(|entry, _| here.contains(entry));
+        for (port, mac) in arrived {
+            // A moment ago it came in at another port, or left there.
+            if desk.admission.saw(port, *mac, now) {
+                self.let_in(desk, (port.clone(), *mac));
+            }
         }
     }
 
     fn let_in(&mut self, desk: &Desk, entry: Entry) {
         let (port, mac) = &entry;
-        let is_in_somewhere = |port: &String| desk.admission.at(port, *mac).is_some();
-        if self.ports.iter().any(is_in_somewhere) {
-            return;
-        }
         let now = desk.clock.now();
         let Some(place) = desk.admission.own_place(port, *mac) else {
             return;

@@ -240,9 +240,9 @@ impl Desired {
         self.stations.get(&mac)
     }
 
-    /// The stations that may come in by their MAC address.
-    pub fn stations(&self) -> impl Iterator<Item = [u8; 6]> {
-        self.stations.keys().copied()
+    /// Whether stations may come in by their MAC address.
+    pub fn has_stations(&self) -> bool {
+        !self.stations.is_empty()
     }
 
     /// The segments.

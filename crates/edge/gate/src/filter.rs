@@ -21,6 +21,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use vouchsafe_api::gate::TransportProtocol;
 
@@ -341,9 +343,10 @@ impl Filter {
             write_elements(&mut text, table, set, elements, *is_added);
         }
         nft::run(&text).await?;
+        self.denied_order
+            .retain(|denied| !places.contains_key(denied));
         for (entry, treatment) in places {
             let entry = entry.clone();
-            self.denied_order.retain(|denied| *denied != entry);
             match treatment {
                 Some(treatment) => {
                     if *treatment == Treatment::Denied {
@@ -380,12 +383,26 @@ impl Filter {
         nft::has(&format!("bridge {table} {set}"), &element(entry)).await
     }
 
-    /// Whether the rules are still there. Slower than [`Filter::is_in_place`].
-    pub(crate) async fn has_rules(&self) -> bool {
-        let table = &self.shape.table;
-        let listed = nft::list(&["list", "chain", "bridge", table, "forward"]).await;
-        let listed = listed.unwrap_or_default();
-        listed.contains("daddr @denied drop") && listed.contains("saddr @denied drop")
+    /// Looks whether the rules are still there, so often, and tells when they are not. Listing is slow, and
+    /// nobody waits for it.
+    pub(crate) fn watch_rules(
+        &self,
+        every: Duration,
+        lost: Arc<AtomicBool>,
+    ) -> impl Future<Output = ()> + 'static {
+        let table = self.shape.table.clone();
+        async move {
+            loop {
+                tokio::time::sleep(every).await;
+                let listed = nft::list(&["list", "chain", "bridge", &table, "forward"]).await;
+                let listed = listed.unwrap_or_default();
+                let is_there =
+                    listed.contains("daddr @denied drop") && listed.contains("saddr @denied drop");
+                if !is_there {
+                    lost.store(true, Ordering::Release);
+                }
+            }
+        }
     }
 
     fn fill(&self, text: &mut String) {

@@ -6,12 +6,13 @@
 //! 4. Sessions are written down when they change, so that a restart cuts nobody off.
 
 use std::num::NonZero;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
 use vouchsafe_keystore::write_file;
 use vouchsafe_net::Clock;
 
@@ -42,6 +43,12 @@ const MAX_THREADS: usize = 8;
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Largest file of a version that is read, in octets.
+const MAX_VERSION_FILE: u64 = 64;
+
+/// How much longer than a writing of sessions the pause after it is.
+const PAUSE: u32 = 10;
+
 /// How many looks pass between two at what ran out by itself, and two writings of sessions.
 const SELDOM: u32 = 20;
 
@@ -68,8 +75,11 @@ pub async fn run(
     let clients = Arc::new(Clients::read(&config.radius)?);
     let memory_file = dir.join("sessions.json");
     let memory = read_memory(&memory_file)?;
-    let mut known = memory.version;
-    let mut source = Source::open(dir, config.clone(), memory.version)?;
+    let version_file = dir.join("version");
+    // A link keeps versions itself.
+    let keeps_version = config.link.is_none();
+    let mut known = memory.version.max(read_version(&version_file)?);
+    let mut source = Source::open(dir, config.clone(), known)?;
     let tap = Tap::default();
     let events = match &config.link {
         Some(_) => events.also(tap.clone()),
@@ -204,6 +214,7 @@ pub async fn run(
     let mut stop = std::pin::pin!(stop);
     let mut changes = desk.admission.changes();
     let mut looks = 0_u32;
+    let mut writing = Writing::of(memory_file, desk.admission.clone());
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
@@ -217,10 +228,13 @@ pub async fn run(
             desk.admission.look(desk.clock.now());
         }
         // A version is written down at once: an older one must never come back.
-        if known != source.known || (seldom && changes.has_changed().unwrap_or(false)) {
+        if keeps_version && known != source.known {
             known = source.known;
+            write_version(&version_file, known);
+        }
+        if seldom && writing.may_begin() && changes.has_changed().unwrap_or(false) {
             changes.borrow_and_update();
-            write_memory(&memory_file, &source, &desk.admission);
+            writing.begin(source.known);
         }
     }
     desk.stop.store(true, Ordering::Release);
@@ -236,7 +250,7 @@ pub async fn run(
             tracing::error!("a server's thread ended badly");
         }
     }
-    write_memory(&memory_file, &source, &desk.admission);
+    writing.end(source.known);
     Ok(())
 }
 
@@ -255,10 +269,10 @@ pub(crate) fn read_memory(path: &Path) -> Result<Memory, GateError> {
     serde_json::from_str(&text).map_err(|error| GateError::content(path, error))
 }
 
-fn write_memory(path: &Path, source: &Source, admission: &Admission) {
+fn write_memory(path: &Path, version: Option<u64>, admission: &Admission) {
     let memory = Memory {
-        version: source.known,
-        sessions: admission.sessions().into_iter().collect(),
+        version,
+        sessions: admission.sessions(),
     };
     let written = match serde_json::to_vec(&memory) {
         Ok(bytes) => write_file(path, &bytes).map_err(GateError::from),
@@ -266,5 +280,75 @@ fn write_memory(path: &Path, source: &Source, admission: &Admission) {
     };
     if let Err(error) = written {
         tracing::error!(%error, "sessions cannot be written down");
+    }
+}
+
+/// Writes sessions down, now and then.
+struct Writing {
+    file: PathBuf,
+    admission: Admission,
+    /// One at a time.
+    turn: Arc<Mutex<()>>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Writing {
+    fn of(file: PathBuf, admission: Admission) -> Self {
+        Self {
+            file,
+            admission,
+            turn: Arc::default(),
+            task: None,
+        }
+    }
+
+    /// Not while the last one is under way, and not soon after one that took long.
+    fn may_begin(&self) -> bool {
+        self.task.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Everything else goes on meanwhile.
+    fn begin(&mut self, version: Option<u64>) {
+        let (file, admission, turn) =
+            (self.file.clone(), self.admission.clone(), self.turn.clone());
+        self.task = Some(tokio::spawn(async move {
+            let begun = Instant::now();
+            let writing = tokio::task::spawn_blocking(move || {
+                let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+                write_memory(&file, version, &admission);
+            });
+            if let Err(error) = writing.await {
+                tracing::error!(%error, "sessions were not written down");
+            }
+            tokio::time::sleep(begun.elapsed() * PAUSE).await;
+        }));
+    }
+
+    /// The last time.
+    fn end(self, version: Option<u64>) {
+        if let Some(task) = self.task {
+            task.abort();
+        }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        write_memory(&self.file, version, &self.admission);
+    }
+}
+
+/// The version in its own file.
+fn read_version(path: &Path) -> Result<Option<u64>, GateError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = read_text(path, MAX_VERSION_FILE)?;
+    let version = text.trim().parse();
+    version
+        .map(Some)
+        .map_err(|error| GateError::content(path, error))
+}
+
+fn write_version(path: &Path, version: Option<u64>) {
+    let text = version.map(|it| it.to_string()).unwrap_or_default();
+    if let Err(error) = write_file(path, text.as_bytes()) {
+        tracing::error!(%error, "the version in force cannot be written down");
     }
 }

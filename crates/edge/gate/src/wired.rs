@@ -17,7 +17,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,19 +40,18 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How many looks pass between two at whether the packet filter holds what we put there.
 const READ_BACK: u32 = 5;
 
-/// How many looks pass between two at its rules.
-const READ_RULES: u32 = 60;
+/// How often its rules are looked at. With many stations nftables needs more than a second for that.
+const READ_RULES: Duration = Duration::from_secs(60);
 
 /// All wired ports of this machine.
 pub(crate) struct Wired {
     config: WiredConfig,
     desk: Desk,
     filter: Filter,
-    bystanders: Bystanders,
     controls: BTreeMap<String, Control>,
     own: PathBuf,
     woken: Woken,
-    listeners: JoinSet<()>,
+    helpers: JoinSet<()>,
 }
 
 /// Ports at which something happened. Clones are the same.
@@ -96,9 +95,7 @@ impl Wired {
         own: PathBuf,
     ) -> Result<Self, GateError> {
         let filter = Filter::begin(Shape::of(&config, join_proxy)).await?;
-        let ports = config.ports.iter().map(|it| it.interface.clone());
         Ok(Self {
-            bystanders: Bystanders::at(ports.collect()),
             config,
             desk,
             filter,
@@ -108,7 +105,7 @@ impl Wired {
                 ports: Arc::default(),
                 count: watch::Sender::new(0),
             },
-            listeners: JoinSet::new(),
+            helpers: JoinSet::new(),
         })
     }
 
@@ -118,7 +115,7 @@ impl Wired {
         let mut changes = self.desk.admission.changes();
         for port in self.config.ports.clone() {
             let own = self.own.join(format!("{}.events", port.interface));
-            self.listeners.spawn(listen(port, own, self.woken.clone()));
+            self.helpers.spawn(listen(port, own, self.woken.clone()));
         }
         let all: BTreeSet<String> = self
             .config
@@ -126,6 +123,11 @@ impl Wired {
             .iter()
             .map(|it| it.interface.clone())
             .collect();
+        let bystanders = Bystanders::at(all.clone());
+        self.helpers.spawn(bystanders.run(self.desk.clone()));
+        let lost = Arc::new(AtomicBool::new(false));
+        let watch = self.filter.watch_rules(READ_RULES, lost.clone());
+        self.helpers.spawn(watch);
         let mut looks = 0_u32;
         let mut next_look = Instant::now();
         while !self.desk.stop.load(Ordering::Acquire) {
@@ -137,19 +139,25 @@ impl Wired {
                 next_look = Instant::now() + LOOK;
                 looks = looks.wrapping_add(1);
                 ports.clone_from(&all);
-                self.read_back(looks).await;
-                self.bystanders.look(&self.desk).await;
+                let has_rules = !lost.swap(false, Ordering::AcqRel);
+                self.read_back(looks, has_rules).await;
             }
             // 1 and 2, before anybody is asked.
             ports.extend(self.follow_sessions().await);
             // 3 and 4
-            let mut plan = Plan::default();
             for port in self.config.ports.clone() {
                 if ports.contains(&port.interface) {
-                    self.look(&port, &mut plan).await;
+                    let plan = self.look(&port).await;
+                    self.carry_out(plan).await;
+                }
+                // Nobody who must go waits for the look at the other ports.
+                if changes.has_changed().unwrap_or(false) {
+                    changes.borrow_and_update();
+                    for port in self.follow_sessions().await {
+                        self.woken.wake(&port);
+                    }
                 }
             }
-            self.carry_out(plan).await;
             tokio::select! {
                 () = sleep_until(next_look) => {}
                 _ = woken.changed() => {}
@@ -159,9 +167,8 @@ impl Wired {
     }
 
     /// Somebody may have taken the table away, or emptied it.
-    async fn read_back(&mut self, looks: u32) {
+    async fn read_back(&mut self, looks: u32, has_rules: bool) {
         let in_place = !looks.is_multiple_of(READ_BACK) || self.filter.is_in_place().await;
-        let has_rules = !looks.is_multiple_of(READ_RULES) || self.filter.has_rules().await;
         if in_place && has_rules {
             return;
         }
@@ -234,7 +241,8 @@ impl Wired {
     }
 
     /// Steps 3 and 4 for one port.
-    async fn look(&mut self, port: &PortConfig, plan: &mut Plan) {
+    async fn look(&mut self, port: &PortConfig) -> Plan {
+        let mut plan = Plan::default();
         let name = &port.interface;
         let stations = match self.stations(port).await {
             Ok(stations) => stations,
@@ -262,13 +270,12 @@ impl Wired {
                 None => plan.cuts.push(entry),
             }
         }
-        for mac in self.filter.let_through_at(name) {
-            let session = self.desk.admission.at(name, mac);
-            let is_weak = session.is_some_and(|(_, it)| it.is_weak() && it.ending.is_none());
-            if !authorized.contains(&mac) && !is_weak {
-                plan.forgets.push((name.clone(), mac));
-            }
-        }
+        let mut others = self.filter.let_through_at(name);
+        others.retain(|mac| !authorized.contains(mac));
+        let weak = self.desk.admission.weak_among(name, &others);
+        let forgets = others.into_iter().filter(|mac| !weak.contains(mac));
+        plan.forgets.extend(forgets.map(|mac| (name.clone(), mac)));
+        plan
     }
 
     /// Cuts, then what closes, then what opens. Gives where the filter did not take it.

@@ -1,6 +1,6 @@
 //! What is told about sessions, all of one moment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use vouchsafe_radius::Segment;
@@ -37,11 +37,15 @@ pub struct Touched {
 pub struct Account {
     /// The version of which everything is in force.
     pub in_force: Option<u64>,
-    /// All sessions.
-    pub sessions: BTreeMap<Place, Session>,
-    /// The places of this machine where the packet filter may still do what was wanted before.
-    pub unsettled: BTreeSet<Place>,
+    /// Where something changed, and who is there now.
+    pub sessions: Vec<(Place, Option<Session>)>,
+    /// Whether more of it can be told already.
+    pub has_more: bool,
 }
+
+/// Where something is still to be told. What the packet filter has not done waits here.
+#[derive(Debug, Default)]
+pub struct Unsaid(pub(super) BTreeSet<Place>);
 
 /// A session that its access point is to move.
 #[derive(Debug, Clone, PartialEq, Eq)]

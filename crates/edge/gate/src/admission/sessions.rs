@@ -1,21 +1,55 @@
-//! The sessions, and how to find them: by place, by credential, by device, and those that must go.
+//! The sessions, and how to find them: by place, by credential, by device, those that must go, and those of
+//! which there is news.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use jiff::Timestamp;
 
-use super::{Place, Session};
+use super::{MAX_SESSIONS, Place, Session};
 use crate::event::mac_text;
 
 /// All sessions.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     by_place: BTreeMap<Place, Session>,
-    by_credential: BTreeMap<String, BTreeSet<Place>>,
-    by_device: BTreeMap<String, BTreeSet<Place>>,
+    by_credential: BTreeMap<String, Vec<Place>>,
+    by_device: BTreeMap<String, Vec<Place>>,
     ending: BTreeSet<Place>,
     moving: BTreeSet<Place>,
+    news: Option<News>,
 }
+
+/// Where something is to be told, for somebody who tells it.
+#[derive(Debug, Default)]
+struct News {
+    changed: BTreeSet<Place>,
+    /// Where nothing changed but octets.
+    counted: BTreeSet<Place>,
+    /// It was too much to be kept: anything may have changed.
+    is_over: bool,
+}
+
+impl News {
+    fn changed(&mut self, place: &Place) {
+        if self.changed.len() >= MAX_NEWS {
+            *self = Self::of_everything();
+        }
+        if !self.is_over {
+            self.changed.insert(place.clone());
+        }
+    }
+
+    fn of_everything() -> Self {
+        Self {
+            is_over: true,
+            ..Self::default()
+        }
+    }
+}
+
+/// Most places at which news is kept one by one, while nobody takes it.
+const MAX_NEWS: usize = 2 * MAX_SESSIONS;
 
 impl Sessions {
     pub(super) fn of(sessions: BTreeMap<Place, Session>) -> Self {
@@ -34,6 +68,51 @@ impl Sessions {
         &self.by_place
     }
 
+    /// Those behind a place, in order.
+    pub(super) fn behind(&self, place: Option<&Place>) -> impl Iterator<Item = (&Place, &Session)> {
+        let begin = place.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_place.range::<Place, _>((begin, Bound::Unbounded))
+    }
+
+    /// From now on news is kept, until somebody takes it. All that is there is news.
+    pub(super) fn keep_news(&mut self) {
+        self.news = Some(News::of_everything());
+    }
+
+    /// Where there is news since the last time; where octets were counted only `with_octets`. `told` are the
+    /// places that whoever tells it knows of.
+    pub(super) fn take_news(
+        &mut self,
+        with_octets: bool,
+        told: impl FnOnce() -> BTreeSet<Place>,
+    ) -> BTreeSet<Place> {
+        let Some(news) = &mut self.news else {
+            return BTreeSet::new();
+        };
+        if std::mem::take(&mut news.is_over) {
+            let mut places = told();
+            places.extend(self.by_place.keys().cloned());
+            return places;
+        }
+        let mut places = std::mem::take(&mut news.changed);
+        if with_octets {
+            places.append(&mut news.counted);
+        }
+        places
+    }
+
+    fn changed(&mut self, place: &Place) {
+        if let Some(news) = &mut self.news {
+            news.changed(place);
+        }
+    }
+
+    /// As if too much had changed.
+    #[cfg(test)]
+    pub(super) fn lose_news(&mut self) {
+        self.keep_news();
+    }
+
     pub(super) fn find(&self, place: &Place) -> Option<&Session> {
         self.by_place.get(place)
     }
@@ -50,22 +129,39 @@ impl Sessions {
             session.seen = seen;
             session.octets = octets;
             session.name = name.cloned();
+            if let Some(news) = self.news.as_mut().filter(|it| !it.is_over) {
+                news.counted.insert(place.clone());
+            }
         }
     }
 
-    /// A station was seen; a weak session is good until then.
+    /// A station was seen; a weak session is good until then, of which word is given now and then only.
     pub(super) fn saw(&mut self, place: &Place, seen: Timestamp, until: Timestamp) {
-        if let Some(session) = self.by_place.get_mut(place) {
-            session.seen = seen;
-            if session.is_weak() {
-                session.until = until;
-            }
+        let Some(session) = self.by_place.get_mut(place) else {
+            return;
+        };
+        session.seen = seen;
+        let half = until.duration_since(seen) / 2;
+        if session.is_weak() && session.until.duration_since(seen) < half {
+            session.until = until;
+            self.changed(place);
+        }
+    }
+
+    /// It is good no longer than this.
+    pub(super) fn limit(&mut self, place: &Place, until: Timestamp) {
+        if let Some(session) = self.by_place.get_mut(place)
+            && session.until > until
+        {
+            session.until = until;
+            self.changed(place);
         }
     }
 
     pub(super) fn move_to(&mut self, place: &Place, segment: Option<String>) {
         if let Some(session) = self.by_place.get_mut(place) {
             session.segment = segment;
+            self.changed(place);
         }
     }
 
@@ -73,15 +169,16 @@ impl Sessions {
         self.remove(&place);
         let credential = key(&place, &session);
         let of_credential = self.by_credential.entry(credential).or_default();
-        of_credential.insert(place.clone());
+        of_credential.push(place.clone());
         let of_device = self.by_device.entry(session.device.clone()).or_default();
-        of_device.insert(place.clone());
+        of_device.push(place.clone());
         if session.ending.is_some() {
             self.ending.insert(place.clone());
         }
         if session.moving {
             self.moving.insert(place.clone());
         }
+        self.changed(&place);
         self.by_place.insert(place, session);
     }
 
@@ -91,6 +188,10 @@ impl Sessions {
         leave(&mut self.by_device, &session.device, place);
         self.ending.remove(place);
         self.moving.remove(place);
+        if let Some(news) = &mut self.news {
+            news.counted.remove(place);
+            news.changed(place);
+        }
         Some(session)
     }
 
@@ -189,9 +290,9 @@ fn key(place: &Place, session: &Session) -> String {
     }
 }
 
-fn leave(index: &mut BTreeMap<String, BTreeSet<Place>>, key: &str, place: &Place) {
+fn leave(index: &mut BTreeMap<String, Vec<Place>>, key: &str, place: &Place) {
     if let Some(places) = index.get_mut(key) {
-        places.remove(place);
+        places.retain(|it| it != place);
         if places.is_empty() {
             index.remove(key);
         }

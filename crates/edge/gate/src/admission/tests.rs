@@ -102,6 +102,41 @@ fn with_port() -> Admission {
     Admission::new(Rules { own, ..RULES }, sessions)
 }
 
+/// Whoever tells of sessions, and what the controller was told last.
+#[derive(Default)]
+struct Teller {
+    unsaid: Unsaid,
+    told: BTreeMap<Place, Session>,
+}
+
+impl Teller {
+    fn of(admission: &Admission) -> Self {
+        admission.keep_news();
+        Self::default()
+    }
+
+    /// Tells all that can be told. The version in force.
+    fn tell(&mut self, admission: &Admission) -> Option<u64> {
+        loop {
+            let told = || self.told.keys().cloned().collect();
+            let account = admission.account_for(&mut self.unsaid, 1, true, told);
+            for (place, session) in account.sessions {
+                match session {
+                    Some(session) => self.told.insert(place, session),
+                    None => self.told.remove(&place),
+                };
+            }
+            if !account.has_more {
+                return account.in_force;
+            }
+        }
+    }
+
+    fn segment(&self, at: &Place) -> Option<&str> {
+        self.told.get(at)?.segment.as_deref()
+    }
+}
+
 fn follow(admission: &Admission, failed: &[Place]) {
     let touched = admission.take_touched();
     admission.carried_out(touched.version, failed.iter().cloned().collect());
@@ -110,42 +145,40 @@ fn follow(admission: &Admission, failed: &[Place]) {
 #[test]
 fn a_version_is_in_force_once_the_filter_has_followed() {
     let admission = with_port();
+    let mut teller = Teller::of(&admission);
     admission.apply(desired(1, Some("cameras")), now());
-    assert_eq!(admission.account_for().in_force, None);
+    assert_eq!(teller.tell(&admission), None);
     follow(&admission, &[]);
-    assert_eq!(admission.account_for().in_force, Some(1));
+    assert_eq!(teller.tell(&admission), Some(1));
+    assert_eq!(teller.segment(&place(1)), Some("cameras"));
     // A move that the filter does not take is told of again, and the version is not in force.
     admission.apply(desired(2, Some("quarantine")), now());
-    assert_eq!(
-        admission.account_for().unsettled,
-        BTreeSet::from([place(1)])
-    );
+    assert_eq!(teller.tell(&admission), Some(1));
     let touched = admission.take_touched();
     assert_eq!(touched.places[0].confined.as_deref(), Some("quarantine"));
-    let account = admission.account_for();
-    assert_eq!(account.in_force, Some(1));
-    assert_eq!(account.unsettled, BTreeSet::from([place(1)]));
+    assert_eq!(teller.tell(&admission), Some(1));
     admission.carried_out(touched.version, BTreeSet::from([place(1)]));
-    assert_eq!(admission.account_for().in_force, Some(1));
+    assert_eq!(teller.tell(&admission), Some(1));
+    assert_eq!(teller.segment(&place(1)), Some("cameras"));
     follow(&admission, &[]);
-    let account = admission.account_for();
-    assert_eq!(account.in_force, Some(2));
-    assert!(account.unsettled.is_empty());
+    assert_eq!(teller.tell(&admission), Some(2));
+    assert_eq!(teller.segment(&place(1)), Some("quarantine"));
 }
 
 /// What happens while the filter follows belongs to the next time.
 #[test]
 fn a_change_while_the_filter_follows_is_not_taken_for_done() {
     let admission = with_port();
+    let mut teller = Teller::of(&admission);
     admission.apply(desired(1, Some("quarantine")), now());
     let touched = admission.take_touched();
     admission.apply(desired(2, Some("cameras")), now());
     admission.carried_out(touched.version, BTreeSet::new());
-    let account = admission.account_for();
-    assert_eq!(account.in_force, Some(1));
-    assert_eq!(account.unsettled, BTreeSet::from([place(1)]));
+    assert_eq!(teller.tell(&admission), Some(1));
+    assert!(teller.told.is_empty());
     follow(&admission, &[]);
-    assert_eq!(admission.account_for().in_force, Some(2));
+    assert_eq!(teller.tell(&admission), Some(2));
+    assert_eq!(teller.segment(&place(1)), Some("cameras"));
 }
 
 /// Elsewhere the session itself tells until the access point has confirmed.
@@ -153,13 +186,35 @@ fn a_change_while_the_filter_follows_is_not_taken_for_done() {
 fn without_ports_a_version_is_in_force_at_once_and_what_must_go_is_still_told() {
     let sessions = BTreeMap::from([(place(1), session("a"))]);
     let admission = Admission::new(RULES, sessions);
+    let mut teller = Teller::of(&admission);
     assert_eq!(admission.apply(desired(1, None), now()), 1);
-    let account = admission.account_for();
-    assert_eq!(account.in_force, Some(1));
-    assert!(account.unsettled.is_empty());
-    assert_eq!(account.sessions.len(), 1);
+    assert_eq!(teller.tell(&admission), Some(1));
+    assert_eq!(teller.told.len(), 1);
     assert!(admission.gone(&place(1), "a", now()).is_some());
-    assert!(admission.account_for().sessions.is_empty());
+    teller.tell(&admission);
+    assert!(teller.told.is_empty());
+}
+
+/// News that nobody takes is bounded; then everything is told anew, and what is over is over.
+#[test]
+fn nothing_is_forgotten_where_news_was_lost() {
+    let admission = Admission::new(RULES, BTreeMap::new());
+    let mut teller = Teller::of(&admission);
+    for last in 1..=3 {
+        let class = last.to_string();
+        let mut inner = admission.lock();
+        inner.sessions.insert(place(last), session(&class));
+    }
+    teller.tell(&admission);
+    assert_eq!(teller.told.len(), 3);
+    let mut inner = admission.lock();
+    inner.sessions.remove(&place(1));
+    inner.sessions.lose_news();
+    inner.sessions.insert(place(4), session("4"));
+    drop(inner);
+    teller.tell(&admission);
+    let told: Vec<_> = teller.told.keys().cloned().collect();
+    assert_eq!(told, [place(2), place(3), place(4)]);
 }
 
 fn ask(admission: &Admission, class: &str, station: Station) -> Result<(), Denial> {
@@ -288,5 +343,6 @@ fn a_port_is_a_place_of_its_own_client_only() {
     // What is there at the strange place is not what the port goes by.
     let sessions = BTreeMap::from([(strange, session("a"))]);
     let admission = Admission::new(admission.0.rules.clone(), sessions);
-    assert_eq!(admission.at("p1", [2, 0, 0, 0, 0, 1]), None);
+    let wanted = admission.wanted_at("p1", [2, 0, 0, 0, 0, 1]);
+    assert_eq!(wanted.unwrap().session, None);
 }

@@ -13,10 +13,12 @@
 mod serve;
 mod way;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::timeout;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 use vouchsafe_radius::dynamic::{Change, Order, Outcome, Target};
 
 use crate::admission::{Move, Place, Session};
@@ -36,19 +38,70 @@ const SETTLED: SignedDuration = SignedDuration::from_secs(10 + 5 + 1);
 /// Pause before a session that did not end is tried again.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// Most orders to one client that wait for its answer. One that does not come keeps no other back.
+const TOGETHER: usize = 32;
+
 /// Gives orders to client `number` for as long as the gate runs.
 pub(crate) async fn run(desk: Desk, number: u32, mut way: Way) {
     let mut changes = desk.admission.changes();
+    let mut under_way = JoinSet::new();
+    let mut waiting = BTreeSet::new();
     loop {
         changes.borrow_and_update();
-        let Some(client) = desk.clients.number(number) else {
-            return;
-        };
-        for to in desk.admission.moving(number) {
-            put_elsewhere(&desk, client, &mut way, &to).await;
+        let most = TOGETHER.saturating_sub(under_way.len());
+        let is_free = |place: &Place| !waiting.contains(place);
+        let moving = desk.admission.some_moving(number, most, is_free);
+        let ending = desk
+            .admission
+            .some_ending(number, most, is_free)
+            .into_iter();
+        let ending = ending.map(|(place, session)| Task::End(place, session));
+        for task in ending.chain(moving.into_iter().map(Task::Move)).take(most) {
+            waiting.insert(task.place().clone());
+            under_way.spawn(carry_out(desk.clone(), number, way.next(), task));
         }
-        let mut left = false;
-        for (place, session) in desk.admission.ending(number) {
+        tokio::select! {
+            Some(done) = under_way.join_next() => match done {
+                Ok(place) => {
+                    waiting.remove(&place);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "an order ended badly");
+                    return;
+                }
+            },
+            changed = changes.changed() => if changed.is_err() {
+                return;
+            },
+        }
+    }
+}
+
+/// What is to happen at an access point.
+enum Task {
+    Move(Move),
+    End(Place, Session),
+}
+
+impl Task {
+    /// One at a time at a place.
+    fn place(&self) -> &Place {
+        match self {
+            Self::Move(to) => &to.place,
+            Self::End(place, _) => place,
+        }
+    }
+}
+
+/// Gives one order, and pauses where it did not help. Gives its place.
+async fn carry_out(desk: Desk, number: u32, way: Way, task: Task) -> Place {
+    let at = task.place().clone();
+    let Some(client) = desk.clients.number(number) else {
+        return at;
+    };
+    match task {
+        Task::Move(to) => put_elsewhere(&desk, client, &way, &to).await,
+        Task::End(place, session) => {
             let order = order(Change::Disconnect, &place, &session);
             match way.order(&desk, number, client, &order).await {
                 Some(outcome) if is_over(outcome, &session, desk.clock.now()) => {
@@ -56,20 +109,16 @@ pub(crate) async fn run(desk: Desk, number: u32, mut way: Way) {
                 }
                 outcome => {
                     tracing::warn!(client = client.name, ?outcome, "a session does not end");
-                    left = true;
+                    // Whoever was not reached is tried again.
+                    sleep(PAUSE).await;
                 }
             }
         }
-        if left {
-            // Whoever was not reached is tried again, changed or not.
-            let _ = timeout(PAUSE, changes.changed()).await;
-        } else if changes.changed().await.is_err() {
-            return;
-        }
     }
+    at
 }
 
-async fn put_elsewhere(desk: &Desk, client: &RadiusClient, way: &mut Way, to: &Move) {
+async fn put_elsewhere(desk: &Desk, client: &RadiusClient, way: &Way, to: &Move) {
     let order = order(Change::Move(to.on_the_air.clone()), &to.place, &to.session);
     let outcome = way.order(desk, to.place.client, client, &order).await;
     let now = desk.clock.now();

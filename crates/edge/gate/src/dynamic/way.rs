@@ -21,6 +21,7 @@ const ATTEMPTS: usize = 3;
 const MAX_ANSWER: usize = 4096;
 
 /// Over what.
+#[derive(Clone, Copy)]
 pub(crate) enum Way {
     /// Datagrams to this address.
     Datagrams {
@@ -43,9 +44,17 @@ impl Way {
         }
     }
 
+    /// The same for another order.
+    pub(super) fn next(&mut self) -> Self {
+        if let Self::Datagrams { identifier, .. } = self {
+            *identifier = identifier.wrapping_add(1);
+        }
+        *self
+    }
+
     /// Gives an order. `None` when nobody answered.
     pub(super) async fn order(
-        &mut self,
+        &self,
         desk: &Desk,
         number: u32,
         client: &RadiusClient,
@@ -55,7 +64,6 @@ impl Way {
         match self {
             Self::Lines => desk.lines.order(number, &client.shared, order, now).await,
             Self::Datagrams { to, identifier } => {
-                *identifier = identifier.wrapping_add(1);
                 let (datagram, sent) = order.datagram(&client.shared, *identifier, now).ok()?;
                 match exchange(*to, &client.shared, &datagram, &sent).await {
                     Ok(outcome) => outcome,

@@ -1,8 +1,8 @@
 //! The desired state on disk: a document, and the differences since, one a line.
 //!
 //! A difference is appended, so that one change among fifty thousand devices costs one line. When the lines
-//! outgrow the document it is written whole. A line that a crash cut short was never in force; it is passed
-//! over.
+//! outgrow the document it is read again and written whole. A line that a crash cut short was never in force;
+//! it is passed over.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -10,8 +10,8 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use vouchsafe_api::DesiredState;
-use vouchsafe_api::gate::StateDifference;
+use vouchsafe_api::gate::{AdmittedStation, StateDifference};
+use vouchsafe_api::{AdmittedCredential, DesiredState};
 use vouchsafe_keystore::write_file;
 
 use super::folder::LinkFolder;
@@ -40,7 +40,7 @@ pub(crate) enum DifferenceError {
 pub(crate) struct Kept {
     document_file: PathBuf,
     differences_file: PathBuf,
-    document: Option<DesiredState>,
+    version: Option<u64>,
     /// Sizes of the two files.
     sizes: (u64, u64),
     appending: Option<File>,
@@ -50,25 +50,40 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// Reads what is there.
-    pub(crate) fn open(folder: &LinkFolder) -> Result<Self, GateError> {
+    pub(crate) fn open(folder: &LinkFolder) -> Result<(Self, Option<DesiredState>), GateError> {
         let mut kept = Self {
             document_file: folder.file("state.json"),
             differences_file: folder.file("differences"),
-            document: None,
+            version: None,
             sizes: (0, 0),
             appending: None,
             is_torn: false,
         };
         if !kept.document_file.exists() {
-            return Ok(kept);
+            return Ok((kept, None));
         }
-        let text = read_text(&kept.document_file, MAX_STATE)?;
-        let mut document: DesiredState = serde_json::from_str(&text)
-            .map_err(|error| GateError::content(&kept.document_file, error))?;
-        let mut lines = String::new();
+        let document = kept.read()?;
+        // Whatever the lines were, the next ones follow the document.
         if kept.differences_file.exists() {
-            lines = read_text(&kept.differences_file, MAX_STATE)?;
+            kept.put(&document)?;
+        } else {
+            kept.version = Some(document.version);
+            kept.sizes.0 = fs::metadata(&kept.document_file).map_or(0, |it| it.len());
         }
+        Ok((kept, Some(document)))
+    }
+
+    /// The document, with all differences that follow it.
+    fn read(&self) -> Result<DesiredState, GateError> {
+        let text = read_text(&self.document_file, MAX_STATE)?;
+        let mut document: DesiredState = serde_json::from_str(&text)
+            .map_err(|error| GateError::content(&self.document_file, error))?;
+        drop(text);
+        let mut lines = String::new();
+        if self.differences_file.exists() {
+            lines = read_text(&self.differences_file, MAX_STATE)?;
+        }
+        let mut changes = Changes::default();
         for line in lines.lines() {
             let Ok(difference) = serde_json::from_str::<StateDifference>(line) else {
                 tracing::warn!("a difference was cut short by the end of an earlier run");
@@ -76,21 +91,15 @@ impl Kept {
             };
             // Lines of before the document was written whole are passed over.
             if difference.from == document.version {
-                apply(&mut document, difference);
+                changes.note(&mut document, difference);
             }
         }
-        // Whatever the lines were, the next ones follow the document.
-        kept.document = Some(document);
-        kept.write_whole()?;
-        Ok(kept)
-    }
-
-    pub(crate) fn document(&self) -> Option<&DesiredState> {
-        self.document.as_ref()
+        changes.apply(&mut document);
+        Ok(document)
     }
 
     pub(crate) fn version(&self) -> Option<u64> {
-        self.document.as_ref().map(|document| document.version)
+        self.version
     }
 
     /// Whether a difference begins where we are, and leads on.
@@ -107,9 +116,22 @@ impl Kept {
     }
 
     /// Writes a whole document down.
-    pub(crate) fn put(&mut self, document: DesiredState) -> Result<(), GateError> {
-        self.document = Some(document);
-        self.write_whole()
+    pub(crate) fn put(&mut self, document: &DesiredState) -> Result<(), GateError> {
+        let path = &self.document_file;
+        let text = serde_json::to_vec(document).map_err(|error| GateError::content(path, error))?;
+        write_file(path, &text)?;
+        self.version = Some(document.version);
+        self.appending = None;
+        self.sizes = (u64::try_from(text.len()).unwrap_or(u64::MAX), 0);
+        match fs::remove_file(&self.differences_file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(GateError::file(&self.differences_file, error))
+            }
+            _ => {
+                self.is_torn = false;
+                Ok(())
+            }
+        }
     }
 
     /// Writes a difference down that leads on from here.
@@ -121,10 +143,11 @@ impl Kept {
         let length = u64::try_from(line.len()).unwrap_or(u64::MAX);
         let is_long = self.sizes.1.saturating_add(length) > self.sizes.0.max(LEAST_DIFFERENCES);
         if is_long || self.is_torn {
-            if let Some(document) = &mut self.document {
-                apply(document, difference);
-            }
-            return self.write_whole();
+            let mut document = self.read()?;
+            let mut changes = Changes::default();
+            changes.note(&mut document, difference);
+            changes.apply(&mut document);
+            return self.put(&document);
         }
         let failed = |source| GateError::file(&path, source);
         let mut file = match self.appending.take() {
@@ -145,63 +168,52 @@ impl Kept {
         }
         self.appending = Some(file);
         self.sizes.1 += length;
-        if let Some(document) = &mut self.document {
-            apply(document, difference);
-        }
+        self.version = Some(difference.to);
         Ok(())
-    }
-
-    fn write_whole(&mut self) -> Result<(), GateError> {
-        let path = &self.document_file;
-        let text =
-            serde_json::to_vec(&self.document).map_err(|error| GateError::content(path, error))?;
-        write_file(path, &text)?;
-        self.appending = None;
-        self.sizes = (u64::try_from(text.len()).unwrap_or(u64::MAX), 0);
-        match fs::remove_file(&self.differences_file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(GateError::file(&self.differences_file, error))
-            }
-            _ => {
-                self.is_torn = false;
-                Ok(())
-            }
-        }
     }
 }
 
-/// The difference is taken without a look at its beginning.
-fn apply(document: &mut DesiredState, difference: StateDifference) {
-    document.version = difference.to;
-    document.issued_at = difference.issued_at;
-    if let Some(lists) = difference.revocation_lists {
-        document.revocation_lists = lists;
+/// What differences leave of credentials and stations, by their names: many are applied in one pass.
+#[derive(Default)]
+struct Changes {
+    credentials: BTreeMap<String, Option<AdmittedCredential>>,
+    stations: BTreeMap<String, Option<AdmittedStation>>,
+}
+
+impl Changes {
+    /// The difference is taken without a look at its beginning. All but the two lists changes at once.
+    fn note(&mut self, document: &mut DesiredState, difference: StateDifference) {
+        document.version = difference.to;
+        document.issued_at = difference.issued_at;
+        if let Some(lists) = difference.revocation_lists {
+            document.revocation_lists = lists;
+        }
+        if let Some(segments) = difference.segments {
+            document.segments = segments;
+        }
+        for gone in difference.remove {
+            self.credentials.insert(gone, None);
+        }
+        for put in difference.put {
+            self.credentials.insert(put.credential.clone(), Some(put));
+        }
+        for gone in difference.stations_remove {
+            self.stations.insert(gone, None);
+        }
+        for put in difference.stations_put {
+            self.stations.insert(put.mac.clone(), Some(put));
+        }
     }
-    if let Some(segments) = difference.segments {
-        document.segments = segments;
+
+    fn apply(self, document: &mut DesiredState) {
+        let (credentials, stations) = (self.credentials, self.stations);
+        let admitted = &mut document.admitted;
+        admitted.retain(|each| !credentials.contains_key(&each.credential));
+        admitted.extend(credentials.into_values().flatten());
+        let here = &mut document.stations;
+        here.retain(|each| !stations.contains_key(&each.mac));
+        here.extend(stations.into_values().flatten());
     }
-    let mut changed: BTreeMap<String, Option<_>> = BTreeMap::new();
-    for gone in difference.remove {
-        changed.insert(gone, None);
-    }
-    for put in difference.put {
-        changed.insert(put.credential.clone(), Some(put));
-    }
-    document
-        .admitted
-        .retain(|each| !changed.contains_key(&each.credential));
-    document.admitted.extend(changed.into_values().flatten());
-    let mut stations: BTreeMap<String, Option<_>> = BTreeMap::new();
-    for gone in difference.stations_remove {
-        stations.insert(gone, None);
-    }
-    for put in difference.stations_put {
-        stations.insert(put.mac.clone(), Some(put));
-    }
-    document
-        .stations
-        .retain(|each| !stations.contains_key(&each.mac));
-    document.stations.extend(stations.into_values().flatten());
 }
 
 #[cfg(test)]
@@ -235,14 +247,48 @@ mod tests {
         }
     }
 
+    /// What outgrows the document is written whole, with what the lines say.
+    #[test]
+    fn many_lines_become_one_document() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = LinkFolder::of(dir.path());
+        fs::create_dir(dir.path().join("link")).unwrap();
+        let (mut kept, _) = Kept::open(&folder).unwrap();
+        kept.put(&document()).unwrap();
+        let station = |mac: &str| AdmittedStation {
+            mac: mac.to_owned(),
+            device: "d".repeat(64 * 1024),
+            segment: None,
+            expires_at: Timestamp::UNIX_EPOCH,
+        };
+        for from in 1..=40 {
+            let put = station(&format!("02:00:00:00:00:{:02x}", from % 4));
+            kept.append(StateDifference {
+                stations_put: vec![put],
+                stations_remove: vec!["02:00:00:00:00:03".to_owned()],
+                ..difference(from)
+            })
+            .unwrap();
+        }
+        let whole = fs::metadata(folder.file("state.json")).unwrap();
+        assert!(whole.len() > 64 * 1024);
+        let (_, document) = Kept::open(&folder).unwrap();
+        let document = document.unwrap();
+        assert_eq!(document.version, 41);
+        let left: Vec<_> = document.stations.iter().map(|it| &*it.mac).collect();
+        let all = [0, 1, 2].map(|last| format!("02:00:00:00:00:{last:02x}"));
+        assert_eq!(left, all);
+    }
+
     /// A disk that fails in the middle of a line, and does not take it back either.
     #[test]
     fn half_a_line_that_stays_spoils_no_other() {
         let dir = tempfile::tempdir().unwrap();
         let folder = LinkFolder::of(dir.path());
         fs::create_dir(dir.path().join("link")).unwrap();
-        let mut kept = Kept::open(&folder).unwrap();
-        kept.put(document()).unwrap();
+        let (mut kept, none) = Kept::open(&folder).unwrap();
+        assert_eq!(none, None);
+        kept.put(&document()).unwrap();
         kept.append(difference(1)).unwrap();
         let path = folder.file("differences");
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
@@ -253,6 +299,8 @@ mod tests {
         assert_eq!(kept.version(), Some(2));
         kept.append(difference(2)).unwrap();
         kept.append(difference(3)).unwrap();
-        assert_eq!(Kept::open(&folder).unwrap().version(), Some(4));
+        let (kept, document) = Kept::open(&folder).unwrap();
+        assert_eq!(kept.version(), Some(4));
+        assert_eq!(document.unwrap().version, 4);
     }
 }

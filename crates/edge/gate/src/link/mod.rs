@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 use vouchsafe_net::{Clock, Connector, Origin, ReloadableIdentity, ServerTrust};
 use vouchsafe_trust::Anchors;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Unsaid};
 use crate::desired::{Desired, Update};
 use crate::error::GateError;
 use crate::event::Events;
@@ -94,17 +94,19 @@ impl Link {
         let reports = Connector::new(options.clone());
         options.response_timeout = poll::ANSWER;
         options.response_bytes = poll::MAX_STATE;
+        let (kept, document) = Kept::open(&folder)?;
         let (hand, states) = mpsc::channel(WAITING);
         let mut poll = Poll {
             connector: Connector::new(options),
             controller: controller.clone(),
             anchor,
-            kept: Kept::open(&folder)?,
+            kept,
             known: beginning.known,
             handed: None,
             hand,
             health: health.clone(),
         };
+        beginning.admission.keep_news();
         let reporter = Reporter {
             connector: reports,
             controller: controller.clone(),
@@ -113,6 +115,7 @@ impl Link {
             health: health.clone(),
             numbers: Numbers::open(folder.clone())?,
             told: Told::default(),
+            unsaid: Unsaid::default(),
             parts: VecDeque::new(),
         };
         let renewal = Renewal {
@@ -121,7 +124,7 @@ impl Link {
             identity,
             health,
         };
-        let first = poll.first();
+        let first = document.and_then(|document| poll.first(document));
         let mut tasks = JoinSet::new();
         tasks.spawn(poll.run());
         tasks.spawn(reporter.run());

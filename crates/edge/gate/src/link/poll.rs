@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use tokio::sync::mpsc;
+use vouchsafe_api::DesiredState;
 use vouchsafe_api::gate::{StateDifference, StateUpdate};
 use vouchsafe_net::{Connection, Connector, Origin};
 use vouchsafe_trust::Certificate;
@@ -45,8 +46,7 @@ pub(super) struct Poll {
 
 impl Poll {
     /// The state that an earlier run left, if it is still good.
-    pub(super) fn first(&mut self) -> Option<Desired> {
-        let document = self.kept.document()?.clone();
+    pub(super) fn first(&mut self, document: DesiredState) -> Option<Desired> {
         match Desired::of(document, &self.anchor, self.known, self.health.now()) {
             Ok(desired) => {
                 self.handed = Some(desired.version);
@@ -140,12 +140,13 @@ impl Poll {
         }
     }
 
-    async fn take_whole(&mut self, document: vouchsafe_api::DesiredState) -> Result<(), LinkError> {
+    async fn take_whole(&mut self, document: DesiredState) -> Result<(), LinkError> {
         let known = self.known.max(self.kept.version());
         let (anchor, now) = (&self.anchor, self.health.now());
         let desired = Desired::of(document.clone(), anchor, known, now);
         let desired = desired.map_err(|error| self.refused(error))?;
-        self.kept.put(document)?;
+        self.kept.put(&document)?;
+        drop(document);
         self.hand_over(desired.version, Update::Whole(Box::new(desired)))
             .await;
         Ok(())

@@ -11,7 +11,7 @@
 //! a version is told only with the last of the sessions that were there at that moment, and a session at a
 //! port of this machine as it was until the packet filter has followed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use super::error::LinkError;
 use super::folder::LinkFolder;
 use super::health::Health;
 use super::pause::Pause;
-use crate::admission::{Account, Admission, Place, Session};
+use crate::admission::{Admission, Place, Session, Unsaid};
 use crate::error::GateError;
 use crate::event::{Event, Recorded, mac_text};
 
@@ -142,6 +142,8 @@ pub(super) struct Reporter {
     pub(super) health: Health,
     pub(super) numbers: Numbers,
     pub(super) told: Told,
+    /// What the controller was not told yet.
+    pub(super) unsaid: Unsaid,
     /// Parts of a report that the controller did not take as a whole.
     pub(super) parts: VecDeque<GateReport>,
 }
@@ -149,7 +151,7 @@ pub(super) struct Reporter {
 /// What the controller was told of sessions and of the version.
 #[derive(Default)]
 pub(super) struct Told {
-    sessions: BTreeMap<String, (Place, SessionReport)>,
+    sessions: BTreeMap<Place, SessionReport>,
     in_force: Option<u64>,
     octets_at: Option<Instant>,
     /// Whether there is more to tell of sessions than fitted into the last report.
@@ -275,9 +277,23 @@ impl Reporter {
             part.number = self.numbers.next()?;
             return Ok(Some(part));
         }
-        let account = self.admission.account_for();
-        let sessions = self.told.news(&account, self.health.now());
-        let is_news = !self.told.has_more && account.in_force != self.told.in_force;
+        let with_octets = self.told.is_time_for_octets();
+        let mut sessions = Vec::new();
+        let in_force = loop {
+            // A place where one session follows another makes two.
+            let most = MAX_ENTRIES.saturating_sub(sessions.len()) / 2;
+            let told = &self.told;
+            let account = self
+                .admission
+                .account_for(&mut self.unsaid, most, with_octets, || told.places());
+            self.told.has_more = account.has_more;
+            self.told
+                .news(account.sessions, self.health.now(), &mut sessions);
+            if !account.has_more || sessions.len() + 1 >= MAX_ENTRIES {
+                break account.in_force;
+            }
+        };
+        let is_news = !self.told.has_more && in_force != self.told.in_force;
         let mut happened = self.tap.lock();
         if happened.dropped > 0 {
             let dropped = std::mem::take(&mut happened.dropped);
@@ -296,7 +312,7 @@ impl Reporter {
         let refusals = take_first(&mut happened.refusals);
         self.told.begun = true;
         if is_news {
-            self.told.in_force = account.in_force;
+            self.told.in_force = in_force;
         }
         Ok(Some(GateReport {
             number,
@@ -352,60 +368,55 @@ fn take_first<T>(queue: &mut VecDeque<T>) -> Vec<T> {
 }
 
 impl Told {
-    /// What is new, changed or over since the last time, at most [`MAX_ENTRIES`].
-    fn news(&mut self, account: &Account, now: Timestamp) -> Vec<SessionReport> {
+    fn places(&self) -> BTreeSet<Place> {
+        self.sessions.keys().cloned().collect()
+    }
+
+    fn is_time_for_octets(&mut self) -> bool {
         let is_time = self.octets_at.is_none_or(|at| at.elapsed() >= OCTETS);
         if is_time {
             self.octets_at = Some(Instant::now());
         }
-        let mut report = Vec::new();
-        let mut has_more = false;
-        let mut tell = |place: &Place, session: SessionReport| {
-            if report.len() < MAX_ENTRIES {
-                report.push((place.clone(), session));
-            } else {
-                has_more = true;
+        is_time
+    }
+
+    /// What is new, changed or over at these places since the last time.
+    fn news(
+        &mut self,
+        places: Vec<(Place, Option<Session>)>,
+        now: Timestamp,
+        news: &mut Vec<SessionReport>,
+    ) {
+        for (place, session) in places {
+            let current = session.map(|session| describe(&place, &session));
+            let known = self.sessions.get(&place);
+            let is_same = match (known, &current) {
+                (Some(known), Some(current)) => known.id == current.id,
+                _ => false,
+            };
+            if let Some(known) = known.filter(|_| !is_same) {
+                news.push(SessionReport {
+                    ended: Some(now),
+                    ..known.clone()
+                });
             }
-        };
-        let mut over: BTreeMap<_, _> = self.sessions.iter().collect();
-        for (place, session) in &account.sessions {
-            let known = over.remove(&session.class);
-            if account.unsettled.contains(place) {
-                continue;
-            }
-            let news = describe(place, session);
-            let is_news = known.is_none_or(|(_, known)| {
-                known.until != news.until
-                    || known.segment != news.segment
-                    || (is_time && known.octets != news.octets)
-            });
-            if is_news {
-                tell(place, news);
-            }
-        }
-        for (place, session) in over.into_values() {
-            if account.unsettled.contains(place) {
-                continue;
-            }
-            let ended = Some(now);
-            tell(
-                place,
-                SessionReport {
-                    ended,
-                    ..session.clone()
-                },
-            );
-        }
-        for (place, each) in &report {
-            if each.ended.is_some() {
-                self.sessions.remove(&each.id);
-            } else {
-                let told = (place.clone(), each.clone());
-                self.sessions.insert(each.id.clone(), told);
+            match current {
+                Some(current) => {
+                    let is_news = known.filter(|_| is_same).is_none_or(|known| {
+                        known.until != current.until
+                            || known.segment != current.segment
+                            || known.octets != current.octets
+                    });
+                    if is_news {
+                        news.push(current.clone());
+                        self.sessions.insert(place, current);
+                    }
+                }
+                None => {
+                    self.sessions.remove(&place);
+                }
             }
         }
-        self.has_more = has_more;
-        report.into_iter().map(|(_, session)| session).collect()
     }
 }
 
@@ -456,8 +467,6 @@ impl Numbers {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use jiff::SignedDuration;
 
     use super::*;
@@ -488,91 +497,40 @@ mod tests {
         }
     }
 
-    fn account(sessions: &BTreeMap<Place, Session>) -> Account {
-        Account {
-            in_force: Some(1),
-            sessions: sessions.clone(),
-            unsettled: BTreeSet::new(),
-        }
+    fn news(told: &mut Told, places: &[(Place, Option<Session>)]) -> Vec<SessionReport> {
+        let mut news = Vec::new();
+        told.news(places.to_vec(), Timestamp::UNIX_EPOCH, &mut news);
+        news
     }
 
     #[test]
     fn a_session_is_told_when_it_begins_changes_and_ends() {
         let now = Timestamp::UNIX_EPOCH;
         let mut told = Told::default();
-        let mut sessions = BTreeMap::from([(place(1), session("a"))]);
-        assert_eq!(told.news(&account(&sessions), now).len(), 1);
-        assert_eq!(told.news(&account(&sessions), now), []);
-        sessions.get_mut(&place(1)).unwrap().until = now + SignedDuration::from_secs(1);
-        assert_eq!(told.news(&account(&sessions), now)[0].ended, None);
+        let mut here = [(place(1), Some(session("a")))];
+        assert_eq!(news(&mut told, &here).len(), 1);
+        assert_eq!(news(&mut told, &here), []);
+        here[0].1.as_mut().unwrap().until = now + SignedDuration::from_secs(1);
+        assert_eq!(news(&mut told, &here)[0].ended, None);
         // Another session at the same place: the first is over.
-        sessions.insert(place(1), session("b"));
-        let news = told.news(&account(&sessions), now);
-        let ended: Vec<_> = news.iter().map(|it| (&*it.id, it.ended)).collect();
-        assert_eq!(ended, [("b", None), ("a", Some(now))]);
-        sessions.clear();
-        assert_eq!(told.news(&account(&sessions), now)[0].ended, Some(now));
+        here[0].1 = Some(session("b"));
+        let both = news(&mut told, &here);
+        let ended: Vec<_> = both.iter().map(|it| (&*it.id, it.ended)).collect();
+        assert_eq!(ended, [("a", Some(now)), ("b", None)]);
+        here[0].1 = None;
+        assert_eq!(news(&mut told, &here)[0].ended, Some(now));
         assert!(told.sessions.is_empty());
-    }
-
-    /// What the packet filter has not done is not told: neither another segment, nor an end.
-    #[test]
-    fn a_place_where_the_filter_has_not_followed_is_told_as_it_was() {
-        let now = Timestamp::UNIX_EPOCH;
-        let mut told = Told::default();
-        let sessions = BTreeMap::from([(place(1), session("a")), (place(2), session("b"))]);
-        told.news(&account(&sessions), now);
-        let mut moved = sessions.clone();
-        moved.get_mut(&place(1)).unwrap().segment = Some("quarantine".to_owned());
-        moved.remove(&place(2));
-        let mut unsettled = account(&moved);
-        unsettled.unsettled.extend([place(1), place(2)]);
-        assert_eq!(told.news(&unsettled, now), []);
-        let news = told.news(&account(&moved), now);
-        let told: Vec<_> = news
-            .iter()
-            .map(|it| (it.segment.as_deref(), it.ended))
-            .collect();
-        assert_eq!(told, [(Some("quarantine"), None), (None, Some(now))]);
-    }
-
-    #[test]
-    fn a_crowd_is_told_in_batches_and_nobody_is_forgotten() {
-        let now = Timestamp::UNIX_EPOCH;
-        let mut told = Told::default();
-        let mut sessions = BTreeMap::new();
-        for number in 0..1_200_u32 {
-            let place = Place {
-                port: Some(number),
-                mac: None,
-                ..place(0)
-            };
-            sessions.insert(place, session(&number.to_string()));
-        }
-        let mut batches = Vec::new();
-        for _ in 0..4 {
-            let news = told.news(&account(&sessions), now);
-            batches.push((news.len(), told.has_more));
-        }
-        assert_eq!(
-            batches,
-            [(500, true), (500, true), (200, false), (0, false)]
-        );
-        sessions.clear();
-        let mut ended = 0;
-        for _ in 0..4 {
-            ended += told.news(&account(&sessions), now).len();
-        }
-        assert_eq!(ended, 1_200);
+        // One that came and went unnoticed.
+        assert_eq!(news(&mut told, &here), []);
     }
 
     /// Whatever is refused, everything else arrives.
     #[test]
     fn a_report_is_halved_until_one_thing_is_left() {
-        let account = account(&BTreeMap::from([
-            (place(1), session("a")),
-            (place(2), session("b")),
-        ]));
+        let here = [
+            (place(1), Some(session("a"))),
+            (place(2), Some(session("b"))),
+        ];
         let refusal = RefusalReport {
             at: Timestamp::UNIX_EPOCH,
             identity: String::new(),
@@ -584,7 +542,7 @@ mod tests {
             number: 7,
             first: true,
             in_force: Some(1),
-            sessions: Told::default().news(&account, Timestamp::UNIX_EPOCH),
+            sessions: news(&mut Told::default(), &here),
             cut_offs: Vec::new(),
             refusals: vec![refusal],
         };
