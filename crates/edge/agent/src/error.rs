@@ -121,7 +121,7 @@ impl Step {
             Self::Enroll => "RFC 8995 §5.9.3",
             Self::Reenroll => "RFC 7030 §4.2.2",
             Self::Report => "RFC 8995 §5.7",
-            Self::Networks => "docs/decisions 24",
+            Self::Networks => "docs/decisions 27",
         }
     }
 }
