@@ -9,6 +9,7 @@
 
 mod address;
 mod gate;
+mod presence;
 mod segment;
 mod session;
 
@@ -19,6 +20,7 @@ pub use address::{
     AddressConflict, AddressGrant, ClaimedAddress, GRANT_LIFETIME, MAX_ADDRESSES, MacAddress,
 };
 pub use gate::{Gate, GateCredential, GateToken, MAX_GATE_CREDENTIALS, MAX_GATES, TOKEN_LIFETIME};
+pub use presence::{Place, Presence};
 pub use segment::{Destination, MAX_DESTINATIONS, MAX_SEGMENTS, Segment, Transport};
 pub(crate) use session::short;
 pub use session::{MAX_REPORTED, Session};
@@ -69,7 +71,7 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
-    /// Insert or replace a session.
+    /// Insert or replace a session, and add what is new of it to what was seen of the device.
     PutSession(Box<Session>),
     /// Insert an address of version 1, or replace the one whose version is one less.
     PutAddress(Box<ClaimedAddress>),

@@ -207,7 +207,7 @@ pub struct DeviceAdmission {
     /// When a gate last saw it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
-    /// Octets from the device, in the sessions that are kept.
+    /// Octets from the device, in all its sessions, those that are kept no longer among them.
     pub octets_from: u64,
     /// Octets to the device.
     pub octets_to: u64,

@@ -342,7 +342,7 @@ impl Controller {
     pub async fn claims_about(&self, device: &Device) -> Result<Vec<Claim>, Fault> {
         let mut claims = self
             .store
-            .claims_about(&subjects(device, self.owner), MAX_CLAIMS)
+            .claims_about(device.id, &subjects(device, self.owner), MAX_CLAIMS)
             .await?;
         claims.extend_from_slice(&self.standing_claims);
         Ok(claims)
@@ -429,7 +429,7 @@ impl Controller {
     }
 }
 
-/// All that a claim about a device can be about.
+/// All that a claim about a device can be about besides the device.
 fn subjects(device: &Device, owner: OwnerId) -> Vec<ClaimSubject> {
     let manufacturer = device.manufacturer;
     let model = device.model.clone().map(|model| ClaimSubject::Model {
@@ -437,7 +437,6 @@ fn subjects(device: &Device, owner: OwnerId) -> Vec<ClaimSubject> {
         model,
     });
     [
-        ClaimSubject::Device { id: device.id },
         ClaimSubject::Manufacturer { id: manufacturer },
         ClaimSubject::Owner { id: owner },
     ]

@@ -4,17 +4,22 @@
 //!    every device in service, and every one that policy cut off.
 //! 2. When a verdict's own time is up ([`Verdict::ask_again_at`]): that device alone. Devices of which
 //!    nothing is due cost nothing.
-//! 3. A device that policy denies now is quarantined, and gates hear of it; one that policy had cut off and
+//! 3. When what is claimed about a device changes: a person states something, or a gate tells of a new session of
+//!    it. What a gate only counts (octets, when it last heard of the device) starts nothing; policy sees it the
+//!    next time.
+//! 4. A device that policy denies now is quarantined, and gates hear of it; one that policy had cut off and
 //!    allows now is restored. Whom a person cut off, a person lets in again.
-//! 4. A device that may come in by its MAC address is asked about as one that does: the yes, and its end,
+//! 5. A device that may come in by its MAC address is asked about as one that does: the yes, and its end,
 //!    are kept with the address.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
+use vouchsafe_fleet::admission::Session;
 use vouchsafe_fleet::decide::admission::JudgeAddressFacts;
 use vouchsafe_fleet::decide::{self, Decision, OperateFacts, Outcome};
 use vouchsafe_fleet::journal::{Actor, ActorKind, Evidence};
@@ -34,6 +39,12 @@ const ENTRIES: u64 = 64;
 /// Soonest that a device is looked at again.
 const SOONEST: SignedDuration = SignedDuration::from_secs(1);
 
+/// How long after a session began its device is looked at: a crowd of sessions of one device is one look.
+const SETTLING: SignedDuration = SignedDuration::from_secs(10);
+
+/// Most open sessions that are remembered. Then all are forgotten, and each is new once more.
+const MAX_SESSIONS: usize = 262_144;
+
 /// Longest sleep: the clock may have been set meanwhile.
 const LONGEST: Duration = Duration::from_secs(30);
 
@@ -44,6 +55,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Reviews {
     due: Mutex<Due>,
+    /// The open sessions of which gates have told, each by a number made of its name.
+    sessions: Mutex<HashSet<u64>>,
     wake: Notify,
 }
 
@@ -64,6 +77,7 @@ impl Default for Reviews {
                 order: BTreeSet::new(),
                 times: HashMap::new(),
             }),
+            sessions: Mutex::default(),
             wake: Notify::new(),
         }
     }
@@ -76,6 +90,36 @@ impl Reviews {
         self.lock()
             .put(device, time.max(now.saturating_add(SOONEST).unwrap_or(now)));
         self.wake.notify_one();
+    }
+
+    /// What was claimed about this device has changed.
+    pub(crate) fn claims_changed(&self, device: DeviceId, now: Timestamp) {
+        self.at(device, now, now);
+    }
+
+    /// Gates told of a session. A new one is a fact that policy may judge by: the device was seen for the first
+    /// time, again after long, or elsewhere. What is counted in it is not: that alone starts no look.
+    pub(crate) fn seen(&self, session: &Session, now: Timestamp) {
+        let mut hasher = DefaultHasher::new();
+        session.id.hash(&mut hasher);
+        let number = hasher.finish();
+        let is_new = {
+            let sessions = self.sessions.lock();
+            let mut sessions = sessions.unwrap_or_else(PoisonError::into_inner);
+            if session.ended.is_some() {
+                sessions.remove(&number);
+                false
+            } else {
+                if sessions.len() >= MAX_SESSIONS {
+                    sessions.clear();
+                }
+                sessions.insert(number)
+            }
+        };
+        if is_new {
+            let time = now.saturating_add(SETTLING).unwrap_or(now);
+            self.at(session.device, time, now);
+        }
     }
 
     /// All devices, now.
@@ -124,7 +168,7 @@ impl Due {
     }
 }
 
-/// Steps 1 to 3, until the controller stops.
+/// Steps 1 to 5, until the controller stops.
 pub(crate) async fn keep(controller: Controller) {
     let mut stopping = controller.stopping.subscribe();
     loop {
@@ -200,7 +244,7 @@ async fn everyone(controller: &Controller) -> Result<(), Fault> {
     }
 }
 
-/// Steps 2 and 3 for one device.
+/// Steps 2 to 5 for one device.
 async fn one(controller: &Controller, id: DeviceId) -> Result<(), Fault> {
     if let Some(device) = controller.store.device(id).await? {
         in_service(controller, &device).await?;
@@ -209,7 +253,7 @@ async fn one(controller: &Controller, id: DeviceId) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Step 3.
+/// Step 4.
 async fn in_service(controller: &Controller, device: &Device) -> Result<(), Fault> {
     if change(controller, device).await?.is_none() {
         return Ok(());
@@ -293,7 +337,7 @@ async fn change(
     Ok(decide::review(&facts, &verdict, &evidence))
 }
 
-/// Step 4, also for who has just changed an address.
+/// Step 5, also for who has just changed an address.
 pub(crate) async fn by_address(controller: &Controller, id: DeviceId) -> Result<(), Fault> {
     let store = &controller.store;
     let addresses = store.addresses(id).await?;
@@ -393,6 +437,39 @@ mod tests {
 
     fn device(number: u8) -> DeviceId {
         DeviceId([number; 16])
+    }
+
+    #[test]
+    fn a_new_session_is_a_reason_to_look_and_what_it_counts_is_none() {
+        let reviews = Reviews::default();
+        let now = Timestamp::UNIX_EPOCH;
+        let settled = now + SETTLING;
+        let session = |id: &str, octets: u64, ended: Option<Timestamp>| Session {
+            id: id.to_owned(),
+            gate: "hall".to_owned(),
+            device: device(1),
+            credential: None,
+            station: None,
+            access_point: "p1".to_owned(),
+            segment: None,
+            since: now,
+            until: now,
+            seen: now,
+            ended,
+            octets: (octets, 0),
+        };
+        reviews.seen(&session("a", 1, None), now);
+        reviews.seen(&session("b", 1, None), now);
+        assert_eq!(reviews.take(now), None);
+        assert_eq!(reviews.take(settled), Some(device(1)));
+        for octets in 0..10 {
+            reviews.seen(&session("a", octets, None), settled);
+        }
+        reviews.seen(&session("a", 10, Some(now)), settled);
+        assert_eq!(reviews.quiet(settled), LONGEST);
+        // It came back.
+        reviews.seen(&session("c", 1, None), settled);
+        assert_eq!(reviews.take(settled + SETTLING), Some(device(1)));
     }
 
     #[test]

@@ -107,8 +107,9 @@ pub(super) async fn state_claim(
     accepted(outcome.decision)?;
     let device = find(&controller, &id).await?;
     review::by_address(&controller, device.id).await?;
-    let now = controller.clock.now();
-    controller.reviews.at(device.id, now, now);
+    controller
+        .reviews
+        .claims_changed(device.id, controller.clock.now());
     tagged(&controller, device).await
 }
 

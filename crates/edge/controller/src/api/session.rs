@@ -16,11 +16,8 @@ use super::{Caller, page};
 use crate::controller::Controller;
 use crate::gate::{LOOK, deadline};
 
-/// Sessions that `device show` sums up.
-const SUMMED: u32 = 1000;
-
 /// Sessions that `device show` shows.
-const SHOWN: usize = 10;
+const SHOWN: u32 = 10;
 
 pub(super) async fn list_sessions(
     State(controller): State<Controller>,
@@ -93,20 +90,17 @@ pub(super) async fn of_device(
     controller: &Controller,
     device: DeviceId,
 ) -> Result<Option<DeviceAdmission>, Failure> {
-    let sessions = controller.store.device_sessions(device, SUMMED).await?;
-    if sessions.is_empty() {
+    let store = &controller.store;
+    let Some(presence) = store.presence(device).await? else {
         return Ok(None);
-    }
-    let sum = |octets: fn(&stored::Session) -> u64| {
-        let all = sessions.iter().map(octets);
-        all.fold(0_u64, u64::saturating_add)
     };
+    let sessions = store.device_sessions(device, SHOWN).await?;
     Ok(Some(DeviceAdmission {
-        first_seen: sessions.iter().map(|session| session.since).min(),
-        last_seen: sessions.iter().map(|session| session.seen).max(),
-        octets_from: sum(|session| session.octets.0),
-        octets_to: sum(|session| session.octets.1),
-        sessions: sessions.into_iter().take(SHOWN).map(shown).collect(),
+        first_seen: Some(presence.first_seen),
+        last_seen: Some(presence.last_seen),
+        octets_from: presence.octets_from,
+        octets_to: presence.octets_to,
+        sessions: sessions.into_iter().map(shown).collect(),
     }))
 }
 

@@ -78,6 +78,9 @@ async fn settle(controller: &Controller, peer: &Peer, body: &[u8]) -> Result<(),
     for cut_off in &cut_offs {
         milliseconds.record(cut_off.milliseconds as f64);
     }
+    for session in &sessions {
+        controller.reviews.seen(session, controller.clock.now());
+    }
     let refused = u64::try_from(report.refusals.len()).unwrap_or(0);
     metrics::counter!("vouchsafe_admissions_refused_total").increment(refused);
     let began = sessions.iter().filter(|it| it.ended.is_none()).count();
@@ -86,10 +89,10 @@ async fn settle(controller: &Controller, peer: &Peer, body: &[u8]) -> Result<(),
         .increment(u64::try_from(began).unwrap_or(0));
     metrics::counter!("vouchsafe_sessions_reported_total", "as" => "ended")
         .increment(u64::try_from(ended).unwrap_or(0));
-    if let (Some(in_force), Some(version)) = (report.in_force, controller.gates.version()) {
-        // Versions count milliseconds.
-        metrics::gauge!("vouchsafe_gate_version_lag_seconds", "gate" => gate.name.clone())
-            .set(version.saturating_sub(in_force) as f64 / 1000.0);
+    if let Some(in_force) = report.in_force
+        && let Some(lag) = controller.gates.lag(in_force)
+    {
+        metrics::gauge!("vouchsafe_gate_version_lag_seconds", "gate" => gate.name.clone()).set(lag);
     }
     controller.gates.reported.notify_waiters();
     Ok(())

@@ -2,14 +2,14 @@
 
 use serde::de::DeserializeOwned;
 use vouchsafe_fleet::admission::{
-    ClaimedAddress, Gate, GateCredential, MacAddress, Segment, Session, Standing,
+    ClaimedAddress, Gate, GateCredential, MacAddress, Presence, Segment, Session, Standing,
 };
 use vouchsafe_fleet::{CredentialId, DeviceId};
 
 use super::MOST_OF_A_DEVICE;
 use crate::Store;
 use crate::error::ReadError;
-use crate::row::{Columns, name};
+use crate::row::{Columns, Row, name};
 use crate::statement::Values;
 use crate::table::admission;
 
@@ -222,6 +222,27 @@ impl Store {
         }
         found.truncate(most);
         Ok(found)
+    }
+
+    /// What gates saw of a device, if any did.
+    ///
+    /// # Errors
+    /// As [`Store::segment`].
+    pub async fn presence(&self, device: DeviceId) -> Result<Option<Presence>, ReadError> {
+        const SQL: &str = "SELECT * FROM presence WHERE device = ?1";
+        let values = Values::new().text(name(device.as_bytes()));
+        let row = self.readers().fetch_optional(SQL, values).await?;
+        let read = |row: &Row| {
+            let row = Columns::of(row, "presence");
+            Ok(Presence {
+                first_seen: row.time("first_seen")?,
+                last_seen: row.time("last_seen")?,
+                octets_from: row.count("octets_from")?,
+                octets_to: row.count("octets_to")?,
+                place: row.document("place")?,
+            })
+        };
+        row.as_ref().map(read).transpose()
     }
 
     /// Whose a MAC address is, if anybody claimed it.

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
+use vouchsafe_fleet::admission::Presence;
 use vouchsafe_fleet::claim::ClaimSubject;
 use vouchsafe_fleet::commit::{PolicyRecord, Sighting};
 use vouchsafe_fleet::{
@@ -122,31 +123,43 @@ impl Store {
             .await
     }
 
-    /// What is claimed about any of up to four subjects, at most `limit`, by kind and issuer: all that bears on one
-    /// device in one query. More subjects than four are not looked at.
+    /// What is claimed about a device and up to three other subjects, at most `limit`, by kind and issuer: all that
+    /// bears on the device in one query, what gates saw of it among it. More subjects are not looked at.
     ///
     /// # Errors
     /// As [`Store::manufacturer`].
     pub async fn claims_about(
         &self,
-        subjects: &[ClaimSubject],
+        device: DeviceId,
+        others: &[ClaimSubject],
         limit: u32,
     ) -> Result<Vec<Claim>, ReadError> {
         const SQL: &str = "SELECT document FROM claim WHERE subject_kind = ?1 AND subject = ?2 \
              UNION ALL SELECT document FROM claim WHERE subject_kind = ?3 AND subject = ?4 \
              UNION ALL SELECT document FROM claim WHERE subject_kind = ?5 AND subject = ?6 \
              UNION ALL SELECT document FROM claim WHERE subject_kind = ?7 AND subject = ?8 \
-             LIMIT ?9 + 0";
+             UNION ALL SELECT '{\"first_seen\":' || CAST(first_seen AS TEXT) || ',\"last_seen\":' || \
+             CAST(last_seen AS TEXT) || ',\"octets_from\":' || CAST(octets_from AS TEXT) || \
+             ',\"octets_to\":' || CAST(octets_to AS TEXT) || ',\"place\":' || place || '}' \
+             FROM presence WHERE device = ?2 LIMIT ?9 + 0";
         let mut values = Values::new();
-        for subject in subjects.iter().take(4) {
+        register::bind_subject(&ClaimSubject::Device { id: device }, &mut values);
+        for subject in others.iter().take(3) {
             register::bind_subject(subject, &mut values);
         }
-        for _absent in subjects.len()..4 {
+        for _absent in others.len()..3 {
             values = values.text("").text("");
         }
-        let mut found: Vec<Claim> = self
-            .few_documents("claim", SQL, values.number(i64::from(limit)))
-            .await?;
+        let values = values.number(i64::from(limit));
+        let rows = self.readers().fetch_few(SQL, values).await?;
+        let mut found: Vec<Claim> = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let row = Columns::of(row, "claim");
+            match row.text("document")?.starts_with("{\"first_seen\"") {
+                true => found.extend(row.document::<Presence>("document")?.claims(device)),
+                false => found.push(row.document("document")?),
+            }
+        }
         found.sort_by(|one, other| (&one.kind, &one.issuer).cmp(&(&other.kind, &other.issuer)));
         Ok(found)
     }

@@ -4,7 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use vouchsafe_fleet::admission::{Change, Guard, Session};
+use vouchsafe_fleet::admission::{Change, Guard, Place, Session};
 
 use crate::batch::{Batch, Work};
 use crate::error::{CommitError, Conflict};
@@ -46,9 +46,28 @@ const PUT_STANDING: &str = "INSERT INTO gate_standing (gate, number, document) V
 
 const FORGET_STANDING: &str = "DELETE FROM gate_standing WHERE gate = ?1";
 
-const PUT_SESSION: &str = "INSERT INTO session (id, gate, device, segment, ended_at, since, document) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET \
-     segment = excluded.segment, ended_at = excluded.ended_at, document = excluded.document";
+const PUT_SESSION: &str = "INSERT INTO session (id, gate, device, segment, ended_at, since, document, \
+     octets_from, octets_to) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO UPDATE SET \
+     segment = excluded.segment, ended_at = excluded.ended_at, document = excluded.document, \
+     octets_from = excluded.octets_from, octets_to = excluded.octets_to";
+
+/// Adds to what was seen of a device what is new of a session, before the session itself is written.
+/// Nothing is kept of a device that is in no inventory.
+const ADD_PRESENCE: &str = "INSERT INTO presence \
+     (device, first_seen, last_seen, octets_from, octets_to, place) \
+     SELECT device.id, ?2, ?3, \
+     CASE WHEN ?4 > COALESCE(known.octets_from, 0) THEN ?4 - COALESCE(known.octets_from, 0) ELSE 0 END, \
+     CASE WHEN ?5 > COALESCE(known.octets_to, 0) THEN ?5 - COALESCE(known.octets_to, 0) ELSE 0 END, \
+     ?6 FROM device LEFT JOIN session AS known ON known.id = ?7 WHERE device.id = ?1 \
+     ON CONFLICT (device) DO UPDATE SET \
+     first_seen = CASE WHEN excluded.first_seen < presence.first_seen \
+     THEN excluded.first_seen ELSE presence.first_seen END, \
+     place = CASE WHEN excluded.last_seen >= presence.last_seen \
+     THEN excluded.place ELSE presence.place END, \
+     last_seen = CASE WHEN excluded.last_seen > presence.last_seen \
+     THEN excluded.last_seen ELSE presence.last_seen END, \
+     octets_from = presence.octets_from + excluded.octets_from, \
+     octets_to = presence.octets_to + excluded.octets_to";
 
 /// Ends what is open of a gate. No text of a gate's own looks like this: in it quotes are escaped.
 const END_SESSIONS: &str = "UPDATE session SET ended_at = ?2, \
@@ -168,7 +187,7 @@ impl<'c> Batch<'_, 'c> {
                 }
                 Change::PutSession(session) => self.put_session(session, work).await?,
                 Change::PutAddress(address) => {
-                    let values = Values::new()
+                    let mut values = Values::new()
                         .text(address.mac.to_string())
                         .text(name(address.device.as_bytes()))
                         .number(stored_count(address.version));
@@ -198,6 +217,22 @@ impl<'c> Batch<'_, 'c> {
             let values = Values::new().number(millis(before));
             self.put(FORGET_SESSIONS, values, work).await?;
         }
+        let place = Place {
+            gate: session.gate.clone(),
+            access_point: session.access_point.clone(),
+            is_weak: session.credential.is_none(),
+        };
+        let (from, to) = session.octets;
+        let (from, to) = (stored_count(from), stored_count(to));
+        let values = Values::new()
+            .text(name(session.device.as_bytes()))
+            .number(millis(session.since))
+            .number(millis(session.seen))
+            .number(from)
+            .number(to)
+            .text(document(&place)?)
+            .text(session.id.as_str());
+        self.put(ADD_PRESENCE, values, work).await?;
         let values = Values::new()
             .text(session.id.as_str())
             .text(session.gate.as_str())
@@ -205,7 +240,9 @@ impl<'c> Batch<'_, 'c> {
             .text(session.segment.as_deref().unwrap_or_default())
             .number(session.ended.map_or(0, millis))
             .number(millis(session.since))
-            .text(document(session)?);
+            .text(document(session)?)
+            .number(from)
+            .number(to);
         self.put(PUT_SESSION, values, work).await
     }
 }
@@ -235,7 +272,10 @@ pub(crate) fn subjects_of_change(change: &Change, add: &mut impl FnMut(&[u8])) {
         Change::ForgetStanding { gate } | Change::EndSessions { gate, .. } => {
             add(gate.as_bytes());
         }
-        Change::PutSession(session) => add(session.gate.as_bytes()),
+        Change::PutSession(session) => {
+            add(session.gate.as_bytes());
+            add(session.device.as_bytes());
+        }
         Change::PutAddress(address) => {
             add(&address.mac.0);
             add(address.device.as_bytes());
