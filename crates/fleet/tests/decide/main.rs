@@ -7,6 +7,7 @@
     missing_docs
 )]
 
+mod address;
 mod enrol;
 mod factory;
 mod intake;
