@@ -37,6 +37,9 @@ const STATUS_ATTEMPTS: usize = 10;
 /// The longest sleep in one go: clocks are set, laptops suspended.
 const LONGEST_SLEEP: Duration = Duration::from_secs(600);
 
+/// Seconds after which a device that is let in by its certificate tries again to report it.
+const LONG_ENOUGH: u32 = 300;
+
 /// How long a device that has its Wi-Fi configuration waits before it looks whether that has ended.
 const LOOK_AGAIN: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
 
@@ -417,7 +420,7 @@ impl Agent {
                 } else if credential.stored.reported {
                     credential
                 } else {
-                    attempt::report_success(device, credential)
+                    attempt::report_success(device, credential, None)
                         .await
                         .map_err(local)?
                 }
@@ -431,8 +434,10 @@ impl Agent {
         Ok(if credential.stored.reported {
             due
         } else {
+            // Meanwhile the supplicant is looked after, which takes its time.
+            let longer = if network.is_some() { LONG_ENOUGH } else { 1 };
             due.min(jiff::SignedDuration::from_secs(
-                device.config.retry_first.max(1).into(),
+                device.config.retry_first.max(longer).into(),
             ))
         })
     }

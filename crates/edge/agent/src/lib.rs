@@ -53,7 +53,9 @@ mod wifi;
 
 pub use agent::{Agent, CredentialStatus, Status, status};
 pub use candidate::{Candidate, Found, MAX_CANDIDATES};
-pub use config::{ChannelBinding, ClockTrust, Config, DppConfig, Nonceless, VoucherForm, WifiRole};
+pub use config::{
+    ChannelBinding, ClockTrust, Config, DppConfig, NetworkConfig, Nonceless, VoucherForm, WifiRole,
+};
 pub use error::{AgentError, Failure, LocalError, Step, UnusableCertificate};
 pub use event::{Event, Events, Record};
 pub use supplicant::SupplicantError;

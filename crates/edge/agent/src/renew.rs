@@ -5,6 +5,8 @@
 //! 3. All over again with a voucher, when that is refused too, or when nobody is left to ask and the
 //!    credential has ended. Until there is another, the present one stays in force.
 
+use std::net::SocketAddr;
+
 use crate::attempt::enrol::{self, Kind, Slot};
 use crate::attempt::{install, report_success};
 use crate::birth::pem;
@@ -62,7 +64,15 @@ async fn at(
         // 1
         let options = device.as_member(credential).await?;
         let session = Session::open(options, &candidate.origin, candidate.addr).await?;
-        match with(device, credential, session, Kind::Renewal(&credential.leaf)).await {
+        match with(
+            device,
+            credential,
+            session,
+            candidate.addr,
+            Kind::Renewal(&credential.leaf),
+        )
+        .await
+        {
             Err(failure @ Failure::Answered { status: ..500, .. }) => {
                 device.tell(Event::RenewalFailed {
                     with: "credential",
@@ -76,7 +86,14 @@ async fn at(
     // 2
     let options = device.as_born(credential).await?;
     let session = Session::open(options, &candidate.origin, candidate.addr).await?;
-    let done = with(device, credential, session, Kind::RenewalAsBorn).await;
+    let done = with(
+        device,
+        credential,
+        session,
+        candidate.addr,
+        Kind::RenewalAsBorn,
+    )
+    .await;
     if let Err(failure) = &done {
         device.tell(Event::RenewalFailed {
             with: "birth-certificate",
@@ -91,6 +108,7 @@ async fn with(
     device: &Device,
     credential: &Credential,
     mut session: Session,
+    addr: Option<SocketAddr>,
     kind: Kind<'_>,
 ) -> Result<Credential, Failure> {
     // A request that was cut short is remembered beside the credential, which may have changed.
@@ -112,5 +130,5 @@ async fn with(
         ..stored
     };
     let installed = install(device, &renewed, true).await?;
-    report_success(device, installed).await
+    report_success(device, installed, addr).await
 }

@@ -19,6 +19,8 @@ mod patience;
 mod told;
 mod voucher;
 
+use std::net::SocketAddr;
+
 use vouchsafe_brski::networks::Network;
 use vouchsafe_brski::telemetry::{self, StatusReport};
 use vouchsafe_brski::{Error, PATH_ENROLL_STATUS, PATH_VOUCHER_STATUS};
@@ -38,9 +40,11 @@ use crate::session::Session;
 pub(crate) async fn onboard(device: &Device, candidate: &Candidate) -> Result<Credential, Failure> {
     // 1, 2: one redirection is followed (RFC 8995 §5.6).
     let provisional = Provisional::connect(device, candidate).await?;
+    let mut addr = candidate.addr;
     let answered = match provisional.obtain(device).await? {
         Asked::Answered(answered) => *answered,
         Asked::Redirected(origin) => {
+            addr = None;
             let elsewhere = Candidate {
                 origin,
                 addr: None,
@@ -60,7 +64,7 @@ pub(crate) async fn onboard(device: &Device, candidate: &Candidate) -> Result<Cr
     let accepted = answered.check(device).await?;
     // 4, 5
     let credential = join(device, accepted).await?;
-    report_success(device, credential).await
+    report_success(device, credential, addr).await
 }
 
 /// Steps 4 and the first half of 5.
@@ -128,13 +132,15 @@ pub(crate) async fn install(
 }
 
 /// Step 5, second half (RFC 8995 §5.9.4). The credential is in force already, so a network that
-/// breaks now only means that the report comes later.
+/// breaks now only means that the report comes later. `addr` is where the registrar was found: a
+/// link-local address says nothing without the link.
 pub(crate) async fn report_success(
     device: &Device,
     credential: Credential,
+    addr: Option<SocketAddr>,
 ) -> Result<Credential, Failure> {
     let registrar = credential.stored.registrar.clone();
-    match send_success(device, &credential).await {
+    match send_success(device, &credential, addr).await {
         Ok(told) => {
             device.tell(Event::EnrolmentReported { registrar });
             let stored = Stored {
@@ -156,10 +162,11 @@ pub(crate) async fn report_success(
 async fn send_success(
     device: &Device,
     credential: &Credential,
+    addr: Option<SocketAddr>,
 ) -> Result<Option<Vec<Network>>, Failure> {
     let origin = credential.origin()?;
     let options = device.as_member(credential).await?;
-    let mut session = Session::open(options, &origin, None).await?;
+    let mut session = Session::open(options, &origin, addr).await?;
     let body = StatusReport::success().to_json();
     // The answer is ignored (RFC 8995 §5.9.4).
     session

@@ -83,7 +83,12 @@ pub(crate) async fn hand_over(
         }
     };
     // 4
-    for (place, id) in made.into_iter().enumerate() {
+    join(control, &made).await
+}
+
+/// Step 4. What is selected is also tried at once, where the supplicant had left it alone after failures.
+async fn join(control: &mut Control, networks: &[u32]) -> Result<(), SupplicantError> {
+    for (place, id) in networks.iter().enumerate() {
         let order = if place == 0 { "SELECT" } else { "ENABLE" };
         control.done(&format!("{order}_NETWORK {id}")).await?;
     }
@@ -119,16 +124,13 @@ pub(crate) async fn take_back(control: &mut Control) -> Result<usize, Supplicant
     Ok(removed)
 }
 
-/// Those networks may be joined again, after another one was selected.
+/// Step 4 again: after a cut, or after another network was selected.
 pub(crate) async fn resume(control: &mut Control) -> Result<(), SupplicantError> {
     let ours = control.marked(MARK).await?;
-    for id in &ours {
-        control.done(&format!("ENABLE_NETWORK {id}")).await?;
+    if ours.is_empty() {
+        return Ok(());
     }
-    if !ours.is_empty() {
-        control.ask("REASSOCIATE").await?;
-    }
-    Ok(())
+    join(control, &ours).await
 }
 
 /// Step 5, until the supplicant ends, or `tries` in a row led nowhere. Each of them doubles the pause.
@@ -141,7 +143,7 @@ pub(crate) async fn keep(control: &mut Control, tries: Option<u32>) -> Result<()
         } else if tries.is_some_and(|tries| failed >= tries) {
             return Ok(());
         } else {
-            control.ask("REASSOCIATE").await?;
+            resume(control).await?;
             failed = failed.saturating_add(1);
             pause = pause.saturating_mul(2).min(LONGEST);
         }

@@ -123,6 +123,7 @@ pub(crate) async fn join(control: &mut Control, ssid: &str) -> Result<bool, Supp
 /// Step 3. The socket has the interface's name.
 pub(crate) async fn settle(socket: &Path) {
     let name = socket.file_name().and_then(|name| name.to_str());
+    let name = name.filter(|name| Path::new("/sys/class/net").join(name).exists());
     let deadline = Instant::now() + ADDRESS;
     while let Some(name) = name
         && Instant::now() < deadline

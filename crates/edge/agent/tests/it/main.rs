@@ -16,5 +16,6 @@ mod program;
 mod refusals;
 mod registrar;
 mod renewal;
+mod way_in;
 mod wifi;
 mod world;

@@ -57,6 +57,8 @@ pub(crate) struct Behaviour {
     pub(crate) refuse_birth: bool,
     /// The certificate is for this serial number.
     pub(crate) name: String,
+    /// Status and body with which it tells of networks.
+    pub(crate) networks: (u16, String),
     /// The path that is never answered, and whether it is acted on.
     pub(crate) hang: Option<(String, bool)>,
 }
@@ -82,6 +84,7 @@ impl Default for Behaviour {
             refuse_credential: false,
             refuse_birth: false,
             name: SERIAL.to_owned(),
+            networks: (404, String::new()),
             hang: None,
         }
     }
@@ -191,8 +194,14 @@ fn routes(inner: Arc<Inner>) -> Router {
         .route("/.well-known/est/csrattrs", get(csr_attrs))
         .route("/.well-known/est/simpleenroll", post(enroll))
         .route("/.well-known/est/simplereenroll", post(reenroll))
+        .route(vouchsafe_brski::networks::PATH, get(networks))
         .layer(from_fn_with_state(Arc::clone(&inner), watch))
         .with_state(inner)
+}
+
+async fn networks(State(inner): State<Arc<Inner>>) -> Response {
+    let (status, body) = inner.behaviour.lock().unwrap().networks.clone();
+    (StatusCode::from_u16(status).unwrap(), body).into_response()
 }
 
 async fn watch(
