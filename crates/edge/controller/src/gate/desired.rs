@@ -461,10 +461,7 @@ impl DesiredStates {
         if let Some(lists) = &new_lists {
             current.lists.clone_from(lists);
         }
-        // Versions must grow over restarts too, and the time does.
-        let by_time = u64::try_from(now.as_millisecond()).unwrap_or(0);
-        let from = current.version;
-        let to = by_time.max(from + 1);
+        let (from, to) = (current.version, current.next(now));
         if changes.all {
             current.replace(to, now);
         } else {

@@ -123,7 +123,9 @@ async fn is_confirmed(
 ) -> Result<bool, Fault> {
     let standing = controller.store.gate_standing(gate).await?;
     let in_force = standing.and_then(|standing| standing.in_force);
-    if in_force.is_none_or(|in_force| in_force < version) {
+    // What a version of another replica says is not known here.
+    let counts = |in_force| in_force >= version && controller.gates.is_ours(in_force);
+    if !in_force.is_some_and(counts) {
         return Ok(false);
     }
     let admitted = controller.gates.admitted(device);

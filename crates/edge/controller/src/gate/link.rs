@@ -69,7 +69,7 @@ async fn news(controller: &Controller, peer: &Peer, asked: Asked) -> Result<Resp
         progress.borrow_and_update();
         let update = gates
             .current()
-            .update(asked.have)
+            .update(asked.have, controller.clock.now())
             .map_err(|error| Fault::Sign(error.to_string()))?;
         if let Some(update) = update {
             // Trust may have ended while the gate waited.

@@ -14,12 +14,20 @@ use vouchsafe_api::gate::{
 };
 use vouchsafe_fleet::DeviceId;
 use vouchsafe_fleet::admission::Session;
+use vouchsafe_keystore::random;
 
 /// Most gates that wait for news at once.
 const MAX_WAITING: usize = 2048;
 
 /// Most of these of one gate: one of a connection that died, and one of the next.
 const MAX_WAITING_OF_A_GATE: usize = 2;
+
+/// A version is the time in milliseconds, and the number of the run that made it, of so many. So versions
+/// grow over restarts, and what another replica made is not taken for one of ours.
+const RUNS: u64 = 1024;
+
+/// How far in the future a version may be that is followed, in milliseconds: gates take no later one.
+const MAX_AHEAD: u64 = 300_000;
 
 /// For how long the names of the segments are kept: another replica may change them.
 const SEGMENTS_LAST: Duration = Duration::from_secs(1);
@@ -57,7 +65,10 @@ pub(crate) struct Gates {
 impl Default for Gates {
     fn default() -> Self {
         Self {
-            current: Mutex::default(),
+            current: Mutex::new(Current {
+                run: u64::from(u16::from_be_bytes(random::bytes())) % RUNS,
+                ..Current::default()
+            }),
             progress: watch::Sender::default(),
             needed: watch::Sender::new(false),
             reported: Notify::new(),
@@ -78,6 +89,8 @@ struct Known {
 /// The state, and what led to it.
 #[derive(Debug, Default)]
 pub(super) struct Current {
+    /// The number of this run, below [`RUNS`]; at the end of each version it makes.
+    run: u64,
     pub(super) version: u64,
     pub(super) issued_at: Timestamp,
     pub(super) lists: Vec<String>,
@@ -156,6 +169,17 @@ impl Gates {
         }
     }
 
+    /// Whether this run made a version; of others it is not known what they say.
+    pub(super) fn is_ours(&self, version: u64) -> bool {
+        version % RUNS == self.current().run
+    }
+
+    /// By how many seconds a version is older than the newest; none before there is one.
+    pub(super) fn lag(&self, in_force: u64) -> Option<f64> {
+        let newest = self.version()?;
+        Some((newest / RUNS).saturating_sub(in_force / RUNS) as f64 / 1000.0)
+    }
+
     /// The newest version; none before there is one.
     pub(crate) fn version(&self) -> Option<u64> {
         Some(self.progress.borrow().version).filter(|version| *version > 0)
@@ -219,6 +243,29 @@ impl Drop for Place<'_> {
 }
 
 impl Current {
+    /// What the next version is called.
+    pub(super) fn next(&self, now: Timestamp) -> u64 {
+        self.behind(self.version.max(time_of(now) * RUNS - 1))
+    }
+
+    /// Our first version behind this one of whomever.
+    fn behind(&self, version: u64) -> u64 {
+        let ours = version / RUNS * RUNS + self.run;
+        if ours > version { ours } else { ours + RUNS }
+    }
+
+    /// A gate takes nothing older than it ever had. What another replica told it may be newer than what is
+    /// newest here, and say less: then this is told again under a newer version.
+    fn follow(&mut self, have: u64, now: Timestamp) {
+        if have > self.version && have / RUNS <= time_of(now).saturating_add(MAX_AHEAD) {
+            let nothing = StateDifference {
+                to: self.behind(have),
+                ..self.no_difference(self.version)
+            };
+            self.advance(nothing);
+        }
+    }
+
     /// The next version: what `difference` says is in it already.
     pub(super) fn advance(&mut self, difference: StateDifference) {
         self.version = difference.to;
@@ -242,9 +289,16 @@ impl Current {
     }
 
     /// What a gate is told that has this version; none when there is nothing new.
-    pub(super) fn update(&mut self, have: Option<u64>) -> Result<Option<Bytes>, serde_json::Error> {
+    pub(super) fn update(
+        &mut self,
+        have: Option<u64>,
+        now: Timestamp,
+    ) -> Result<Option<Bytes>, serde_json::Error> {
         if self.version == 0 || have == Some(self.version) {
             return Ok(None);
+        }
+        if let Some(have) = have {
+            self.follow(have, now);
         }
         if let Some(difference) = have.and_then(|have| self.since(have)) {
             let update = StateUpdate::Difference(difference);
@@ -277,16 +331,10 @@ impl Current {
         self.admitted.values().flat_map(of).cloned().collect()
     }
 
-    /// All differences since a version, as one.
-    fn since(&self, have: u64) -> Option<StateDifference> {
-        let first = self
-            .differences
-            .binary_search_by_key(&have, |difference| difference.from)
-            .ok()?;
-        let mut credentials = Merged::default();
-        let mut stations = Merged::default();
-        let mut merged = StateDifference {
-            from: have,
+    /// What leads from a version to the newest where nothing differs.
+    fn no_difference(&self, from: u64) -> StateDifference {
+        StateDifference {
+            from,
             to: self.version,
             issued_at: self.issued_at,
             revocation_lists: None,
@@ -295,7 +343,18 @@ impl Current {
             remove: Vec::new(),
             stations_put: Vec::new(),
             stations_remove: Vec::new(),
-        };
+        }
+    }
+
+    /// All differences since a version, as one.
+    fn since(&self, have: u64) -> Option<StateDifference> {
+        let first = self
+            .differences
+            .binary_search_by_key(&have, |difference| difference.from)
+            .ok()?;
+        let mut credentials = Merged::default();
+        let mut stations = Merged::default();
+        let mut merged = self.no_difference(have);
         for difference in self.differences.iter().skip(first) {
             if let Some(lists) = &difference.revocation_lists {
                 merged.revocation_lists = Some(lists.clone());
@@ -344,6 +403,10 @@ impl<T: Clone> Merged<T> {
     }
 }
 
+fn time_of(now: Timestamp) -> u64 {
+    u64::try_from(now.as_millisecond()).unwrap_or(0).max(1)
+}
+
 fn weight(difference: &StateDifference) -> usize {
     let stations = difference.stations_put.len() + difference.stations_remove.len();
     1 + difference.put.len() + difference.remove.len() + stations
@@ -377,7 +440,7 @@ mod tests {
     }
 
     fn told(current: &mut Current, have: Option<u64>) -> Option<StateUpdate> {
-        let bytes = current.update(have).unwrap()?;
+        let bytes = current.update(have, Timestamp::UNIX_EPOCH).unwrap()?;
         Some(serde_json::from_slice(&bytes).unwrap())
     }
 
@@ -399,6 +462,55 @@ mod tests {
         for have in [None, Some(4), Some(9)] {
             let update = told(&mut current, have);
             assert!(matches!(update, Some(StateUpdate::Whole(_))), "{have:?}");
+        }
+    }
+
+    /// Two replicas on one store: what one made is not compared with what the other did.
+    #[test]
+    fn what_another_replica_told_is_told_anew() {
+        let now = Timestamp::from_second(1_750_000_000).unwrap();
+        let replica = |run, at: Timestamp| {
+            let mut current = Current {
+                run,
+                ..Current::default()
+            };
+            let first = current.next(at);
+            current.replace(first, at);
+            let second = current.next(at);
+            assert!(second > first && second % RUNS == run && first % RUNS == run);
+            let mut difference = step(first, &[], &["01"]);
+            difference.to = second;
+            current.advance(difference);
+            (current, second)
+        };
+        let update = |current: &mut Current, have| {
+            let bytes = current.update(Some(have), now).unwrap();
+            bytes.map(|bytes| serde_json::from_slice::<StateUpdate>(&bytes).unwrap())
+        };
+        // Made in the same millisecond, and the gate has the other's.
+        for (ours, theirs) in [(3, 7), (7, 3)] {
+            let ((mut here, newest), (_, told)) = (replica(ours, now), replica(theirs, now));
+            let Some(StateUpdate::Whole(whole)) = update(&mut here, told) else {
+                panic!("not the whole");
+            };
+            assert!(whole.version > told && whole.version % RUNS == ours);
+            // Who waits here hears of that, too.
+            if whole.version > newest {
+                let Some(StateUpdate::Difference(nothing)) = update(&mut here, newest) else {
+                    panic!("not a difference");
+                };
+                assert_eq!((nothing.to, nothing.put.len()), (whole.version, 0));
+            }
+            assert!(here.next(now) > whole.version);
+        }
+        // Their clock is four minutes ahead, or a day: a day is not followed.
+        for (ahead, is_followed) in [(240, true), (86_400, false)] {
+            let then = now + jiff::SignedDuration::from_secs(ahead);
+            let ((mut here, _), (_, told)) = (replica(3, now), replica(7, then));
+            let Some(StateUpdate::Whole(whole)) = update(&mut here, told) else {
+                panic!("not the whole");
+            };
+            assert_eq!(whole.version > told, is_followed);
         }
     }
 
