@@ -1,8 +1,9 @@
 //! Wi-Fi of this machine: hostapd by its control socket, beside what it asks over RADIUS.
 //!
 //! 1. Each event, each change of sessions and each second is a reason to ask hostapd for its stations.
-//! 2. On a network with 802.1X, a station without a session that may stay is deauthenticated. A session that
-//!    had to go is confirmed when hostapd no longer holds its station for authorized.
+//! 2. On a network with 802.1X, a station without a session that may stay is deauthenticated, and what hostapd
+//!    remembers of keys is forgotten: else the station comes back by that, and nobody asks the gate. A session
+//!    that had to go is confirmed when hostapd no longer holds its station for authorized.
 //! 3. On a network with passphrases, hostapd is told to read its file again when that changed. A station
 //!    whose line is gone, or is another, is deauthenticated, and what hostapd remembers of keys is
 //!    forgotten: else the station comes back by that.
@@ -101,7 +102,7 @@ impl Wifi {
             if may_stay {
                 continue;
             }
-            if self.client.is_none() && !flushed {
+            if !flushed {
                 control.forget_keys().await?;
                 flushed = true;
             }
