@@ -3,11 +3,13 @@
 //! anybody may ask.
 //!
 //! 1. A list is signed when it is asked for and something was revoked since, or half of the last
-//!    one's life is over; else the last one goes out again.
+//!    one's life is over; else the last one goes out again. Of a crowd that asks at once the first reads
+//!    and signs for all.
 //! 2. An OCSP answer is signed for each request, from the row of the credential: a revocation
 //!    counts from its commit on.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, State};
@@ -42,6 +44,9 @@ const OCSP_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 /// earlier may be committed later.
 const OVERLAP: SignedDuration = SignedDuration::from_mins(5);
 
+/// How long nobody reads again where this replica's journal did not grow: another one's may have.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// Rows read at once.
 const PAGE: u32 = 1000;
 
@@ -62,6 +67,8 @@ struct Known {
     /// The last of each holder's in the store's order.
     newest: [Option<(Timestamp, CredentialId)>; HOLDERS.len()],
     list: Option<List>,
+    /// The journal's position before the last reading, and when that was.
+    read: Option<(u64, Instant)>,
 }
 
 #[derive(Debug)]
@@ -122,9 +129,19 @@ pub(crate) async fn ask_ocsp_by_path(
 
 /// Step 1.
 pub(crate) async fn crl(controller: &Controller) -> Result<List, Fault> {
+    let wanted = controller.store.position();
     let mut known = controller.lists.0.lock().await;
     let now = controller.clock.now();
+    if let (Some(list), Some((position, at))) = (&known.list, known.read)
+        && position >= wanted
+        && at.elapsed() < FRESH
+        && now < list.renew_at
+    {
+        return Ok(list.clone());
+    }
+    let read = (controller.store.position(), Instant::now());
     let more = read_on(controller, &mut known).await?;
+    known.read = Some(read);
     if let Some(list) = &known.list
         && !more
         && now < list.renew_at
