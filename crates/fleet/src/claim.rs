@@ -77,6 +77,7 @@ impl ClaimSubject {
 
 text_enum! {
     /// What a claim rests on.
+    #[derive(Default)]
     pub enum Strength {
         /// Its issuer's signature.
         Signed = "signed",
@@ -85,13 +86,8 @@ text_enum! {
         /// What a gate saw of somebody with the device's MAC address.
         ObservedWeak = "observed-weak",
         /// Somebody's word.
+        #[default]
         Stated = "stated",
-    }
-}
-
-impl Default for Strength {
-    fn default() -> Self {
-        Self::Stated
     }
 }
 

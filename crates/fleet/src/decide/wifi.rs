@@ -21,6 +21,7 @@
 
 mod claim;
 mod configure;
+mod configured;
 mod knock;
 mod merge;
 mod network;
@@ -31,9 +32,9 @@ pub use claim::{
     remove_key, settle_key,
 };
 pub use configure::{
-    ConfigureFacts, ConfigurePermit, Configured, ConfiguredFacts, IssuedAccess, Proof, ReportStage,
-    approval_id, configure, configured,
+    ConfigureFacts, ConfigurePermit, Configured, IssuedAccess, Proof, approval_id, configure,
 };
+pub use configured::{ConfiguredFacts, ReportStage, configured};
 pub use knock::{
     AnnouncementFacts, FailedFacts, GuessFacts, Known, announcement, attempt_failed, code_guessed,
 };
