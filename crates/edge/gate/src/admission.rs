@@ -6,8 +6,10 @@
 
 mod account;
 mod denial;
+mod ports;
 mod session;
 mod sessions;
+mod settle;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,9 +22,10 @@ use vouchsafe_radius::{Grant, Question, Segment, Station};
 use self::sessions::Sessions;
 pub use account::{Account, Move, Touched, Unsaid, Wanted};
 pub use denial::Denial;
+pub use ports::OwnPorts;
 pub use session::{Place, Session};
 
-use crate::desired::{Desired, DesiredError, Difference, Entry};
+use crate::desired::{Desired, Entry};
 
 /// Most sessions at a time.
 pub const MAX_SESSIONS: usize = 200_000;
@@ -39,13 +42,6 @@ const MAX_PLACES_ENDING: usize = 2 * MAX_PLACES;
 
 /// How many sessions are looked at before others get the lock.
 const SLICE: usize = 1_000;
-
-/// How long after its time a session may be without a new proof: the access point needs a moment.
-const GRACE: SignedDuration = SignedDuration::from_secs(60);
-
-/// How long after its time a session that nobody confirms to be over is kept. The access point was told
-/// to ask again long before that.
-const FORGOTTEN: SignedDuration = SignedDuration::from_hours(24);
 
 /// How far in the future a desired state may have been issued: two machines have two clocks. One from
 /// further on would count for as much longer, whatever happened meanwhile.
@@ -75,23 +71,6 @@ pub struct Rules {
     pub own: Option<OwnPorts>,
     /// RADIUS clients that move a session to another segment when they are asked.
     pub movers: BTreeSet<u32>,
-}
-
-/// The ports of this machine. There a session is moved to another segment as it is; at other access
-/// points the device goes out and comes in again.
-#[derive(Debug, Clone)]
-pub struct OwnPorts {
-    /// The RADIUS client that asks for them. Another one that calls itself like a port is not there.
-    pub client: u32,
-    /// Their names.
-    pub names: BTreeSet<String>,
-}
-
-impl OwnPorts {
-    fn has(&self, place: &Place) -> bool {
-        let name = place.access_point.as_ref();
-        place.client == self.client && name.is_some_and(|name| self.names.contains(name))
-    }
 }
 
 #[derive(Debug, Default)]
@@ -133,26 +112,8 @@ impl Inner {
         }
     }
 
-    fn wanted(&self, place: Place) -> Wanted {
-        let session = self.sessions.find(&place).cloned();
-        let segment = session.as_ref().and_then(|it| it.segment.as_deref());
-        let segments = self.desired.as_ref().map(Desired::segments);
-        let is_confined = |name: &&str| segments.is_some_and(|it| it.reach(name).is_some());
-        Wanted {
-            confined: segment.filter(is_confined).map(str::to_owned),
-            place,
-            session,
-        }
-    }
-
     fn spare(&mut self, mac: [u8; 6]) {
         self.cut_off.retain(|each| *each != mac);
-    }
-
-    fn touch(&mut self, own: Option<&OwnPorts>, place: &Place) {
-        if own.is_some_and(|own| own.has(place)) {
-            self.touched.insert(place.clone());
-        }
     }
 }
 
@@ -226,11 +187,6 @@ impl Admission {
             sessions: told.into_iter().map(now).collect(),
             has_more,
         }
-    }
-
-    /// Tells of each version of which everything is in force.
-    pub fn in_force(&self) -> watch::Receiver<Option<u64>> {
-        self.0.in_force.subscribe()
     }
 
     /// How many credentials may come in.
@@ -315,150 +271,9 @@ impl Admission {
         Ok((grant, entry))
     }
 
-    /// Takes another desired state. Sessions that it does not admit must go from now on; how many.
-    pub fn apply(&self, desired: Desired, now: Timestamp) -> usize {
-        let mut inner = self.lock();
-        inner.desired = Some(desired);
-        let ending = self.settle_all(&mut inner, now);
-        self.is_in_force_without_ports(&inner);
-        drop(inner);
-        self.tell();
-        ending
-    }
-
-    /// Takes what changed in the desired state. Only sessions of what it names are looked at; how many
-    /// must go.
-    ///
-    /// # Errors
-    /// It does not begin at the state in force. Then nothing changed.
-    pub fn apply_difference(
-        &self,
-        difference: Difference,
-        now: Timestamp,
-    ) -> Result<usize, DesiredError> {
-        let mut inner = self.lock();
-        let from = difference.from;
-        let desired = inner.desired.as_mut();
-        let desired = desired.ok_or(DesiredError::OtherBeginning { from, ours: 0 })?;
-        let changes = desired.apply(difference)?;
-        let mut ending = 0;
-        for credential in &changes.credentials {
-            for place in inner.sessions.of_credential(credential) {
-                ending += usize::from(self.settle(&mut inner, &place, now));
-            }
-        }
-        for mac in &changes.stations {
-            for place in inner.sessions.of_station(*mac) {
-                ending += usize::from(self.settle(&mut inner, &place, now));
-            }
-        }
-        self.is_in_force_without_ports(&inner);
-        drop(inner);
-        self.tell();
-        Ok(ending)
-    }
-
-    /// Ends what has run out by itself: decisions, and sessions that were not renewed. Whoever wants to come
-    /// in meanwhile need not wait until all were looked at.
-    pub fn look(&self, now: Timestamp) -> usize {
-        let (mut ending, mut is_news) = (0, false);
-        self.in_slices(|inner, slice| {
-            for (place, until) in slice {
-                if now < until {
-                    continue;
-                }
-                ending += usize::from(self.settle(inner, &place, now));
-                if now.duration_since(until) > FORGOTTEN {
-                    tracing::warn!(
-                        ?place,
-                        "nobody confirmed the end of a session; forgetting it"
-                    );
-                    inner.sessions.remove(&place);
-                    inner.touch(self.0.rules.own.as_ref(), &place);
-                    is_news = true;
-                }
-            }
-        });
-        if ending > 0 || is_news {
-            self.tell();
-        }
-        ending
-    }
-
-    /// Until when each session is good, some at a time, each time under the lock anew.
-    fn in_slices(&self, mut look: impl FnMut(&mut Inner, Vec<(Place, Timestamp)>)) {
-        let mut behind = None;
-        loop {
-            let mut inner = self.lock();
-            let slice = inner.sessions.behind(behind.as_ref()).take(SLICE);
-            let slice: Vec<_> = slice.map(|(place, it)| (place.clone(), it.until)).collect();
-            let Some((last, _)) = slice.last() else {
-                return;
-            };
-            behind = Some(last.clone());
-            look(&mut inner, slice);
-        }
-    }
-
-    /// What belongs to a station at a port of this machine.
-    pub fn wanted_at(&self, port: &str, mac: [u8; 6]) -> Option<Wanted> {
-        let place = self.own_place(port, mac)?;
-        Some(self.lock().wanted(place))
-    }
-
     /// The session of a station at an access point of a client.
     pub fn find(&self, place: &Place) -> Option<Session> {
         self.lock().sessions.find(place).cloned()
-    }
-
-    /// What changed at the ports of this machine since this was last asked, and what must go. Whoever asks
-    /// says with [`Admission::carried_out`] what came of it.
-    pub fn take_touched(&self) -> Touched {
-        let mut inner = self.lock();
-        let touched = std::mem::take(&mut inner.touched);
-        inner.under_way.extend(touched.iter().cloned());
-        let desired = inner.desired.as_ref();
-        let segments = desired.map(|it| it.segments().clone());
-        let own = self.0.rules.own.as_ref();
-        let ending = own.into_iter().flat_map(|own| {
-            let ending = inner.sessions.ending(own.client);
-            ending.filter(|(place, _)| own.has(place))
-        });
-        Touched {
-            version: desired.map(|it| it.version),
-            segments: segments.unwrap_or_default(),
-            ending: ending
-                .map(|(place, session)| (place.clone(), session.clone()))
-                .collect(),
-            places: touched.into_iter().map(|it| inner.wanted(it)).collect(),
-        }
-    }
-
-    /// What [`Admission::take_touched`] told was done, but for what `failed`: that is told again. With
-    /// nothing left to do `version` is in force; without one nothing is.
-    pub fn carried_out(&self, version: Option<u64>, failed: BTreeSet<Place>) {
-        let mut inner = self.lock();
-        inner.under_way.clear();
-        if failed.is_empty() && version.is_some() {
-            self.put_in_force(version);
-        }
-        inner.touched.extend(failed);
-    }
-
-    /// The place of a station at a port of this machine.
-    pub fn own_place(&self, port: &str, mac: [u8; 6]) -> Option<Place> {
-        let place = Place {
-            client: self.0.rules.own.as_ref()?.client,
-            access_point: Some(port.to_owned()),
-            mac: Some(mac),
-            port: None,
-        };
-        self.0.rules.own.as_ref()?.has(&place).then_some(place)
-    }
-
-    /// Whether a place is a port of this machine.
-    pub fn is_own(&self, place: &Place) -> bool {
-        self.0.rules.own.as_ref().is_some_and(|own| own.has(place))
     }
 
     /// Whether the state lets stations in by their MAC address.
@@ -521,64 +336,6 @@ impl Admission {
         ending
             .map(|(place, session)| (place.clone(), session.clone()))
             .collect()
-    }
-
-    /// The sessions of a client that it is to move.
-    pub fn moving(&self, client: u32) -> Vec<Move> {
-        self.some_moving(client, usize::MAX, |_| true)
-    }
-
-    /// The same, at most so many of those `wanted`.
-    pub fn some_moving(
-        &self,
-        client: u32,
-        most: usize,
-        wanted: impl Fn(&Place) -> bool,
-    ) -> Vec<Move> {
-        let inner = self.lock();
-        let Some(desired) = &inner.desired else {
-            return Vec::new();
-        };
-        let moving = inner
-            .sessions
-            .moving(client)
-            .filter(|(place, _)| wanted(place))
-            .filter_map(|(place, session)| {
-                let segment = inner.entry(place, session)?.segment.as_ref()?;
-                Some(Move {
-                    place: place.clone(),
-                    session: session.clone(),
-                    segment: segment.as_str().to_owned(),
-                    on_the_air: desired.segments().on_the_air(segment).clone(),
-                })
-            });
-        moving.take(most).collect()
-    }
-
-    /// The access point moved a session; whether that is news. It may belong elsewhere again by now.
-    pub fn moved(&self, to: &Move, now: Timestamp) -> bool {
-        let mut inner = self.lock();
-        let found = inner.sessions.find(&to.place);
-        if !found.is_some_and(|it| it.class == to.session.class && it.moving) {
-            return false;
-        }
-        inner.sessions.move_to(&to.place, Some(to.segment.clone()));
-        inner.sessions.set_moving(&to.place, false);
-        self.settle(&mut inner, &to.place, now);
-        drop(inner);
-        self.tell();
-        true
-    }
-
-    /// A session goes, whatever the state says. Its device may come in anew.
-    pub fn dismiss(&self, place: &Place, class: &str, now: Timestamp) {
-        let mut inner = self.lock();
-        let found = inner.sessions.find(place);
-        if found.is_some_and(|it| it.class == class && it.ending.is_none()) {
-            self.dismiss_at(&mut inner, place, now);
-            drop(inner);
-            self.tell();
-        }
     }
 
     /// Stations that had to go, and did not come in again.
@@ -813,90 +570,6 @@ impl Admission {
             self.dismiss_at(inner, &oldest, now);
         }
         Ok(())
-    }
-
-    /// It goes, whatever the state says.
-    fn dismiss_at(&self, inner: &mut Inner, place: &Place, now: Timestamp) {
-        inner.sessions.dismiss(place, now);
-        inner.cut_off(place);
-        inner.touch(self.0.rules.own.as_ref(), place);
-    }
-
-    fn settle_all(&self, inner: &mut Inner, now: Timestamp) -> usize {
-        let places: Vec<_> = inner.sessions.all().keys().cloned().collect();
-        let mut ending = 0;
-        for place in places {
-            ending += usize::from(self.settle(inner, &place, now));
-        }
-        ending
-    }
-
-    /// Brings one session in agreement with the state; whether it must go from now on.
-    fn settle(&self, inner: &mut Inner, place: &Place, now: Timestamp) -> bool {
-        let Some(session) = inner
-            .sessions
-            .find(place)
-            .filter(|_| inner.desired.is_some())
-        else {
-            return false;
-        };
-        let entry = inner.entry(place, session);
-        let is_overdue = now.duration_since(session.until) > GRACE;
-        let entry = entry.filter(|entry| !is_overdue && entry.expires_at > now);
-        let expires_at = entry.map(|it| it.expires_at);
-        let segment = entry
-            .and_then(|it| it.segment.as_ref())
-            .map(|it| it.as_str().to_owned());
-        let was_ending = session.ending.is_some();
-        let is_elsewhere = segment != session.segment;
-        // A device that belongs elsewhere now goes out to come in again: not every access point can move
-        // it. Our own ports can, and some others when they are asked.
-        let is_own = self.is_own(place);
-        let is_movable =
-            segment.is_some() && !was_ending && self.0.rules.movers.contains(&place.client);
-        let can_be_there = is_own || is_movable || !is_elsewhere;
-        let stays = entry.is_some() && !session.dismissed && can_be_there;
-        // What is not looked at before its time is found in time.
-        if let Some(expires_at) = expires_at {
-            inner.sessions.limit(place, expires_at);
-        }
-        if stays && is_elsewhere && is_own {
-            inner.sessions.move_to(place, segment);
-            inner.touch(self.0.rules.own.as_ref(), place);
-        } else if stays && is_elsewhere {
-            inner.sessions.set_moving(place, true);
-        }
-        match (stays, was_ending) {
-            (false, false) => {
-                inner.sessions.set_ending(place, Some(now));
-                inner.cut_off(place);
-            }
-            // It may stay after all, before anybody ended it.
-            (true, true) => {
-                inner.sessions.set_ending(place, None);
-                if let Some(mac) = place.mac {
-                    inner.spare(mac);
-                }
-            }
-            _ => return false,
-        }
-        inner.touch(self.0.rules.own.as_ref(), place);
-        !stays
-    }
-
-    /// Elsewhere than at our own ports a session that belongs elsewhere ends, and is told until it has.
-    fn is_in_force_without_ports(&self, inner: &Inner) {
-        if self.0.rules.own.is_none() {
-            self.put_in_force(inner.desired.as_ref().map(|it| it.version));
-        }
-    }
-
-    fn put_in_force(&self, version: Option<u64>) {
-        self.0.in_force.send_if_modified(|before| {
-            let is_news = *before != version;
-            *before = version;
-            is_news
-        });
     }
 
     fn tell(&self) {
