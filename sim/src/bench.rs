@@ -39,6 +39,8 @@ pub enum Bench {
     Crowd,
     /// Milliseconds from a revocation to its confirmation, with 1,000 devices connected.
     CutOff,
+    /// A gate with 50,000 devices: its state from nothing, one change, memory, forwarding.
+    Gate,
 }
 
 /// What to measure; everything when nothing is named.
@@ -50,6 +52,9 @@ pub struct Options {
     /// Where the `vouchsafe` program is; beside this one when absent.
     #[arg(long)]
     pub bin_dir: Option<PathBuf>,
+    /// This network namespace is there for nothing else.
+    #[arg(long, hide = true)]
+    pub within: bool,
 }
 
 /// Measures and prints.
@@ -98,6 +103,11 @@ async fn measure_all(options: &Options) -> anyhow::Result<ExitCode> {
     }
     if wanted(Bench::CutOff) || options.tables.contains(&Bench::Admission) {
         admission::run_cut(&bin_dir).await?;
+    }
+    if options.within {
+        admission::run_many_within(&bin_dir).await?;
+    } else if wanted(Bench::Gate) || options.tables.contains(&Bench::Admission) {
+        tokio::task::block_in_place(|| admission::run_many(&bin_dir))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,12 +4,17 @@
 //! An authentication is a whole one: identity, full handshake with both certificates, revocation
 //! list looked into, acceptance, and both sides' keys compared. One load generator serves all servers.
 
+mod access_point;
 mod crowd;
 mod cut;
 mod floor;
+mod gate;
+mod ground;
 mod load;
+mod many;
 mod network;
 mod servers;
+mod stations;
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,6 +30,7 @@ use network::Network;
 use servers::Server;
 
 pub(super) use cut::run as run_cut;
+pub(super) use many::{run as run_many, run_within as run_many_within};
 
 /// Stations at the same time.
 const TOGETHER: usize = 8;

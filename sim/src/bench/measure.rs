@@ -25,10 +25,19 @@ pub(crate) fn cpu(pid: u32) -> Duration {
 
 /// Memory of a process that is really in use, in bytes.
 pub(crate) fn resident(pid: u32) -> u64 {
+    memory(pid, "VmRSS:")
+}
+
+/// The most that it ever had in use, in bytes.
+pub(crate) fn most_resident(pid: u32) -> u64 {
+    memory(pid, "VmHWM:")
+}
+
+fn memory(pid: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .find_map(|line| line.strip_prefix(name))
         .and_then(|rest| rest.trim().strip_suffix("kB"))
         .and_then(|kilobytes| kilobytes.trim().parse::<u64>().ok())
         .unwrap_or(0)
@@ -40,6 +49,14 @@ pub(crate) fn quantile(times: &[Duration], share: f64) -> Duration {
     let last = times.len().saturating_sub(1);
     let index = (last as f64 * share).round() as usize;
     times.get(index.min(last)).copied().unwrap_or_default()
+}
+
+/// The number that `share` of all numbers do not exceed.
+pub(crate) fn quantile_of(mut numbers: Vec<f64>, share: f64) -> f64 {
+    numbers.sort_unstable_by(f64::total_cmp);
+    let last = numbers.len().saturating_sub(1);
+    let index = (last as f64 * share).round() as usize;
+    numbers.get(index.min(last)).copied().unwrap_or_default()
 }
 
 /// A duration with a unit that fits.

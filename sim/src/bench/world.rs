@@ -58,6 +58,18 @@ pub(super) struct Process {
 impl World {
     /// A site with `devices` claimed devices that can onboard, and `others` that are only there.
     pub(crate) async fn new(bin_dir: &Path, devices: usize, others: usize) -> anyhow::Result<Self> {
+        Self::build(bin_dir, devices, async |home, clock| {
+            fill(home, others, clock).await
+        })
+        .await
+    }
+
+    /// The same, where `fill` puts something into the site's store before anybody serves.
+    pub(super) async fn build(
+        bin_dir: &Path,
+        devices: usize,
+        fill: impl AsyncFnOnce(&Home, &Clock) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("vouchsafe-bench-")
             .tempdir()?;
@@ -74,7 +86,7 @@ impl World {
         config.api.listen = "127.0.0.1:0".parse()?;
         config.masa.connections = 64;
         let home = vouchsafe_controller::initialise(&site, &config, &clock).await?;
-        fill(&home, others, &clock).await?;
+        fill(&home, &clock).await?;
         let domain_ca = read_certificate(&site.join("domain-ca.pem"))?;
 
         let (pledges, manifest) = make_devices(&maker, &domain_ca, devices, &clock).await?;
@@ -134,6 +146,11 @@ impl World {
         Ok(())
     }
 
+    /// The controller is gone from now on.
+    pub(super) fn end_controller(&mut self) {
+        self.controller.end();
+    }
+
     /// The controller's and the MASA's process ids.
     pub(crate) fn pids(&self) -> [u32; 2] {
         [self.controller.id(), self.masa.id()]
@@ -185,13 +202,17 @@ impl Process {
     pub(super) fn id(&self) -> u32 {
         self.child.id()
     }
+
+    fn end(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.end();
     }
 }
 

@@ -86,7 +86,9 @@ impl Space {
         run(command, value).with_context(|| format!("setting {name}"))
     }
 
-    fn command(&self, program: PathBuf) -> Command {
+    /// A program that is to run there.
+    #[must_use]
+    pub fn command(&self, program: PathBuf) -> Command {
         let mut words = self.words().into_iter();
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).arg(program);

@@ -3,9 +3,9 @@
 //! happened.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -23,6 +23,15 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// How long a connection may be idle at the service.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// How much is poured at a time, in octets.
+const PIECE: usize = 256 * 1024;
+
+/// A small datagram, in octets.
+const SMALL: usize = 64;
+
+/// Datagrams between two looks at the time.
+const TOGETHER: usize = 64;
 
 /// Who talks.
 #[derive(Debug, clap::Subcommand)]
@@ -42,6 +51,21 @@ pub enum Talk {
         /// Whom.
         to: SocketAddr,
     },
+    /// Take whatever comes, and tell of each connection how much that was. Datagrams are dropped.
+    Take {
+        /// Where to listen.
+        address: SocketAddr,
+    },
+    /// Send as much as passes.
+    Pour {
+        /// Whom.
+        to: SocketAddr,
+        /// For how long.
+        milliseconds: u64,
+        /// Small datagrams instead of one connection.
+        #[arg(long)]
+        datagrams: bool,
+    },
 }
 
 /// Talks.
@@ -53,6 +77,12 @@ pub fn run(talk: &Talk) -> anyhow::Result<ExitCode> {
         Talk::Serve { addresses } => serve(addresses),
         Talk::Ask { to } => Ok(ask(*to)),
         Talk::Flow { to } => flow(*to),
+        Talk::Take { address } => take(*address),
+        Talk::Pour {
+            to,
+            milliseconds,
+            datagrams,
+        } => pour(*to, Duration::from_millis(*milliseconds), *datagrams),
     }
 }
 
@@ -121,6 +151,48 @@ fn flow(to: SocketAddr) -> anyhow::Result<ExitCode> {
         std::thread::sleep(PAUSE);
     }
     say(&json!({ "event": "silent", "answers": answers, "last_at": last }));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn take(address: SocketAddr) -> anyhow::Result<ExitCode> {
+    let listener = TcpListener::bind(address).context("listening")?;
+    // Held, so that nobody is told that there is none.
+    let _datagrams = UdpSocket::bind(address).context("listening")?;
+    say(&json!({ "ready": address }));
+    for mut stream in listener.incoming().flatten() {
+        let _ = stream.set_read_timeout(Some(IDLE));
+        let mut buffer = vec![0; PIECE];
+        let (begun, mut octets) = (Instant::now(), 0_u64);
+        while let Ok(length @ 1..) = stream.read(&mut buffer) {
+            octets += u64::try_from(length).unwrap_or(0);
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        say(&json!({ "event": "taken", "octets": octets, "seconds": seconds }));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn pour(to: SocketAddr, time: Duration, datagrams: bool) -> anyhow::Result<ExitCode> {
+    let begun = Instant::now();
+    if datagrams {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.connect(to)?;
+        let mut sent = 0_u64;
+        while begun.elapsed() < time {
+            for _ in 0..TOGETHER {
+                // One that finds no room is not sent.
+                sent += u64::from(socket.send(&[0; SMALL]).is_ok());
+            }
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        say(&json!({ "event": "poured", "datagrams": sent, "seconds": seconds }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut stream = TcpStream::connect_timeout(&to, IDLE).context("connecting")?;
+    let piece = vec![0; PIECE];
+    while begun.elapsed() < time {
+        stream.write_all(&piece)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
