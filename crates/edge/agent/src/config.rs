@@ -71,9 +71,17 @@ pub struct NetworkConfig {
     /// any server of the domain without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
+    /// After how many seconds a device at a wired port proves itself again: a port tells nobody that it was
+    /// closed.
+    #[serde(default = "prove_again")]
+    pub prove_again: u32,
     /// What the device says of itself before TLS protects it (RFC 9190 §2.1.8): a realm, and no name.
     #[serde(default = "anonymous")]
     pub identity: String,
+}
+
+fn prove_again() -> u32 {
+    300
 }
 
 fn anonymous() -> String {

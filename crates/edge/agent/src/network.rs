@@ -123,9 +123,11 @@ async fn give(
 /// then it says so.
 pub(crate) async fn keep(config: &NetworkConfig, handed: &Handed) -> bool {
     let tries = config.way_in().map(|_| TRIES);
+    let is_port = config.ssid.is_none() && tries.is_none();
+    let again = is_port.then(|| Duration::from_secs(config.prove_again.max(1).into()));
     let kept = async {
         let mut control = Control::open(&config.supplicant).await?;
-        member::keep(&mut control, tries).await
+        member::keep(&mut control, tries, again).await
     };
     let ended: Result<(), SupplicantError> = kept.await;
     let Err(error) = ended else {

@@ -7,7 +7,8 @@
 //!    show a certificate of the domain that is a server's (OpenSSL asks for serverAuth), so no device
 //!    of the same domain can play it, and one with the network's name where that is known.
 //! 4. Those networks and no others are joined, the first before the next.
-//! 5. A supplicant that was cut off does not begin again by itself; [`keep`] makes it.
+//! 5. A supplicant that was cut off does not begin again by itself, and at a port it does not even know;
+//!    [`keep`] makes it.
 
 use std::time::Duration;
 
@@ -133,13 +134,22 @@ pub(crate) async fn resume(control: &mut Control) -> Result<(), SupplicantError>
     join(control, &ours).await
 }
 
-/// Step 5, until the supplicant ends, or `tries` in a row led nowhere. Each of them doubles the pause.
-pub(crate) async fn keep(control: &mut Control, tries: Option<u32>) -> Result<(), SupplicantError> {
-    let (mut pause, mut failed) = (LOOK, 0);
+/// Step 5, until the supplicant ends, or `tries` in a row led nowhere. Each of them doubles the pause. A port
+/// tells nobody that it was closed, so there the device proves itself again after `again`.
+pub(crate) async fn keep(
+    control: &mut Control,
+    tries: Option<u32>,
+    again: Option<Duration>,
+) -> Result<(), SupplicantError> {
+    let (mut pause, mut failed, mut proved) = (LOOK, 0, Instant::now());
     loop {
-        sleep(pause).await;
+        sleep(again.map_or(pause, |again| again.min(pause))).await;
         if is_in(&control.ask("STATUS").await?) {
             (pause, failed) = (LOOK, 0);
+            if again.is_some_and(|again| proved.elapsed() >= again) {
+                resume(control).await?;
+                proved = Instant::now();
+            }
         } else if tries.is_some_and(|tries| failed >= tries) {
             return Ok(());
         } else {

@@ -94,6 +94,7 @@ impl Air {
             onboarding_ssid: Some("BRSKI%*".to_owned()),
             ssid: None,
             server_name: None,
+            prove_again: 300,
             identity: "@vouchsafe".to_owned(),
         }
     }
