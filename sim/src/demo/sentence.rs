@@ -87,6 +87,57 @@ pub(super) fn of_agent(line: &Value, names: &Names) -> Option<(Tone, String)> {
             Tone::Refused,
             format!("gets nowhere at {who}: {}", Why::of(line)),
         ),
+        "open-network-joined" => (
+            Tone::Plain,
+            format!(
+                "is in the open network {}, where it believes nobody",
+                one_line(text(line, "ssid"))
+            ),
+        ),
+        "open-network-put-aside" => (
+            Tone::Refused,
+            format!(
+                "leaves {}: {}",
+                one_line(text(line, "ssid")),
+                one_line(text(line, "text"))
+            ),
+        ),
+        "networks-told" => {
+            let told = line.get("networks").and_then(Value::as_array);
+            let told: Vec<&str> = told
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect();
+            (
+                Tone::Plain,
+                format!(
+                    "hears from its registrar which network that opens: {}",
+                    one_line(&told.join(", "))
+                ),
+            )
+        }
+        "network-joined" => {
+            let place = line.get("ssid").and_then(Value::as_str);
+            let place = place.map_or("its port".to_owned(), one_line);
+            match line.get("is_in").and_then(Value::as_bool) {
+                Some(true) => (
+                    Tone::Good,
+                    format!("is in at {place}, by 802.1X with its LDevID"),
+                ),
+                _ => (
+                    Tone::Plain,
+                    format!("asks to be let in at {place}, by 802.1X"),
+                ),
+            }
+        }
+        "network-failed" => (
+            Tone::Refused,
+            format!(
+                "has no use for its supplicant: {}",
+                one_line(text(line, "text"))
+            ),
+        ),
         "renewal-failed" => (Tone::Refused, format!("cannot renew: {}", Why::of(line))),
         "reset" => (
             Tone::Plain,

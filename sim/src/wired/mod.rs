@@ -3,11 +3,9 @@
 //!
 //! | module | what |
 //! | --- | --- |
-//! | [`key`] | a device's key, for its supplicant |
 //! | [`space`] | a network namespace that goes with whoever made it |
 //! | [`talk`] | a service that answers, somebody who asks it, and a connection that stays |
 
-pub mod key;
 pub mod space;
 pub mod talk;
 

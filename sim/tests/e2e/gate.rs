@@ -9,13 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use vouchsafe_keystore::{KeyStore, StoreUri};
+use vouchsafe_keystore::{KeyStore, Sealer, StoreUri};
 use vouchsafe_net::{Clock, Identity};
 use vouchsafe_radius::dynamic::{Arrival, Receiver};
 use vouchsafe_radius::{
     Client, Code, Connector, Error, FragmentSize, Origin, Peer, PeerStep, Shared, Trust, attribute,
 };
-use vouchsafe_sim::wired::key::private_key;
 use vouchsafe_trust::{Anchors, Certificate, Revocation, Secret};
 
 use crate::process::{Ended, PATIENCE, Process};
@@ -27,7 +26,8 @@ pub(crate) const SECRET: &str = "the secret of the hall's switch";
 
 /// A running gate.
 pub(crate) struct Gate {
-    process: Process,
+    /// None where it runs within its controller's.
+    process: Option<Process>,
     /// What it said before it was ready.
     early: VecDeque<Value>,
     dir: PathBuf,
@@ -64,6 +64,37 @@ impl Gate {
         identity: &str,
         state: &str,
     ) -> Self {
+        let access = "127.0.0.1:0".parse().unwrap();
+        let mut gate = Self::configure(place, owner, name, identity, state, access);
+        let (process, access, early) = launch(place, &gate.dir);
+        (gate.process, gate.access, gate.early) = (Some(process), access, early);
+        gate
+    }
+
+    /// The owner's gate on the same machine: from now on both are one process.
+    pub(crate) fn start_within(place: &Place, owner: &mut Controller<'_>) -> Self {
+        owner.stop();
+        let home = owner.dir.display();
+        let identity =
+            format!("chain = \"{home}/api.pem\"\nkeys = \"file:{home}/keys\"\nlabel = \"api\"\n");
+        // It says only in its log where it listens, so it is told.
+        let free = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let access = free.local_addr().unwrap();
+        drop(free);
+        let gate = Self::configure(place, owner, "gate", &identity, "", access);
+        owner.serve_with_gate(&gate.dir);
+        gate
+    }
+
+    /// One that does not run yet.
+    fn configure(
+        place: &Place,
+        owner: &Controller<'_>,
+        name: &str,
+        identity: &str,
+        state: &str,
+        access: SocketAddr,
+    ) -> Self {
         let access_point = UdpSocket::bind("127.0.0.1:0").unwrap();
         access_point.set_read_timeout(Some(PATIENCE)).unwrap();
         let dir = place.make(name);
@@ -71,18 +102,17 @@ impl Gate {
         let text = format!(
             "[identity]\n{identity}\
              [state]\nanchor = \"{home}/domain-ca.pem\"\nfile = \"{home}/gate/desired.json\"\n{state}\
-             [radius]\nlisten = \"127.0.0.1:0\"\naccounting = \"127.0.0.1:0\"\n\
+             [radius]\nlisten = \"{access}\"\naccounting = \"127.0.0.1:0\"\n\
              [[radius.client]]\nname = \"hall\"\naddress = \"127.0.0.1\"\nsecret_file = \"secret\"\n\
              disconnect = \"{}\"\n",
             access_point.local_addr().unwrap()
         );
         fs::write(dir.join("gate.toml"), text).unwrap();
         fs::write(dir.join("secret"), SECRET).unwrap();
-        let (process, access, early) = launch(place, &dir);
         Self {
             access,
-            early,
-            process,
+            early: VecDeque::new(),
+            process: None,
             dir,
             access_point,
             receiver: Receiver::default(),
@@ -118,7 +148,7 @@ impl Gate {
         Self {
             access,
             early,
-            process,
+            process: Some(process),
             dir,
             access_point,
             receiver: Receiver::default(),
@@ -127,10 +157,10 @@ impl Gate {
 
     /// Its life is taken, and it is started again.
     pub(crate) fn restart(self, place: &Place) -> Self {
-        self.process.kill();
+        self.process.unwrap().kill();
         let (process, access, early) = launch(place, &self.dir);
         Self {
-            process,
+            process: Some(process),
             access,
             early,
             ..self
@@ -146,9 +176,8 @@ impl Gate {
                 return early;
             }
         }
-        let line = self
-            .process
-            .line(&what, |line| words.iter().all(|word| line.contains(word)));
+        let process = self.process.as_mut().unwrap();
+        let line = process.line(&what, |line| words.iter().all(|word| line.contains(word)));
         serde_json::from_str(&line).unwrap()
     }
 
@@ -356,11 +385,7 @@ pub(crate) fn eapol_test(
     let stored: Value = serde_json::from_str(&stored).unwrap();
     let label = stored["label"].as_str().unwrap();
     fs::write(path("station.pem"), stored["chain"].as_str().unwrap()).unwrap();
-    fs::write(
-        path("station.der"),
-        private_key(&device.dir(), label).unwrap(),
-    )
-    .unwrap();
+    fs::write(path("station.der"), private_key(&device.dir(), label)).unwrap();
     let network = format!(
         "network={{\n key_mgmt=WPA-EAP\n eap=TLS\n identity=\"@site\"\n ca_cert=\"{}\"\n \
          client_cert=\"{}\"\n private_key=\"{}\"\n phase1=\"tls_disable_tlsv1_3=0\"\n}}\n",
@@ -374,4 +399,20 @@ pub(crate) fn eapol_test(
     command.args(["-p", &gate.access.port().to_string(), "-t", "60"]);
     let (success, stdout, _) = tools::run(&mut command, b"");
     (success, String::from_utf8_lossy(&stdout).into_owned())
+}
+
+/// The key with this label, PKCS#8, DER: what whoever breaks a device open could take.
+fn private_key(dir: &Path, label: &str) -> Vec<u8> {
+    let birth = dir.join("birth");
+    let file = fs::read_to_string(birth.join("device.toml")).unwrap();
+    let file: toml::Table = file.parse().unwrap();
+    let mut keys: StoreUri = file["key_store"].as_str().unwrap().parse().unwrap();
+    keys.resolve_from(&birth);
+    let StoreUri::File { folder, .. } = &keys else {
+        panic!("the key does not leave its store");
+    };
+    let sealed = fs::read(folder.join(format!("{label}.key"))).unwrap();
+    let sealer = Sealer::beside(&keys).unwrap();
+    let key = sealer.unseal(&format!("key/{label}"), &sealed).unwrap();
+    key.expose().to_vec()
 }

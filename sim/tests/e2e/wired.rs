@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use vouchsafe_sim::wifi::hostap::{Hostap, Kind, Setup};
-use vouchsafe_sim::wired::key::private_key;
 use vouchsafe_sim::wired::{self, space::Space};
 
 use crate::gate::SECRET;
@@ -189,38 +188,35 @@ impl<'a> Hall<'a> {
         String::from_utf8(tools::output(&mut command, b"")).unwrap()
     }
 
-    fn supplicant(&self, owner: &Controller<'_>, device: &Device<'_>) -> Hostap {
+    /// The supplicant of a device at the first port, which knows no network.
+    fn supplicant(&self, device: &Device<'_>) -> Hostap {
         let within = self.devices[0].words();
         let settings = ["ap_scan=0", "eapol_version=2"].map(str::to_owned);
         let setup = Setup {
             within: &within,
             ..Setup::wired(Kind::Station, "eth0", &settings)
         };
-        let folder = self.place.path("supplicant");
-        let supplicant = Hostap::start("supplicant", &folder, setup).unwrap();
-        let stored = fs::read_to_string(device.dir().join("state/credential.json")).unwrap();
-        let stored: Value = serde_json::from_str(&stored).unwrap();
-        let chain = self.place.path("chain.pem");
-        fs::write(&chain, stored["chain"].as_str().unwrap()).unwrap();
-        let key = private_key(&device.dir(), stored["label"].as_str().unwrap()).unwrap();
-        fs::write(self.place.path("key.der"), key).unwrap();
-        let quoted = |path: PathBuf| format!("\"{}\"", path.display());
-        let settings = [
-            ("key_mgmt", "IEEE8021X".to_owned()),
-            ("eapol_flags", "0".to_owned()),
-            ("eap", "TLS".to_owned()),
-            ("identity", "\"@site\"".to_owned()),
-            ("ca_cert", quoted(owner.domain_ca())),
-            ("client_cert", quoted(chain)),
-            ("private_key", quoted(self.place.path("key.der"))),
-        ];
-        supplicant.order("ADD_NETWORK").unwrap();
-        for (name, value) in settings {
-            let order = format!("SET_NETWORK 0 {name} {value}");
-            supplicant.order(&order).unwrap();
-        }
-        supplicant.order("ENABLE_NETWORK 0").unwrap();
-        supplicant
+        Hostap::start("supplicant", &self.supplicant_folder(device), setup).unwrap()
+    }
+
+    fn supplicant_folder(&self, device: &Device<'_>) -> PathBuf {
+        self.place.path(&format!("supplicant-{}", device.serial))
+    }
+
+    /// Its agent, which gives the supplicant what the device has; `more` are settings of `[network]`.
+    fn agent(&self, device: &Device<'_>, more: &str) -> Process {
+        let socket = self.supplicant_folder(device).join("control/eth0");
+        let settings = format!(
+            "mdns = false\n[network]\nprove_again = 5\nsupplicant = \"{}\"\n{more}",
+            socket.display()
+        );
+        fs::write(device.dir().join("agent.toml"), settings).unwrap();
+        let program = device.command(&["run"]);
+        let mut command = inside(&self.devices[0], program.get_program().as_ref());
+        command.args(program.get_args());
+        let variables = program.get_envs();
+        command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+        Process::start(&device.serial, command, &self.place.logs())
     }
 }
 
@@ -251,7 +247,9 @@ fn whichever_component_starts_anew_it_ends_in_the_same_state() {
     let mut hall = Hall::open(&place, &owner);
     hall.event(&["state-in-force", "\"admitted\":1"]);
     assert!(!hall.reaches(0));
-    let supplicant = hall.supplicant(&owner, &devices[0]);
+    let _supplicant = hall.supplicant(&devices[0]);
+    let mut agent = hall.agent(&devices[0], "");
+    agent.line("its way in", |line| line.contains("network-joined"));
     hall.event(&["port-opened", "p1"]);
     hall.reaches_soon(0);
 
@@ -274,7 +272,7 @@ fn whichever_component_starts_anew_it_ends_in_the_same_state() {
     // hostapd starts anew and knows nobody: the port is closed until the device has proved itself again.
     hall.start_hostapd();
     hall.event(&["port-closed", "p1"]);
-    supplicant.order("REASSOCIATE").unwrap();
+    // The agent sees that it is out, and asks again.
     hall.event(&["port-opened", "p1"]);
     hall.reaches_soon(0);
 
@@ -285,4 +283,43 @@ fn whichever_component_starts_anew_it_ends_in_the_same_state() {
     api.post(&format!("/api/v1/devices/{id}/revoke"), &revoke);
     hall.event(&["cut-off", "p1"]);
     assert!(!hall.reaches(0), "cut off and still there");
+}
+
+/// RFC 5216 §5.2, §5.3: whoever answers at a port is no network of the device's unless its certificate is the
+/// domain's, and has the name that the device was given. By Debian's supplicant, as the agent sets it up.
+#[test]
+fn a_port_whose_server_is_not_the_domains_or_has_another_name_gets_nothing_of_the_device() {
+    let missing = wired::missing();
+    if !missing.is_empty() {
+        tools::skip(&format!("wired ports need {}", missing.join(", ")));
+        return;
+    }
+    let place = Place::new();
+    let maker = Manufacturer::start(&place, &[]);
+    let owner = Controller::start(&place, "owner", &["gate.state_file=desired.json"]);
+    let other = Controller::start(&place, "other", &[]);
+    let devices = maker.provision_all(&["L-1", "L-2"]);
+    owner.buy(&maker, &["L-1"]);
+    other.buy(&maker, &["L-2"]);
+    devices[0].onboard(&owner.registrar());
+    devices[1].onboard(&other.registrar());
+    let mut hall = Hall::open(&place, &owner);
+    hall.event(&["state-in-force", "\"admitted\":1"]);
+    let elsewhere = "server_name = \"elsewhere.example\"\n";
+    for (device, more, why) in [
+        (&devices[0], elsewhere, "omain"),
+        (&devices[1], "", "issuer certificate"),
+    ] {
+        let supplicant = hall.supplicant(device);
+        let agent = hall.agent(device, more);
+        let said = supplicant.wait("CTRL-EVENT-EAP-TLS-CERT-ERROR").unwrap();
+        assert!(said.contains(why), "refused for another reason: {said}");
+        assert!(!hall.reaches(0), "{} is in", device.serial);
+        agent.kill();
+    }
+    // The right name, or none, opens the port to the one that belongs here.
+    let _supplicant = hall.supplicant(&devices[0]);
+    let mut agent = hall.agent(&devices[0], "server_name = \"localhost\"\n");
+    agent.line("its way in", |line| line.contains("network-joined"));
+    hall.reaches_soon(0);
 }

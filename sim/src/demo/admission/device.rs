@@ -1,11 +1,11 @@
 //! A device: its agent, its supplicant, and what it reaches.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
-use tokio::process::Command;
 use tokio::time::Instant;
 
 use super::PATIENCE;
@@ -14,7 +14,6 @@ use crate::demo::narrator::Tone;
 use crate::demo::program::Program;
 use crate::demo::sentence::{self, Names, text};
 use crate::wifi::hostap::{Hostap, Kind, Setup};
-use crate::wired::key;
 use crate::wired::space::Space;
 
 /// How often something is looked at.
@@ -38,7 +37,7 @@ pub(in crate::demo) struct Place<'a> {
 pub(in crate::demo) enum Access {
     /// 802.1X at a wired port.
     Wired,
-    /// WPA3-Enterprise, at an access point of this name.
+    /// WPA3-Enterprise, once open networks with such names led it to its registrar.
     Wifi(&'static str),
 }
 
@@ -50,6 +49,7 @@ pub(in crate::demo) struct Device<'a> {
     /// Its number at the controller, once it has one.
     pub(in crate::demo) id: String,
     supplicant: Option<Hostap>,
+    agent: Option<Program>,
 }
 
 impl<'a> Device<'a> {
@@ -60,6 +60,7 @@ impl<'a> Device<'a> {
             place,
             id: String::new(),
             supplicant: None,
+            agent: None,
         }
     }
 
@@ -112,43 +113,81 @@ impl<'a> Device<'a> {
         Ok(flow)
     }
 
-    /// Runs `vouchsafe-agent` where the device is, which has to find its own way; whether it is
-    /// onboarded then.
-    pub(in crate::demo) async fn onboard(&mut self) -> anyhow::Result<bool> {
-        let stage = self.site.stage;
-        let program = stage.program("vouchsafe-agent");
-        let mut command = stage.prepare_in(self.place.space, &program);
-        command.args(["run", "--once", "--mdns-interface", self.place.interface]);
-        self.run(command).await
+    /// It is switched on: its supplicant, which knows no network, and its agent, which does the rest.
+    pub(in crate::demo) fn switch_on(&mut self) -> anyhow::Result<()> {
+        self.wake()?;
+        self.start_agent()
     }
 
-    async fn run(&mut self, mut command: Command) -> anyhow::Result<bool> {
+    /// Starts its agent, beside its supplicant.
+    pub(in crate::demo) fn start_agent(&mut self) -> anyhow::Result<()> {
         let site = self.site;
-        command
-            .args(["--output", "json", "--dir"])
-            .arg(site.stage.device(self.name));
+        let dir = site.stage.device(self.name);
+        let interface = self.place.interface;
+        let socket = self.folder().join("control").join(interface);
+        let mut settings = format!(
+            "mdns_interface = \"{interface}\"\nretry_first = 1\n[network]\nsupplicant = \"{}\"\n",
+            socket.display()
+        );
+        match self.place.by {
+            // Nobody wants to wait for minutes here.
+            Access::Wired => settings.push_str("prove_again = 10\n"),
+            Access::Wifi(pattern) => {
+                settings.push_str(&format!("onboarding_ssid = \"{pattern}\"\n"));
+            }
+        }
+        fs::write(dir.join("agent.toml"), settings)?;
+        let program = site.stage.program("vouchsafe-agent");
+        let mut command = site.stage.prepare_in(self.place.space, &program);
+        command.args(["run", "--output", "json", "--dir"]).arg(dir);
+        self.agent = Some(Program::start(site.stage, self.name, command)?);
+        Ok(())
+    }
+
+    /// The next thing its agent says that fits, told like everything before it.
+    pub(in crate::demo) async fn says(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
+        let site = self.site;
         let names = Names::default().with(&site.registrar, OWNER);
-        let agent = Program::start(site.stage, self.name, command)?;
-        let each = |line: &Value| {
-            if let Some((tone, said)) = sentence::of_agent(line, &names) {
+        let agent = self.agent.as_mut().context("no agent")?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let line = agent.next(deadline).await;
+            let line = line.with_context(|| format!("waiting for {what} of {}", self.name))?;
+            let line = line.with_context(|| format!("{} ended before {what}", self.name))?;
+            if let Some((tone, said)) = sentence::of_agent(&line, &names) {
                 site.narrator.said(self.name, tone, said);
             }
-        };
-        let (status, said) = agent.until_end(PATIENCE, each).await?;
-        let onboarded = said.iter().any(|line| sentence::is(line, "onboarded"));
-        if status.success() && onboarded {
-            let shown = site.command(&["device", "show", self.name]).await?;
-            text(&shown, "id").clone_into(&mut self.id);
-            return Ok(true);
+            if wanted(&line) {
+                return Ok(line);
+            }
         }
-        Ok(false)
+    }
+
+    /// Waits until it has its certificate.
+    pub(in crate::demo) async fn onboarded(&mut self) -> anyhow::Result<()> {
+        let onboarded = |line: &Value| sentence::is(line, "onboarded");
+        self.says("its certificate", onboarded).await?;
+        let shown = self.site.look_up(&["device", "show", self.name]).await?;
+        text(&shown, "id").clone_into(&mut self.id);
+        Ok(())
+    }
+
+    /// Waits until its certificate has let it in.
+    pub(in crate::demo) async fn comes_in(&mut self) -> anyhow::Result<()> {
+        let joined = |line: &Value| sentence::is(line, "network-joined");
+        let joined = self.says("its way in by 802.1X", joined).await?;
+        let is_in = joined.get("is_in").and_then(Value::as_bool);
+        ensure!(is_in == Some(true), "{} stays out: {joined}", self.name);
+        Ok(())
     }
 
     /// Starts its supplicant, which knows no network.
     pub(in crate::demo) fn wake(&mut self) -> anyhow::Result<()> {
-        let site = self.site;
-        let folder = site.stage.path(format!("supplicant-{}", self.name));
-        let within = site.stage.words_in(self.place.space);
+        let within = self.site.stage.words_in(self.place.space);
         let (driver, settings): (_, &[&str]) = match self.place.by {
             Access::Wired => ("wired", &["ap_scan=0", "eapol_version=2"]),
             Access::Wifi(_) => ("nl80211", &["pmf=2"]),
@@ -159,19 +198,18 @@ impl<'a> Device<'a> {
             within: &within,
             ..Setup::on(Kind::Station, self.place.interface, &settings)
         };
-        self.supplicant = Some(Hostap::start(self.name, &folder, setup)?);
+        self.supplicant = Some(Hostap::start(self.name, &self.folder(), setup)?);
         Ok(())
     }
 
-    /// Its supplicant ends without a word.
+    fn folder(&self) -> PathBuf {
+        self.site.stage.path(format!("supplicant-{}", self.name))
+    }
+
+    /// Agent and supplicant end, without a word to the network.
     pub(in crate::demo) fn pull_out(&mut self) {
+        self.agent = None;
         self.supplicant = None;
-    }
-
-    /// It asks once more.
-    pub(in crate::demo) fn ask_again(&self) -> anyhow::Result<()> {
-        self.supplicant()?.order("REASSOCIATE")?;
-        Ok(())
     }
 
     /// Waits for an event of its supplicant after the first `past` ones.
@@ -198,66 +236,7 @@ impl<'a> Device<'a> {
         }
     }
 
-    /// Gives its supplicant what the device got when it onboarded, as blobs in its memory, and asks to be
-    /// let in by that.
-    pub(in crate::demo) fn ask(&self) -> anyhow::Result<()> {
-        let dir = self.site.stage.device(self.name);
-        let stored = fs::read_to_string(dir.join("state/credential.json"))?;
-        let stored: Value = serde_json::from_str(&stored)?;
-        self.ask_with(text(&stored, "chain"), text(&stored, "label"))?;
-        self.say(Tone::Plain, "asks to be let in, by 802.1X with its LDevID");
-        Ok(())
-    }
-
-    /// The same with what it was born with.
-    pub(in crate::demo) fn ask_by_birth(&self) -> anyhow::Result<()> {
-        let dir = self.site.stage.device(self.name);
-        let chain = fs::read_to_string(dir.join("birth/idevid.pem"))?;
-        self.ask_with(&chain, "idevid")?;
-        self.say(
-            Tone::Plain,
-            "asks to be let in, by 802.1X with its birth certificate",
-        );
-        Ok(())
-    }
-
-    fn ask_with(&self, chain: &str, label: &str) -> anyhow::Result<()> {
-        let key = key::private_key(&self.site.stage.device(self.name), label)?;
-        let anchor = fs::read(self.site.domain_ca())?;
-        let chain = chain.as_bytes();
-        let supplicant = self.supplicant()?;
-        for (name, contents) in [("chain", chain), ("key", &key), ("anchor", &anchor)] {
-            let digits: String = contents.iter().map(|byte| format!("{byte:02x}")).collect();
-            supplicant.order(&format!("SET blob {name} {digits}"))?;
-        }
-        let ssid;
-        let access = match self.place.by {
-            Access::Wired => [
-                ("key_mgmt", "IEEE8021X"),
-                ("eapol_flags", "0"),
-                ("priority", "0"),
-            ],
-            Access::Wifi(name) => {
-                ssid = format!("\"{name}\"");
-                [
-                    ("key_mgmt", "WPA-EAP-SHA256"),
-                    ("ieee80211w", "2"),
-                    ("ssid", &ssid),
-                ]
-            }
-        };
-        let proof = [
-            ("eap", "TLS"),
-            ("identity", "\"@vouchsafe\""),
-            ("ca_cert", "\"blob://anchor\""),
-            ("client_cert", "\"blob://chain\""),
-            ("private_key", "\"blob://key\""),
-            ("phase1", "\"tls_disable_tlsv1_3=0\""),
-        ];
-        self.join(&[&access[..], &proof].concat())
-    }
-
-    /// Joins a network, and only that one.
+    /// Joins a network by hand, and only that one: so does who is no device.
     pub(in crate::demo) fn join(&self, settings: &[(&str, &str)]) -> anyhow::Result<()> {
         let supplicant = self.supplicant()?;
         supplicant.order("REMOVE_NETWORK all")?;

@@ -19,6 +19,9 @@ const GATE: &str = "gate hall";
 /// How the controller calls it.
 pub(in crate::demo) const NAME: &str = "hall";
 
+/// How the gate calls every `hostapd` of its machine.
+pub(in crate::demo) const CLIENT: &str = "hostapd";
+
 /// What hostapd and the gate share, on one machine.
 const SECRET: &str = "what hostapd and the gate of the hall share";
 
@@ -34,16 +37,6 @@ pub(in crate::demo) fn ask_the_gate(name: &str) -> Vec<String> {
         "acct_server_addr=127.0.0.1".to_owned(),
         "acct_server_port=1813".to_owned(),
         format!("acct_server_shared_secret={SECRET}"),
-    ]
-}
-
-/// Lines for one that takes Disconnect-Requests from it at this port.
-pub(in crate::demo) fn obey_the_gate(port: u16) -> Vec<String> {
-    vec![
-        format!("radius_das_port={port}"),
-        format!("radius_das_client=127.0.0.1 {SECRET}"),
-        "radius_das_require_event_timestamp=1".to_owned(),
-        "radius_das_require_message_authenticator=1".to_owned(),
     ]
 }
 
@@ -78,17 +71,12 @@ pub(in crate::demo) struct Gateway<'a> {
 }
 
 impl<'a> Gateway<'a> {
-    /// Lets it enrol by a token that is good once, and starts it; `more` are settings for where devices are,
-    /// `client` those of the RADIUS client.
-    pub(in crate::demo) async fn start(
-        site: &'a Site<'a>,
-        client: &str,
-        more: &str,
-    ) -> anyhow::Result<Self> {
+    /// Lets it enrol by a token that is good once, and starts it; `more` are settings for where devices are.
+    pub(in crate::demo) async fn start(site: &'a Site<'a>, more: &str) -> anyhow::Result<Self> {
         let dir = site.stage.path("gate");
         fs::create_dir(&dir)?;
         fs::write(dir.join("secret"), SECRET)?;
-        fs::write(dir.join("gate.toml"), settings(site, client) + more)?;
+        fs::write(dir.join("gate.toml"), settings(site) + more)?;
         enrol(site).await?;
         let gate = launch(site)?;
         let mut gateway = Self {
@@ -235,11 +223,11 @@ async fn enrol(site: &Site<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn settings(site: &Site<'_>, client: &str) -> String {
+fn settings(site: &Site<'_>) -> String {
     format!(
         "[link]\ncontroller = \"{}\"\n\
          [radius]\nlisten = \"127.0.0.1:1812\"\naccounting = \"127.0.0.1:1813\"\n\
-         [[radius.client]]\nname = \"hostapd\"\naddress = \"127.0.0.1\"\nsecret_file = \"secret\"\n{client}",
+         [[radius.client]]\nname = \"{CLIENT}\"\naddress = \"127.0.0.1\"\nsecret_file = \"secret\"\n",
         site.registrar
     )
 }

@@ -7,11 +7,12 @@
 //! ```
 //!
 //! 1. Factory, controller, both access points and the gate start.
-//! 2. A device joins the open network, where nothing but the join proxy answers, and onboards by BRSKI.
-//!    Another one, which nobody bought, is refused.
-//! 3. The first comes back on the closed network with its LDevID, by TLS 1.3 in EAP. The other shows its
-//!    birth certificate there, and stays out.
-//! 4. The first is revoked: the access point is told to end its session (RFC 5176), and does.
+//! 2. Somebody joins the open network, where nothing but the join proxy answers. A device that nobody bought
+//!    finds it, and is refused.
+//! 3. A device that was bought is switched on, and nothing else is done: it finds the open network, onboards
+//!    by BRSKI, hears which network its LDevID opens, and is in there by TLS 1.3 in EAP. Switched off and on, it
+//!    comes straight back.
+//! 4. It is quarantined and restored, then revoked: the gate has hostapd throw it out.
 
 use std::process::ExitCode;
 
@@ -36,16 +37,14 @@ const DEVICE: &str = "LW-0001";
 /// Was never sold.
 const UNSOLD: &str = "LW-0002";
 
-/// The open network.
-const OPEN: &str = "harbour-onboarding";
+/// The open network, and what devices look for.
+const OPEN: &str = "BRSKI%harbour";
+const PATTERN: &str = "BRSKI%*";
 /// The closed one.
 const CLOSED: &str = "harbour";
 
 /// The gateway on the open network.
 const GATEWAY: &str = "10.88.0.1";
-
-/// Where the closed network's access point takes Disconnect-Requests.
-const DISCONNECT: u16 = 3799;
 
 /// What both access points begin with.
 const CHANNEL: [&str; 2] = ["hw_mode=g", "channel=6"];
@@ -92,27 +91,31 @@ async fn act(
     let masa = site.masa().await?;
     let controller = site.controller().await?;
     site.import(1).await?;
+    let opens = [
+        "--ssid",
+        CLOSED,
+        "--credential",
+        "certificate",
+        "--server-name",
+        gateway::NAME,
+    ];
+    site.command(&[&["network", "add", CLOSED], &opens[..]].concat())
+        .await?;
     let services = site.services().await?;
     let points = [open_point(&site, open)?, closed_point(&site, closed)?];
-    let mut gateway = Gateway::start(
-        &site,
-        &format!("disconnect = \"127.0.0.1:{DISCONNECT}\"\n"),
-        &format!("[join_proxy]\ninterfaces = [\"{}\"]\n", open.interface),
-    )
-    .await?;
+    let mut gateway =
+        Gateway::start(&site, &settings(&site, &open.interface, &closed.interface)).await?;
     let mut device = Device::new(&site, DEVICE, place(first_space, first));
     let mut unsold = Device::new(&site, UNSOLD, place(second_space, second));
 
     narrator.chapter(2, "The open network");
-    ensure!(way_in(&mut device, 21).await?, "{DEVICE} had to come in");
-    gateway.know(&device.id, DEVICE);
-    ensure!(!way_in(&mut unsold, 22).await?, "{UNSOLD} came in");
-    narrator.chapter(3, "The closed network");
-    admitted(&mut gateway, &device).await?;
-    unsold.ask_by_birth()?;
-    let refused = |line: &Value| is(line, "refused") && text(line, "station") == unsold.place.mac;
-    gateway.event("refusal", refused).await?;
+    onlooker(&mut unsold).await?;
+    refused(&mut unsold).await?;
+    narrator.chapter(3, "A device is switched on");
+    comes_by_itself(&mut gateway, &mut device).await?;
+    comes_back(&mut gateway, &mut device).await?;
     narrator.chapter(4, "Trust ends");
+    quarantine(&site, &mut gateway, &device).await?;
     revoke(&site, &mut gateway, &device).await?;
     let journal = site.command(&["device", "journal", DEVICE]).await?;
     finale::show_journal(narrator, &journal)?;
@@ -134,7 +137,7 @@ fn place<'a>(space: &'a Space, radio: &'a Radio) -> Place<'a> {
         space,
         interface: &radio.interface,
         mac: &radio.address,
-        by: Access::Wifi(CLOSED),
+        by: Access::Wifi(PATTERN),
     }
 }
 
@@ -166,7 +169,6 @@ fn closed_point(site: &Site<'_>, radio: &Radio) -> anyhow::Result<Hostap> {
         "ieee80211w=2".to_owned(),
     ]);
     settings.extend(gateway::ask_the_gate(CLOSED));
-    settings.extend(gateway::obey_the_gate(DISCONNECT));
     let setup = Setup::on(Kind::AccessPoint, &radio.interface, &settings);
     let point = gateway::authenticator(site, CLOSED, setup)?;
     point.until("state", "ENABLED")?;
@@ -175,46 +177,127 @@ fn closed_point(site: &Site<'_>, radio: &Radio) -> anyhow::Result<Hostap> {
     Ok(point)
 }
 
-/// Chapter 2; whether the device is onboarded.
-async fn way_in(device: &mut Device<'_>, number: u32) -> anyhow::Result<bool> {
-    device.wake()?;
-    let ssid = format!("\"{OPEN}\"");
-    device.join(&[("ssid", &ssid), ("key_mgmt", "NONE")])?;
-    device.hears(0, "CTRL-EVENT-CONNECTED").await?;
-    device.say(Tone::Plain, &format!("has joined {OPEN}"));
-    move_to(device, &format!("10.88.0.{number}/24"), Some(GATEWAY))?;
-    device.reaches_not(SERVICE, "the service").await?;
-    let registrar = format!("{OFFICE}:8443");
-    device.reaches_not(&registrar, "the registrar").await?;
-    device.onboard().await
+/// The gate's settings: the join proxy on the open network, hostapd's control socket on the closed one.
+fn settings(site: &Site<'_>, open: &str, closed: &str) -> String {
+    let control = gateway::control(site, CLOSED, closed);
+    format!(
+        "[join_proxy]\ninterfaces = [\"{open}\"]\n\
+         [[wifi]]\ninterface = \"{closed}\"\ncontrol = \"{}\"\nclient = \"{}\"\n\
+         access_point = \"{CLOSED}\"\n",
+        control.display(),
+        gateway::CLIENT,
+    )
 }
 
-/// Another address, as if DHCP had given it.
-fn move_to(device: &Device<'_>, address: &str, way: Option<&str>) -> anyhow::Result<()> {
+/// Chapter 2: whoever is in the open network has come no further.
+async fn onlooker(unsold: &mut Device<'_>) -> anyhow::Result<()> {
+    addresses(unsold, 22)?;
+    unsold.wake()?;
+    let ssid = format!("\"{OPEN}\"");
+    unsold.join(&[("ssid", &ssid), ("key_mgmt", "NONE")])?;
+    unsold.hears(0, "CTRL-EVENT-CONNECTED").await?;
+    unsold.say(Tone::Plain, &format!("is put into {OPEN} by hand"));
+    unsold.reaches_not(SERVICE, "the service").await?;
+    let registrar = format!("{OFFICE}:8443");
+    unsold.reaches_not(&registrar, "the registrar").await
+}
+
+/// Chapter 2: a device that nobody bought is led to the registrar, and no further.
+async fn refused(unsold: &mut Device<'_>) -> anyhow::Result<()> {
+    unsold.start_agent()?;
+    let aside = |line: &Value| is(line, "open-network-put-aside");
+    let aside = unsold.says("refusal", aside).await?;
+    ensure!(
+        text(&aside, "code") == "refused-by-registrar",
+        "refused for another reason: {aside}"
+    );
+    unsold.pull_out();
+    Ok(())
+}
+
+/// Addresses in both networks, as if DHCP had given them.
+fn addresses(device: &Device<'_>, number: u32) -> anyhow::Result<()> {
     let interface = device.place.interface;
-    let way = way.map_or(String::new(), |by| format!("route add default via {by}\n"));
     device.place.space.ip(&format!(
-        "addr flush dev {interface}\naddr add {address} dev {interface}\n{way}"
+        "link set {interface} up\n\
+         addr add 10.88.0.{number}/24 dev {interface}\n\
+         addr add 10.77.0.{number}/24 dev {interface}\n\
+         route add default via {GATEWAY}\n"
     ))
 }
 
 /// Chapter 3.
-async fn admitted(gateway: &mut Gateway<'_>, device: &Device<'_>) -> anyhow::Result<()> {
-    let past = device.supplicant()?.now();
-    device.ask()?;
-    let accepted = |line: &Value| is(line, "accepted") && text(line, "device") == device.id;
-    gateway.event("acceptance", accepted).await?;
-    device.hears(past, "CTRL-EVENT-CONNECTED").await?;
+async fn comes_by_itself(gateway: &mut Gateway<'_>, device: &mut Device<'_>) -> anyhow::Result<()> {
+    addresses(device, 21)?;
+    device.switch_on()?;
+    device.onboarded().await?;
+    gateway.know(&device.id, DEVICE);
+    device.comes_in().await?;
+    accepted(gateway, device).await?;
     let supplicant = device.supplicant()?;
     let (method, tls) = (
         supplicant.state("key_mgmt")?,
         supplicant.state("eap_tls_version")?,
     );
+    ensure!(supplicant.state("ssid")? == CLOSED, "in another network");
     ensure!(tls == "TLSv1.3", "EAP-TLS by {tls}");
     let said = format!("is connected to {CLOSED} by {method}, {tls} in EAP");
     device.say(Tone::Good, &said);
-    move_to(device, "10.77.0.21/24", None)?;
     device.reaches_soon(SERVICE, "the service").await
+}
+
+/// Chapter 3: the open network is no longer needed.
+async fn comes_back(gateway: &mut Gateway<'_>, device: &mut Device<'_>) -> anyhow::Result<()> {
+    device.pull_out();
+    device.say(Tone::Plain, "is switched off and on again");
+    device.switch_on()?;
+    let next = |line: &Value| is(line, "network-joined") || is(line, "open-network-joined");
+    let next = device.says("its way back", next).await?;
+    ensure!(is(&next, "network-joined"), "it went a long way: {next}");
+    accepted(gateway, device).await?;
+    device.reaches_soon(SERVICE, "the service").await
+}
+
+async fn accepted(gateway: &mut Gateway<'_>, device: &Device<'_>) -> anyhow::Result<()> {
+    let accepted = |line: &Value| is(line, "accepted") && text(line, "device") == device.id;
+    gateway.event("acceptance", accepted).await?;
+    Ok(())
+}
+
+/// Chapter 4: less is trusted, for a while.
+async fn quarantine(
+    site: &Site<'_>,
+    gateway: &mut Gateway<'_>,
+    device: &Device<'_>,
+) -> anyhow::Result<()> {
+    let past = device.supplicant()?.now();
+    let why = ["--reason", "its firmware is old"];
+    site.command(&[&["device", "quarantine", DEVICE], &why[..]].concat())
+        .await?;
+    thrown_out(gateway, device, past).await?;
+    device.reaches_not(SERVICE, "the service").await?;
+    let why = ["--reason", "it was updated"];
+    site.command(&[&["device", "restore", DEVICE], &why[..]].concat())
+        .await?;
+    accepted(gateway, device).await?;
+    device.reaches_soon(SERVICE, "the service").await
+}
+
+/// The gate says that hostapd holds the station no longer, and the station knows.
+async fn thrown_out(
+    gateway: &mut Gateway<'_>,
+    device: &Device<'_>,
+    past: usize,
+) -> anyhow::Result<Value> {
+    let cut = |line: &Value| is(line, "cut-off") && text(line, "device") == device.id;
+    let cut = gateway.event("the cut", cut).await?;
+    ensure!(
+        text(&cut, "confirmed_by") == "hostapd",
+        "hostapd had to confirm: {cut}"
+    );
+    device.hears(past, "CTRL-EVENT-DISCONNECTED").await?;
+    device.say(Tone::Refused, "is thrown off the air");
+    Ok(cut)
 }
 
 /// Chapter 4.
@@ -228,14 +311,7 @@ async fn revoke(
     let why = ["--reason", "it was stolen"];
     site.command(&[&["device", "revoke", DEVICE], &why[..]].concat())
         .await?;
-    let cut = |line: &Value| is(line, "cut-off") && text(line, "device") == device.id;
-    let cut = gateway.event("the cut", cut).await?;
-    ensure!(
-        text(&cut, "confirmed_by") == "access-point",
-        "the access point had to confirm: {cut}"
-    );
-    device.hears(past, "CTRL-EVENT-DISCONNECTED").await?;
-    device.say(Tone::Refused, "is thrown off the air");
+    let cut = thrown_out(gateway, device, past).await?;
     let silent = |line: &Value| is(line, "silent");
     let silent = flow.wait_for("silence", PATIENCE, silent).await?;
     device.reaches_not(SERVICE, "the service").await?;
@@ -253,7 +329,7 @@ async fn revoke(
             DEVICE,
         ),
         (
-            "access point confirms the end",
+            "hostapd holds it no longer",
             after(time(&cut, "at")?),
             "the gate",
         ),

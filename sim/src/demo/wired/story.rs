@@ -1,9 +1,9 @@
 //! The chapters.
 //!
 //! 1. Factory, controller and gate start; the ports are closed.
-//! 2. The devices onboard. One that nobody bought is refused.
-//! 3. They come back with their LDevIDs by 802.1X and talk to the service. A copied MAC address at
-//!    another port gets nothing.
+//! 2. The devices are switched on and onboard. One that nobody bought is refused.
+//! 3. Their agents hand the LDevIDs to their supplicants: they come in by 802.1X and talk to the service. A
+//!    copied MAC address at another port gets nothing.
 //! 4. One is quarantined and restored; one is revoked, and its live connection dies.
 //! 5. The controller is killed, and a known device still gets in. It returns, and everything agrees.
 //! 6. What the journal says, and that it was not altered.
@@ -74,7 +74,7 @@ pub(super) async fn tell(
     let reach = REMEDIATION.replace(':', ",tcp,");
     site.command(&["segment", "set", "quarantine", "--reach", &reach])
         .await?;
-    let mut gateway = Gateway::start(&site, "", &settings(&site, &net.ports)).await?;
+    let mut gateway = Gateway::start(&site, &settings(&site, &net.ports)).await?;
     let mut devices = [
         Device::new(&site, QUARANTINED, first.place()),
         Device::new(&site, REVOKED, second.place()),
@@ -122,16 +122,15 @@ async fn way_in(gateway: &mut Gateway<'_>, devices: &mut [Device<'_>; 4]) -> any
     let registrar = format!("{OFFICE}:8443");
     first.reaches_not(&registrar, "the registrar").await?;
     for device in devices {
-        let onboarded = device.onboard().await?;
-        ensure!(
-            onboarded == (device.name != UNSOLD),
-            "{} onboarded: {onboarded}",
-            device.name
-        );
-        if onboarded {
-            gateway.know(&device.id, device.name);
-            device.reaches_not(SERVICE, "the service").await?;
+        device.switch_on()?;
+        if device.name == UNSOLD {
+            let refused = |line: &Value| is(line, "network-put-aside");
+            device.says("refusal", refused).await?;
+            device.pull_out();
+            continue;
         }
+        device.onboarded().await?;
+        gateway.know(&device.id, device.name);
     }
     Ok(())
 }
@@ -142,11 +141,10 @@ async fn admitted(
     devices: &mut [&mut Device<'_>],
 ) -> anyhow::Result<()> {
     for device in devices {
-        device.wake()?;
-        device.ask()?;
         let id = device.id.clone();
         let accepted = |line: &Value| is(line, "accepted") && text(line, "device") == id;
         gateway.event("acceptance", accepted).await?;
+        device.comes_in().await?;
         device.reaches_soon(SERVICE, "the service").await?;
     }
     Ok(())
@@ -215,7 +213,7 @@ async fn revoke(
     let silent = flow.wait_for("silence", PATIENCE, silent).await?;
     device.say(Tone::Refused, "gets nothing more over its live connection");
     device.reaches_not(SERVICE, "the service").await?;
-    device.ask_again()?;
+    // It asks again by itself, and again in vain.
     let refused = |line: &Value| is(line, "refused");
     gateway.event("refusal", refused).await?;
 
@@ -254,12 +252,11 @@ async fn without_controller(
     site.narrator.said(OWNER, Tone::Hostile, "is killed");
     device.pull_out();
     device.say(Tone::Plain, "is switched off and on again");
-    device.wake()?;
-    device.ask()?;
+    device.switch_on()?;
     let id = device.id.clone();
     let accepted = |line: &Value| is(line, "accepted") && text(line, "device") == id;
     gateway.event("acceptance", accepted).await?;
-    device.hears(0, "CTRL-EVENT-EAP-SUCCESS").await?;
+    device.comes_in().await?;
     device.reaches_soon(SERVICE, "the service").await?;
     let controller = site.controller().await?;
     gateway
