@@ -70,6 +70,49 @@ fn what_a_device_got_when_it_onboarded_opens_the_network_and_ends_with_its_trust
     gate.event(&["refused", "certificate-revoked"]);
 }
 
+/// `vouchsafe serve --gate`: one process is controller and gate, and both end together.
+#[test]
+fn a_site_on_one_machine_lets_devices_in_and_cuts_them_off() {
+    let place = Place::new();
+    let maker = Manufacturer::start(&place, &[]);
+    let state = "gate.state_file=gate/desired.json";
+    let mut owner = Controller::start(&place, "owner", &[state]);
+    let devices = maker.provision_all(&["L-1", "L-2"]);
+    owner.buy(&maker, &["L-1", "L-2"]);
+    for device in &devices {
+        device.onboard(&owner.registrar());
+    }
+    let mut gate = Gate::start_within(&place, &mut owner);
+    let macs = ["02-00-00-00-00-01", "02-00-00-00-00-02"];
+    let known = [credential(&devices[0]), credential(&devices[1])];
+    // The gate is there as soon as it has a state, of which only its log tells.
+    let end = Instant::now() + PATIENCE;
+    while !comes_in(&gate, &owner, &known[0], macs[0]) {
+        assert!(Instant::now() < end, "the gate lets nobody in");
+    }
+    assert!(comes_in(&gate, &owner, &known[1], macs[1]));
+    assert!(!comes_in(&gate, &owner, &birth(&devices[0]), macs[0]));
+    if tools::have(&["eapol_test"]) {
+        let (success, said) = eapol_test(&place, &gate, &owner, &devices[1]);
+        assert!(success, "{said}");
+    }
+
+    let revoke = json!({ "reason": "the test says so", "revocation_reason": "key-compromise" });
+    settle(&owner, "L-1", "revoke", &revoke);
+    assert_eq!(gate.end_session(), Some([2, 0, 0, 0, 0, 1]));
+    assert!(!comes_in(&gate, &owner, &known[0], macs[0]));
+    assert!(comes_in(&gate, &owner, &known[1], macs[1]));
+
+    // Known devices get in after a restart, too, and the revoked one does not.
+    owner.stop();
+    owner.serve_with_gate(&place.path("gate"));
+    let end = Instant::now() + PATIENCE;
+    while !comes_in(&gate, &owner, &known[1], macs[1]) {
+        assert!(Instant::now() < end, "the gate lets nobody in");
+    }
+    assert!(!comes_in(&gate, &owner, &known[0], macs[0]));
+}
+
 /// RFC 9190 §2.1.1, RFC 5216 §5.3: whoever shows a device's certificate as a network is no network. A device
 /// that plays the gate is believed by nobody, since no device gets serverAuth.
 #[test]

@@ -4,6 +4,7 @@
 //! 0. What must keep one address over restarts (the MASA is named in birth certificates) stands
 //! behind a [`Relay`].
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -336,8 +337,17 @@ impl<'a> Controller<'a> {
 
     /// Starts it, again if need be.
     pub(crate) fn serve(&mut self) {
+        self.serve_with(&[]);
+    }
+
+    /// The same, with the gate in this folder.
+    pub(crate) fn serve_with_gate(&mut self, gate: &Path) {
+        self.serve_with(&["--gate".as_ref(), gate.as_ref()]);
+    }
+
+    fn serve_with(&mut self, more: &[&OsStr]) {
         let mut command = self.place.program("vouchsafe");
-        command.arg("--dir").arg(&self.dir).arg("serve");
+        command.arg("--dir").arg(&self.dir).arg("serve").args(more);
         let mut server = Process::start(&self.name, command, &self.place.logs());
         let ready = server.json_with("ready");
         let registrar = address(&ready["registrar"]);
