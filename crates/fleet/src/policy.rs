@@ -14,6 +14,7 @@
 
 mod dry_run;
 mod input;
+mod memo;
 mod verdict;
 
 use std::num::NonZeroU32;
@@ -26,6 +27,7 @@ pub use dry_run::{Difference, dry_run};
 pub use input::{Address, Input, Method, Onboarding, RequestKind};
 pub use verdict::{Answer, ByAddress, Verdict};
 
+use self::memo::Memo;
 use crate::ids::Digest;
 
 /// Longest policy in bytes.
@@ -45,6 +47,7 @@ pub struct Policy {
     id: Digest,
     text: Arc<str>,
     engine: Arc<Engine>,
+    memo: Option<Arc<Memo>>,
 }
 
 /// Why a text is no policy.
@@ -101,6 +104,7 @@ impl Policy {
             id: Digest::of(text.as_bytes()),
             text: text.into(),
             engine: Arc::new(engine),
+            memo: Memo::of(text).map(Arc::new),
         })
     }
 
@@ -120,11 +124,29 @@ impl Policy {
     /// with the reason `policy-failed`.
     #[must_use]
     pub fn evaluate(&self, input: &Input<'_>) -> Verdict {
+        let input = input.to_value();
+        let memo = self.memo.as_ref();
+        let known = memo.and_then(|memo| Some((memo, memo.key(&input)?)));
+        if let Some((memo, key)) = &known
+            && let Some(verdict) = memo.recall(key)
+        {
+            return verdict;
+        }
         let mut engine = Engine::clone(&self.engine);
-        engine.set_input(input.to_value());
-        match engine.eval_rule(RULE.to_owned()) {
-            Ok(answer) => verdict::read(&answer).unwrap_or_else(Verdict::failed),
-            Err(_) => Verdict::failed("its evaluation failed or took too long"),
+        engine.set_input(input);
+        let answer = match engine.eval_rule(RULE.to_owned()) {
+            Ok(answer) => verdict::read(&answer),
+            Err(_) => Err("its evaluation failed or took too long"),
+        };
+        match answer {
+            Ok(verdict) => {
+                if let Some((memo, key)) = known {
+                    memo.remember(key, &verdict);
+                }
+                verdict
+            }
+            // Perhaps the machine was too busy: the next time it is asked anew.
+            Err(why) => Verdict::failed(why),
         }
     }
 }
