@@ -44,11 +44,14 @@ impl Connection {
         }
     }
 
-    /// Begins a transaction that will write. On SQLite one that reads first and writes later would
-    /// be refused at once when somebody else holds the lock, without waiting.
-    pub(crate) async fn begin(&mut self) -> Result<(), EngineError> {
+    /// Begins a transaction that will write about so many rows. On SQLite one that reads first and
+    /// writes later would be refused at once when somebody else holds the lock, without waiting.
+    pub(crate) async fn begin(&mut self, rows: usize) -> Result<(), EngineError> {
         match self {
-            Self::Sqlite(engine) => engine.mark("BEGIN IMMEDIATE"),
+            Self::Sqlite(engine) => {
+                engine.expect(rows)?;
+                engine.mark("BEGIN IMMEDIATE")
+            }
             Self::Postgres(engine) => {
                 let sql = "BEGIN ISOLATION LEVEL READ COMMITTED";
                 engine.execute(sql).await

@@ -43,7 +43,7 @@ const REGISTER: &str = "CREATE TABLE IF NOT EXISTS schema_migration \
 
 /// Brings the schema up to this program's version: all missing steps or none.
 pub(crate) async fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
-    connection.begin().await?;
+    connection.begin(0).await?;
     // Replicas that start together wait for each other here.
     if let Connection::Postgres(server) = connection {
         server

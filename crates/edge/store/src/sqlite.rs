@@ -15,8 +15,13 @@ use crate::statement::{Value, Values};
 
 /// Pages of 4096 bytes that the write-ahead log may hold before it is written back: 16 MiB.
 const WAL_PAGES: u32 = 4096;
-/// Page cache of the writing connection, in KiB.
-const WRITER_CACHE_KIB: u32 = 32 * 1024;
+/// Page cache of the writing connection, in KiB. After a page was split SQLite looks at all that it
+/// keeps, at each commit, so that for small ones a small cache is quicker.
+const WRITER_CACHE_KIB: u32 = 8 * 1024;
+/// The same for a transaction of [`MANY_ROWS`], which comes back to most pages of an index.
+const WRITER_CACHE_MANY_KIB: u32 = 32 * 1024;
+/// Rows and entries from which on a transaction gets the large cache.
+const MANY_ROWS: usize = 1024;
 /// Page cache of each reading connection, in KiB.
 const READER_CACHE_KIB: u32 = 4 * 1024;
 /// Prepared statements that a connection keeps: more than the store has.
@@ -28,6 +33,8 @@ pub(crate) struct Sqlite {
     connection: rusqlite::Connection,
     /// The names of each statement's columns, by its text.
     columns: HashMap<Box<str>, Arc<[Box<str>]>>,
+    /// Whether it has the large cache.
+    roomy: bool,
 }
 
 impl Sqlite {
@@ -47,7 +54,22 @@ impl Sqlite {
         Ok(Self {
             connection,
             columns: HashMap::new(),
+            roomy: false,
         })
+    }
+
+    /// Makes room for a transaction of so many rows, or gives it back.
+    pub(crate) fn expect(&mut self, rows: usize) -> Result<(), EngineError> {
+        let roomy = rows >= MANY_ROWS;
+        if roomy != self.roomy {
+            let size = match roomy {
+                true => WRITER_CACHE_MANY_KIB,
+                false => WRITER_CACHE_KIB,
+            };
+            self.execute(&format!("PRAGMA cache_size = -{size}"))?;
+            self.roomy = roomy;
+        }
+        Ok(())
     }
 
     /// Begins or ends a transaction, or a part of one.

@@ -94,7 +94,7 @@ impl Writer {
             for order in orders.drain(..) {
                 match order {
                     Order::Commit { commit, reply } => {
-                        rows += commit.changes.len() + commit.entries.len();
+                        rows += rows_of(&commit);
                         waiting.push(Waiting { commit, reply });
                         if rows >= MOST_ROWS {
                             rows = 0;
@@ -222,7 +222,8 @@ impl Writer {
         batch: &[Waiting],
         careful: bool,
     ) -> Result<(Answers, Option<u64>), Interrupted> {
-        connection.begin().await.map_err(failed)?;
+        let rows = batch.iter().map(|waiting| rows_of(&waiting.commit)).sum();
+        connection.begin(rows).await.map_err(failed)?;
         let applied = self.apply_all(connection, batch, careful).await;
         let applied = match applied {
             Ok(applied) => self
@@ -341,6 +342,11 @@ impl Writer {
             _ => Ok(()),
         }
     }
+}
+
+/// What a commit writes, journal entries included.
+fn rows_of(commit: &Commit) -> usize {
+    commit.changes.len() + commit.entries.len()
 }
 
 fn error_of(failure: Failure) -> CommitError {
