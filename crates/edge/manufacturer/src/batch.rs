@@ -6,9 +6,9 @@
 //! 3. The keys of a chunk are made durable, then its records in one commit. A key whose record is
 //!    never stored is worthless; a record without its key would be a lost serial number.
 //!
-//! Memory holds two chunks, whatever the size of the batch.
+//! Memory holds a few chunks, whatever the size of the batch.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +31,9 @@ use crate::provision::{NewDevice, Press};
 /// Devices of one chunk, which is one transaction. Their names are hashes, so that a small one would
 /// write a page of three indexes anew for nearly every device.
 const CHUNK: usize = 4000;
+
+/// Chunks that are pressed while one is stored, so that neither waits for the other.
+const AHEAD: usize = 2;
 
 /// Largest list of serial numbers that is read, in bytes.
 const MAX_LIST: u64 = 256 * 1024 * 1024;
@@ -108,6 +111,8 @@ struct Pressed {
     commit: Commit,
 }
 
+type Pressing = tokio::task::JoinHandle<Result<Vec<Pressed>, FactoryError>>;
+
 struct Born {
     model: Option<String>,
     certificate: Certificate,
@@ -160,30 +165,40 @@ impl Factory {
             total: list.total,
             ..Progress::default()
         };
-        let mut ahead: Option<tokio::task::JoinHandle<Result<Vec<Pressed>, FactoryError>>> = None;
+        let mut ahead: VecDeque<Pressing> = VecDeque::with_capacity(AHEAD + 1);
+        let mut end = None;
         loop {
-            // 1
-            let (read, chunk) = off_thread(move || {
-                let chunk = list.next_chunk();
-                (list, chunk)
-            })
-            .await?;
-            list = read;
-            let chunk = chunk?;
-            let last = chunk.is_empty();
-            let fresh = self.fresh(chunk, &batch.output, &mut made).await?;
-            // 2
-            let next = (!last)
-                .then(|| tokio::spawn(press(self.clone(), actor.clone(), fresh, recipe.clone())));
+            while end.is_none() && ahead.len() <= AHEAD {
+                // 1
+                let (read, chunk) = off_thread(move || {
+                    let chunk = list.next_chunk();
+                    (list, chunk)
+                })
+                .await?;
+                list = read;
+                match chunk {
+                    Ok(chunk) if chunk.is_empty() => end = Some(Ok(())),
+                    // What came before it is stored.
+                    Err(error) => end = Some(Err(error)),
+                    Ok(chunk) => {
+                        let fresh = self.fresh(chunk, &batch.output, &mut made).await?;
+                        // 2
+                        let pressing = press(self.clone(), actor.clone(), fresh, recipe.clone());
+                        ahead.push_back(tokio::spawn(pressing));
+                    }
+                }
+            }
             // 3
-            if let Some(pressed) = std::mem::replace(&mut ahead, next) {
-                let pressed = pressed.await.map_err(|_| FactoryError::Broken)??;
+            if let Some(pressing) = ahead.pop_front() {
+                let pressed = pressing.await.map_err(|_| FactoryError::Broken)??;
                 made.made += keeper.keep(self, pressed).await?;
                 progress(&made);
             }
-            if ahead.is_none() {
+            if ahead.is_empty()
+                && let Some(end) = end
+            {
                 progress(&made);
-                return Ok(made);
+                return end.map(|()| made);
             }
         }
     }
@@ -531,6 +546,8 @@ async fn one_by_one(
 struct List {
     rows: Box<dyn Iterator<Item = Result<Blank, FactoryError>> + Send>,
     total: Option<u64>,
+    /// The serial numbers of the chunks that may not be stored yet.
+    recent: VecDeque<HashSet<String>>,
 }
 
 #[derive(Deserialize)]
@@ -568,6 +585,7 @@ impl List {
                         (first..end).map(move |number| Ok(device(name(number), None, None))),
                     ),
                     total: Some(count),
+                    recent: VecDeque::new(),
                 })
             }
             Serials::List(path) => {
@@ -590,20 +608,31 @@ impl List {
                 Ok(Self {
                     rows: Box::new(rows),
                     total: None,
+                    recent: VecDeque::new(),
                 })
             }
         }
     }
 
-    /// At most [`CHUNK`] devices, each serial number once.
+    /// At most [`CHUNK`] devices, each serial number once: none that is still being pressed.
     fn next_chunk(&mut self) -> Result<Vec<Blank>, FactoryError> {
         let mut seen = HashSet::new();
         let mut chunk = Vec::with_capacity(CHUNK);
-        for device in self.rows.by_ref().take(CHUNK) {
+        for device in self.rows.by_ref() {
             let device = device?;
-            if seen.insert(device.device.serial.clone()) {
+            let serial = &device.device.serial;
+            if !self.recent.iter().any(|chunk| chunk.contains(serial))
+                && seen.insert(serial.clone())
+            {
                 chunk.push(device);
             }
+            if chunk.len() == CHUNK {
+                break;
+            }
+        }
+        self.recent.push_back(seen);
+        if self.recent.len() > AHEAD + 1 {
+            self.recent.pop_front();
         }
         Ok(chunk)
     }
