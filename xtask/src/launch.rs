@@ -26,14 +26,13 @@ pub(crate) fn demo(arguments: &[String]) -> Result<()> {
     become_simulation("debug", "demo", arguments)
 }
 
-/// Builds the programs for speed and becomes the measurements.
+/// Builds the programs as they are released and becomes the measurements.
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     process::run(
         process::cargo()
-            .args(["build", "--bins", "--profile", "bench"])
+            .args(["build", "--bins", "--release"])
             .args(PROGRAMS),
     )?;
-    // Cargo keeps the folder name `release` for the profile `bench`.
     become_simulation("release", "bench", arguments)
 }
 
