@@ -23,6 +23,7 @@ use crate::dpp::{Codes, Keys};
 use crate::est::Requirements;
 use crate::gate::{Gates, has_segment};
 use crate::home::{Home, HomeError};
+use crate::metrics::Counted;
 use crate::registrar::Proofs;
 use crate::review::Reviews;
 use crate::revocation::Lists;
@@ -77,6 +78,8 @@ pub struct Inner {
     pub(crate) streams: Arc<Semaphore>,
     /// What was revoked.
     pub(crate) lists: Lists,
+    /// When the store was counted for measurements.
+    pub(crate) counted: Counted,
     /// Devices in service about which policy is to be asked again.
     pub(crate) reviews: Reviews,
     /// The desired state of network admission, and who waits for it.
@@ -177,6 +180,7 @@ impl Controller {
             stopping: watch::Sender::new(false),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             lists: Lists::default(),
+            counted: Counted::default(),
             reviews: Reviews::default(),
             gates: Gates::default(),
             policy_turn: Mutex::default(),
@@ -322,6 +326,7 @@ impl Controller {
             let text =
                 format!("Policy names the segment `{segment}`, and there is none of this name.");
             let reason = Reason::new(Refusal::SegmentUnknown.code(), text, "owner policy");
+            count_decision(question.request, "deny");
             return Ok(Verdict {
                 answer: Answer::Deny,
                 reasons: vec![reason],
@@ -329,6 +334,12 @@ impl Controller {
                 by_address: None,
             });
         }
+        let result = match verdict.answer {
+            Answer::Allow { .. } => "allow",
+            Answer::Wait { .. } => "wait",
+            Answer::Deny => "deny",
+        };
+        count_decision(question.request, result);
         if let Some(at) = verdict.ask_again_at {
             self.reviews.at(device.id, at, self.clock.now());
         }
@@ -443,6 +454,12 @@ fn subjects(device: &Device, owner: OwnerId) -> Vec<ClaimSubject> {
     .into_iter()
     .chain(model)
     .collect()
+}
+
+fn count_decision(request: RequestKind, result: &'static str) {
+    let request = request.as_str();
+    metrics::counter!("vouchsafe_decisions_total", "request" => request, "result" => result)
+        .increment(1);
 }
 
 fn standing_claims(config: &Config, owner: OwnerId, now: Timestamp) -> Vec<Claim> {

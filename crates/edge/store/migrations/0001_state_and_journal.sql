@@ -105,10 +105,12 @@ CREATE TABLE claim (
     subject      TEXT   NOT NULL,
     kind         TEXT   NOT NULL,
     issuer       TEXT   NOT NULL,
+    issued_at    BIGINT NOT NULL,
     expires_at   BIGINT,
     document     TEXT   NOT NULL,
     PRIMARY KEY (subject_kind, subject, kind, issuer)
 );
+CREATE INDEX claim_end ON claim (expires_at, issued_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE manufacturer (
     id       TEXT   NOT NULL PRIMARY KEY,

@@ -68,7 +68,11 @@ pub(super) async fn readyz(State(controller): State<Controller>) -> Result<&'sta
 }
 
 /// Measurements in the Prometheus text format.
-pub(super) async fn show_metrics() -> Response {
+pub(super) async fn show_metrics(State(controller): State<Controller>) -> Response {
+    if let Err(fault) = metrics::count(&controller).await {
+        // What events tell is there all the same.
+        tracing::error!(%fault, "the store cannot be counted");
+    }
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     match metrics::render() {
         Some(text) => (kind, text).into_response(),

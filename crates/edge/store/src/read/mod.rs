@@ -8,6 +8,7 @@ mod admission;
 mod credential;
 mod device;
 mod manufacturer_side;
+mod measure;
 mod register;
 mod revocation;
 mod voucher;

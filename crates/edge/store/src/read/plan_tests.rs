@@ -4,11 +4,12 @@
 use super::{DeviceFilter, DeviceKey};
 use crate::{Store, StoreConfig};
 
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 16] = [
     include_str!("admission.rs"),
     include_str!("credential.rs"),
     include_str!("device.rs"),
     include_str!("manufacturer_side.rs"),
+    include_str!("measure.rs"),
     include_str!("register.rs"),
     include_str!("revocation.rs"),
     include_str!("voucher.rs"),

@@ -37,10 +37,11 @@ pub(crate) const FORGET_SIGHTINGS: &str = "DELETE FROM sighting WHERE expires_at
 
 /// Adds or replaces claims.
 pub(crate) const PUT_CLAIM: Insert = Insert {
-    head: "INSERT INTO claim (subject_kind, subject, kind, issuer, expires_at, document)",
+    head: "INSERT INTO claim (subject_kind, subject, kind, issuer, issued_at, expires_at, document)",
     tail: "ON CONFLICT (subject_kind, subject, kind, issuer) DO UPDATE SET \
-           expires_at = excluded.expires_at, document = excluded.document",
-    columns: 6,
+           issued_at = excluded.issued_at, expires_at = excluded.expires_at, \
+           document = excluded.document",
+    columns: 7,
 };
 
 /// The manufacturer with the version that the store counted for it.
@@ -104,6 +105,7 @@ pub(crate) fn bind_claim(row: &WrittenClaim<'_>, values: &mut Values) {
     bind_subject(&row.claim.subject, values);
     values.push_text(row.claim.kind.as_str());
     values.push_text(row.claim.issuer.as_str());
+    values.push_number(millis(row.claim.issued_at));
     values.push_optional_number(row.claim.expires_at.map(millis));
     values.push_text(row.document.as_str());
 }
