@@ -1,6 +1,8 @@
 //! What network admission keeps.
 
-use vouchsafe_fleet::admission::{self, AddressGrant, ClaimedAddress, GateCredential, MacAddress};
+use vouchsafe_fleet::admission::{
+    self, AddressGrant, ClaimedAddress, GateCredential, MacAddress, Session,
+};
 use vouchsafe_fleet::commit::Change;
 use vouchsafe_fleet::{Commit, CredentialId, Digest};
 use vouchsafe_store::Holder;
@@ -82,5 +84,50 @@ pub(crate) async fn a_segment_is_in_use_where_an_address_leads(backend: &Backend
     assert!(store.segment_in_use("lamps").await.unwrap());
     store.commit(put(address(2, None))).await.unwrap();
     assert!(!store.segment_in_use("lamps").await.unwrap());
+    store.close().await;
+}
+
+/// What a device was seen doing outlives its sessions, and is read with what is claimed of it.
+pub(crate) async fn what_was_seen_is_added_up_and_claimed(backend: &Backend) {
+    let store = backend.open().await;
+    with_devices(&store, 1).await;
+    let tell = async |session: &str, device: usize, seen: i64, octets: (u64, u64)| {
+        let session = Session {
+            id: session.to_owned(),
+            gate: "hall".to_owned(),
+            device: id(device),
+            credential: None,
+            station: None,
+            access_point: format!("port \"{seen}\""),
+            segment: None,
+            since: at(seen - 5),
+            until: at(seen + 5),
+            seen: at(seen),
+            ended: None,
+            octets,
+        };
+        let change = admission::Change::PutSession(Box::new(session));
+        let commit = Commit {
+            changes: vec![Change::Admission(change)],
+            ..Commit::default()
+        };
+        store.commit(commit).await.unwrap();
+    };
+    tell("a", 0, 100, (10, 1)).await;
+    tell("a", 0, 200, (15, 2)).await;
+    // A counter that fell, another session, one that is told late, and a device that nobody knows.
+    tell("a", 0, 210, (3, 0)).await;
+    tell("b", 0, 300, (7, 7)).await;
+    tell("c", 0, 50, (1, 0)).await;
+    tell("d", 9, 400, (1, 1)).await;
+    let presence = store.presence(id(0)).await.unwrap().unwrap();
+    assert_eq!((presence.first_seen, presence.last_seen), (at(45), at(300)));
+    assert_eq!((presence.octets_from, presence.octets_to), (23, 9));
+    assert_eq!(presence.place.access_point, "port \"300\"");
+    assert!(store.presence(id(9)).await.unwrap().is_none());
+    let claims = store.claims_about(id(0), &[], 100).await.unwrap();
+    let kinds: Vec<&str> = claims.iter().map(|claim| claim.kind.as_str()).collect();
+    assert_eq!(kinds, ["first-seen", "last-seen", "octets", "place"]);
+    assert_eq!(claims, presence.claims(id(0)));
     store.close().await;
 }

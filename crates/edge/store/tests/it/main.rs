@@ -60,6 +60,7 @@ scenarios! {
     scenario::devices_are_paged_by_serial_number,
     register::registers_are_read_back,
     register::the_audit_log_is_kept_and_truncated,
+    admission::what_was_seen_is_added_up_and_claimed,
     admission::revocations_of_gates_are_read_page_by_page,
     admission::a_segment_is_in_use_where_an_address_leads,
     wifi::networks_are_kept_by_version,
