@@ -667,8 +667,13 @@ impl<T: Transport> Client<T> {
 
     /// Revokes one credential.
     pub async fn revoke_credential(&self, id: &str, revoke: &Revoke) -> Answer<Credential, T> {
-        self.call(Call::new(route::REVOKE_CREDENTIAL).id(id).json(revoke))
-            .await
+        self.call(
+            Call::new(route::REVOKE_CREDENTIAL)
+                .id(id)
+                .json(revoke)
+                .wait(self.wait),
+        )
+        .await
     }
 
     /// Shows the policy in force.

@@ -450,7 +450,7 @@ routes! {
         .replies("Credential");
     /// Revokes one credential.
     REVOKE_CREDENTIAL = "revoke_credential", post("/api/v1/credentials/{id}/revoke", "credentials", RUNS_DEVICES)
-        .reads(&[json("Revoke")]).replies("Credential");
+        .reads(&[json("Revoke")]).query(&[WAIT]).replies("Credential");
 
     /// Shows the policy in force.
     SHOW_POLICY = "show_policy", get("/api/v1/policy", "policy", EVERYBODY_WHO_READS).replies("Policy");

@@ -8,6 +8,7 @@ use clap::Subcommand;
 use serde_json::json;
 use vouchsafe_api::{Credential, CredentialFilter, CredentialState, RevocationReason, Revoke};
 
+use crate::enforcement::{self, WaitArgs};
 use crate::failure::{Exit, Failure};
 use crate::input::{self, PageArgs, words};
 use crate::output::{Printer, facts, table, when, word};
@@ -52,6 +53,8 @@ pub(crate) enum CertCommand {
         /// Why; goes into the journal
         #[arg(long)]
         reason: String,
+        #[command(flatten)]
+        wait: WaitArgs,
     },
     /// Fetch the revocation list
     Crl {
@@ -100,12 +103,15 @@ pub(crate) async fn run(
             id,
             revocation_reason,
             reason,
+            wait,
         } => {
             let revoke = Revoke {
                 revocation_reason,
                 reason,
             };
-            printer.show(&api.revoke_credential(&id, &revoke).await?, text)?;
+            let revoked = wait.client(api).revoke_credential(&id, &revoke).await?;
+            printer.show(&revoked, text)?;
+            enforcement::note(revoked.enforcement.as_ref(), printer);
         }
         CertCommand::Crl { out } => {
             let der = api.show_crl().await?;
@@ -153,5 +159,6 @@ fn text(credential: &Credential) -> String {
         ("revoked", revoked.unwrap_or_default()),
         ("key", credential.spki_sha256.clone()),
     ]);
-    format!("{facts}\n\n{}", credential.certificate_pem)
+    let reached = enforcement::text(credential.enforcement.as_ref());
+    format!("{facts}{reached}\n\n{}", credential.certificate_pem)
 }

@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use vouchsafe_api::{
     Credential, CredentialFilter, CredentialState, Page, PageQuery, Problem, RevocationReason,
-    Revoke,
+    Revoke, WaitQuery,
 };
 use vouchsafe_fleet::decide::{self, OperateFacts};
 use vouchsafe_fleet::wifi::Holdings;
@@ -15,6 +15,7 @@ use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, Body, bad_after, reason};
 use super::{Caller, page, pem_of};
 use crate::controller::Controller;
+use crate::gate::{Wanted, enforcement};
 
 /// Longest serial number of a certificate, in hexadecimal digits (RFC 5280 §4.1.2.2).
 const MAX_ID: usize = 40;
@@ -60,6 +61,7 @@ pub(super) async fn revoke_credential(
     State(controller): State<Controller>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
+    Asked(wait): Asked<WaitQuery>,
     Body(revoke): Body<Revoke>,
 ) -> Result<Json<Credential>, Failure> {
     let said = [reason(&revoke.reason)?];
@@ -84,7 +86,17 @@ pub(super) async fn revoke_credential(
         })
         .await?;
     accepted(outcome.decision)?;
-    Ok(Json(shown(find(&controller, &id).await?)))
+    let credential = find(&controller, &id).await?;
+    let wanted = Wanted {
+        device: credential.device,
+        wait: wait.wait,
+        revoked: true,
+    };
+    let reached = enforcement(&controller, wanted).await?;
+    Ok(Json(Credential {
+        enforcement: Some(reached),
+        ..shown(credential)
+    }))
 }
 
 async fn find(controller: &Controller, text: &str) -> Result<vouchsafe_fleet::Credential, Failure> {
@@ -117,6 +129,7 @@ fn shown(credential: vouchsafe_fleet::Credential) -> Credential {
         not_after: credential.not_after,
         revoked_at: revoked.map(|(at, _)| at),
         revocation_reason: revoked.map(|(_, reason)| shown_reason(reason)),
+        enforcement: None,
     }
 }
 

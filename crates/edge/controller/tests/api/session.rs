@@ -3,9 +3,14 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use jiff::Timestamp;
-use vouchsafe_api::gate::{DesiredState, GateReport, SessionReport, StateDifference, StateUpdate};
-use vouchsafe_api::{Code, PageQuery, Reasoned, Session, SessionFilter};
+use jiff::{SignedDuration, Timestamp};
+use vouchsafe_api::gate::{
+    CutOffReport, DesiredState, GateReport, SessionReport, StateDifference, StateUpdate,
+};
+use vouchsafe_api::{
+    ClaimAddress, Code, PageQuery, Reasoned, RevocationReason, Revoke, Session, SessionFilter,
+    StateClaim,
+};
 
 use crate::gates::{Gate, gate, journal, nothing, report, state, update};
 use crate::revocation::world_with;
@@ -173,6 +178,131 @@ async fn two_who_end_a_session_do_not_undo_each_other() {
         assert_eq!(back.put[0].credential, place.serial);
     });
     assert!(one.ended.is_some() && two.ended.is_some());
+}
+
+/// What a monitor reads.
+async fn measured(world: &World) -> String {
+    let read = world.raw(Method::GET, "/metrics", Some(&world.secret), &[], "");
+    String::from_utf8(read.await.body().to_vec()).unwrap()
+}
+
+/// Counted once the last count is five seconds old.
+async fn measures(world: &World, line: &str) -> String {
+    let mut text = String::new();
+    for _ in 0..150 {
+        text = measured(world).await;
+        if text.contains(line) {
+            return text;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("no {line} in {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_cut_offs_decisions_and_evidence_are_measured() {
+    let place = Place::new().await;
+    let stated = StateClaim {
+        kind: "attested".to_owned(),
+        value: serde_json::Value::Bool(true),
+        expires_at: Some(Timestamp::now() + SignedDuration::from_hours(1)),
+        reason: "looked at on the bench".to_owned(),
+    };
+    let admin = place.world.admin().waiting(0);
+    let device = &place.session.device;
+    admin.state_claim(device, &stated).await.unwrap();
+    let text = measures(&place.world, "\nvouchsafe_sessions_open 1\n").await;
+    let left = text.lines().find_map(|line| {
+        let left = line.strip_prefix("vouchsafe_crl_next_update_seconds ")?;
+        left.parse::<f64>().ok()
+    });
+    assert!(left.unwrap() > 3600.0, "{text}");
+    // Policy is asked about the address.
+    let address = ClaimAddress {
+        mac: "02:00:00:00:00:09".to_owned(),
+        reason: Some("an old interface".to_owned()),
+    };
+    admin.claim_address(device, &address).await.unwrap();
+    measures(&place.world, "vouchsafe_decisions_total{").await;
+    let over = GateReport {
+        sessions: vec![SessionReport {
+            ended: Some(Timestamp::now()),
+            ..place.session.clone()
+        }],
+        cut_offs: vec![CutOffReport {
+            device: device.clone(),
+            station: None,
+            access_point: "port1".to_owned(),
+            at: Timestamp::now(),
+            milliseconds: 30,
+            confirmed_by: "filter".to_owned(),
+        }],
+        ..nothing(2, Some(place.whole.version))
+    };
+    let taken = report(&place.world, &place.gate, &over).await;
+    assert_eq!(taken.status(), StatusCode::NO_CONTENT);
+    let text = measures(&place.world, "\nvouchsafe_sessions_open 0\n").await;
+    for (end, count) in [("25", 0), ("50", 1), ("250", 1)] {
+        let line = format!("vouchsafe_cut_off_milliseconds_bucket{{le=\"{end}\"}} {count}");
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+    let age = text.lines().find_map(|line| {
+        let age = line.strip_prefix("vouchsafe_oldest_evidence_seconds ")?;
+        age.parse::<f64>().ok()
+    });
+    assert!(age.unwrap() >= 1.0, "{text}");
+}
+
+/// One certificate of a device that is taken back is confirmed as the whole device would be.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_credential_that_is_revoked_is_confirmed_by_the_gate() {
+    let place = Place::new().await;
+    let revoke = Revoke {
+        revocation_reason: RevocationReason::KeyCompromise,
+        reason: "the key was copied".to_owned(),
+    };
+    let (impatient, patient) = (
+        place.world.admin().waiting(0),
+        place.world.admin().waiting(30),
+    );
+    let (revoked, ()) = tokio::join!(patient.revoke_credential(&place.serial, &revoke), async {
+        let mut have = place.whole.version;
+        // The list that names it may come in a version of its own.
+        loop {
+            let gone = place.next(have).await;
+            have = gone.to;
+            if !gone.remove.is_empty() {
+                break;
+            }
+        }
+        // In force, but the session goes on: not yet.
+        let running = report(&place.world, &place.gate, &nothing(2, Some(have))).await;
+        assert_eq!(running.status(), StatusCode::NO_CONTENT);
+        place.over(3, have).await;
+    });
+    let enforcement = revoked.unwrap().enforcement.unwrap();
+    assert_eq!(enforcement.confirmed[0].gate, "hall");
+    assert!(enforcement.crl_number.is_some());
+    let again = impatient.revoke_credential(&place.serial, &revoke).await;
+    assert_eq!(code(again), Code::LifecycleRefused);
+}
+
+/// What a gate has from another replica confirms nothing here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_of_another_replica_confirms_nothing() {
+    let place = Place::new().await;
+    let (admin, why) = (place.world.admin().waiting(1), why());
+    let (answer, ()) = tokio::join!(
+        admin.quarantine_device(&place.session.device, &why, None),
+        async {
+            let out = place.next(place.whole.version).await;
+            // Newer, and not made here.
+            place.over(2, out.to + 1).await;
+        }
+    );
+    let enforcement = answer.unwrap().enforcement.unwrap();
+    assert_eq!(enforcement.waiting, ["hall"]);
+    assert!(enforcement.confirmed.is_empty());
 }
 
 /// Nothing is withheld for who may not end it, gives no reason, or names no session.
