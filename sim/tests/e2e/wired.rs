@@ -308,7 +308,7 @@ fn a_port_whose_server_is_not_the_domains_or_has_another_name_gets_nothing_of_th
     let elsewhere = "server_name = \"elsewhere.example\"\n";
     for (device, more, why) in [
         (&devices[0], elsewhere, "omain"),
-        (&devices[1], "", "issuer certificate"),
+        (&devices[1], "", "self-signed certificate"),
     ] {
         let supplicant = hall.supplicant(device);
         let agent = hall.agent(device, more);
