@@ -15,6 +15,7 @@ mod crowds;
 mod enrol;
 mod forge;
 mod masa;
+mod networks;
 mod onboarding;
 mod voucher;
 mod world;
