@@ -49,15 +49,19 @@ impl Store {
         const OF_GATES: &str = "SELECT id, revoked_at, document FROM gate_credential \
              WHERE revoked_at IS NOT NULL AND (revoked_at, id) > (?1, ?2) \
              ORDER BY revoked_at, id LIMIT ?3 + 0";
-        let (sql, read): (_, fn(&Row) -> Result<Revocation, ReadError>) = match holder {
-            Holder::Device => (OF_DEVICES, of_device),
-            Holder::Gate => (OF_GATES, of_gate),
+        let sql = match holder {
+            Holder::Device => OF_DEVICES,
+            Holder::Gate => OF_GATES,
         };
         let values = Values::new()
             .number(after.map_or(i64::MIN, |(at, _)| millis(at)))
             .text(after.map_or("", |(_, id)| id.as_str()))
             .number(i64::from(limit));
         let rows = self.readers().fetch_all(sql, values).await?;
+        let read = |row| match holder {
+            Holder::Device => of_device(row),
+            Holder::Gate => of_gate(row),
+        };
         rows.iter().map(read).collect()
     }
 }
