@@ -260,7 +260,7 @@ impl Device {
         // M = (cR + pR) · CI.
         let protocol_key = entropy.protocol_key(curve)?;
         let e_nonce = entropy.nonce(curve)?;
-        let m_x = self.key.add_scalar(&protocol_key)?.agree_x(&peer_key)?;
+        let m_x = self.key.agree_x_with_sum(&protocol_key, &peer_key)?;
         let keys = Keys::derive(curve, c_nonce, &e_nonce, &m_x);
 
         let mut clear = Vec::new();

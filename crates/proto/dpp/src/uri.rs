@@ -23,9 +23,8 @@
 //! case), and an end without `;;`.
 //! Neither takes a field twice: which of the two was meant would be a guess.
 
+use core::net::Ipv6Addr;
 use std::fmt;
-// arch: allow, because an address is only text here
-use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use base64::Engine as _;

@@ -146,7 +146,7 @@ impl Agreement for BootstrappingKey {
     }
 
     fn agree_x_with_sum(&self, protocol_key: &PrivateKey, peer: &Point) -> Result<Secret, Error> {
-        self.private.add_scalar(protocol_key)?.agree_x(peer)
+        self.private.agree_x_with_sum(protocol_key, peer)
     }
 }
 

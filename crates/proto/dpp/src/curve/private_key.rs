@@ -119,12 +119,8 @@ impl PrivateKey {
     /// The x coordinate of this key times `peer`: Diffie-Hellman, on the NIST curves by the fast way.
     pub fn agree_x(&self, peer: &Point) -> Result<Secret, Error> {
         self.check_curve(peer)?;
-        if let (Some(key), Some(algorithm)) = (&self.fast, self.curve().fast_agreement()) {
-            let peer = agreement::UnparsedPublicKey::new(algorithm, peer.to_uncompressed());
-            let off_curve = Error::from(Refusal::PointOffCurve);
-            return agreement::agree(key.as_ref(), peer, off_curve, |x| {
-                Ok(Secret::new(x.to_vec()))
-            });
+        if let Some(key) = &self.fast {
+            return agree_fast(key, peer);
         }
         on_curve!(self.curve(), C => {
             let mut product = multiply::<C>(self.scalar.expose(), peer)?;
@@ -144,8 +140,26 @@ impl PrivateKey {
 
     /// The key that is the sum of this one and `other`, modulo the group's order.
     pub fn add_scalar(&self, other: &Self) -> Result<Self, Error> {
+        let sum = self.sum(other)?;
+        Self::from_scalar(self.curve(), sum).map_err(|_| Refusal::PointAtInfinity.into())
+    }
+
+    /// The x coordinate of the sum of this key and `other`, times `peer`. The public half of the sum is
+    /// asked for nowhere, so on the NIST curves it is not worked out.
+    pub(crate) fn agree_x_with_sum(&self, other: &Self, peer: &Point) -> Result<Secret, Error> {
+        let Some(algorithm) = self.curve().fast_agreement() else {
+            return self.add_scalar(other)?.agree_x(peer);
+        };
+        self.check_curve(peer)?;
+        let sum = self.sum(other)?;
+        let key = agreement::PrivateKey::from_private_key(algorithm, sum.expose())
+            .map_err(|_| Error::from(Refusal::PointAtInfinity))?;
+        agree_fast(&key, peer)
+    }
+
+    fn sum(&self, other: &Self) -> Result<Secret, Error> {
         self.check_curve(other.public())?;
-        let sum = on_curve!(self.curve(), C => {
+        on_curve!(self.curve(), C => {
             let mut one = parse::<C>(self.scalar.expose())?;
             let mut two = parse::<C>(other.scalar.expose())?;
             let mut sum = one + two;
@@ -154,8 +168,7 @@ impl PrivateKey {
             two.zeroize();
             sum.zeroize();
             Ok::<_, Error>(Secret::new(bytes.to_vec()))
-        })?;
-        Self::from_scalar(self.curve(), sum).map_err(|_| Refusal::PointAtInfinity.into())
+        })
     }
 
     /// ECPrivateKey with curve and public key, DER (RFC 5915 §3): the form that supplicants take.
@@ -229,6 +242,14 @@ pub(super) fn tagged(tag: u8, content: &[u8]) -> Zeroizing<Vec<u8>> {
     }
     out.extend_from_slice(content);
     out
+}
+
+/// The x coordinate of `key` times `peer`, which are on the same curve; the library checks the point
+/// again.
+fn agree_fast(key: &agreement::PrivateKey, peer: &Point) -> Result<Secret, Error> {
+    let peer = agreement::UnparsedPublicKey::new(key.algorithm(), peer.to_uncompressed());
+    let off_curve = Error::from(Refusal::PointOffCurve);
+    agreement::agree(key, peer, off_curve, |x| Ok(Secret::new(x.to_vec())))
 }
 
 /// A wide big-endian number modulo the group's order, 64 bits at a time.
