@@ -68,7 +68,9 @@ fn named_in_tests(sources: &[Source]) -> BTreeSet<&str> {
 
 /// The variants and codes of a `text_enum!`.
 fn decisions(source: &str) -> Vec<(&str, &str)> {
-    let lines = source
+    let body = source.split("pub enum Refusal {").nth(1).unwrap_or(source);
+    let body = body.split("\n    }").next().unwrap_or_default();
+    let lines = body
         .lines()
         .filter_map(|line| line.trim().split_once(" = "));
     lines

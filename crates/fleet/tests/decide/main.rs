@@ -8,6 +8,7 @@
 )]
 
 mod address;
+mod admission;
 mod enrol;
 mod factory;
 mod intake;

@@ -62,7 +62,12 @@ impl Store {
             Holder::Device => of_device(row),
             Holder::Gate => of_gate(row),
         };
-        rows.iter().map(read).collect()
+        rows.iter()
+            .map(|row| match holder {
+                Holder::Device => of_device(row),
+                Holder::Gate => of_gate(row),
+            })
+            .collect()
     }
 }
 
