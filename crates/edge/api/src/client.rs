@@ -19,8 +19,8 @@ use crate::{
     ImportManifest, ImportResult, JournalPage, JournalQuery, KeyFilter, Manufacturer, Network,
     Owner, Page, PageQuery, Policy, PolicyCheck, Problem, PutNetwork, PutPolicy, PutSegment,
     Reasoned, Reconfigure, Release, Released, RemoveAddress, Revoke, ScimDevice, ScimError,
-    ScimList, ScimQuery, Segment, Session, SessionFilter, SetTrust, SettleKey, Site, StateClaim,
-    Status, Token, Verification, Version,
+    ScimList, ScimPatch, ScimQuery, Segment, Session, SessionFilter, SetTrust, SettleKey, Site,
+    StateClaim, Status, Token, Verification, Version,
 };
 
 /// Carries one request to the controller and its response back.
@@ -408,6 +408,38 @@ impl<T: Transport> Client<T> {
     /// Shows a device that an order system has provisioned.
     pub async fn show_scim_device(&self, id: &str) -> Answer<ScimDevice, T> {
         self.call(Call::new(route::SHOW_SCIM_DEVICE).id(id)).await
+    }
+
+    /// Keeps a device out that an order system has provisioned, or lets it in again.
+    pub async fn change_by_scim(&self, id: &str, patch: &ScimPatch) -> Answer<ScimDevice, T> {
+        let call = Call::new(route::CHANGE_BY_SCIM).id(id);
+        self.call(call.json_as(SCIM_JSON, patch)).await
+    }
+
+    /// Says what of SCIM there is here.
+    pub async fn show_scim_config(&self) -> Answer<serde_json::Value, T> {
+        self.call(Call::new(route::SHOW_SCIM_CONFIG)).await
+    }
+
+    /// Lists the schemas of SCIM records.
+    pub async fn list_scim_schemas(&self) -> Answer<serde_json::Value, T> {
+        self.call(Call::new(route::LIST_SCIM_SCHEMAS)).await
+    }
+
+    /// Shows one schema of SCIM records.
+    pub async fn show_scim_schema(&self, id: &str) -> Answer<serde_json::Value, T> {
+        self.call(Call::new(route::SHOW_SCIM_SCHEMA).id(id)).await
+    }
+
+    /// Lists the types of SCIM records.
+    pub async fn list_scim_resource_types(&self) -> Answer<serde_json::Value, T> {
+        self.call(Call::new(route::LIST_SCIM_RESOURCE_TYPES)).await
+    }
+
+    /// Shows one type of SCIM records.
+    pub async fn show_scim_resource_type(&self, id: &str) -> Answer<serde_json::Value, T> {
+        self.call(Call::new(route::SHOW_SCIM_RESOURCE_TYPE).id(id))
+            .await
     }
 
     /// Gives a device up that an order system has provisioned.

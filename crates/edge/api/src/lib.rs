@@ -67,6 +67,6 @@ pub use wifi::{
     AccessCredential, AddCode, Announcement, BootstrappingKey, CallDevice, ClaimByUri,
     ClaimedByUri, DeviceCode, DeviceKey, DeviceRole, DeviceWifi, DppController, GivenNetwork,
     ImportKeys, KeyConflict, KeyFilter, KeySource, Network, NetworkCredential, PutNetwork,
-    Reconfigure, RefusedAttempt, ScimDevice, ScimDpp, ScimError, ScimList, ScimMeta, ScimQuery,
-    SettleKey,
+    Reconfigure, RefusedAttempt, ScimDevice, ScimDpp, ScimError, ScimList, ScimMeta, ScimOperation,
+    ScimPatch, ScimQuery, SettleKey,
 };

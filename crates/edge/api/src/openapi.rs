@@ -106,6 +106,7 @@ pub fn openapi() -> OpenApi {
     crate::ScimDevice,
     crate::ScimError,
     crate::ScimList,
+    crate::ScimPatch,
     crate::Segment,
     crate::Session,
     crate::SetTrust,
@@ -258,6 +259,7 @@ fn http_method(method: Method) -> HttpMethod {
         Method::Get => HttpMethod::Get,
         Method::Post => HttpMethod::Post,
         Method::Put => HttpMethod::Put,
+        Method::Patch => HttpMethod::Patch,
         Method::Delete => HttpMethod::Delete,
     }
 }

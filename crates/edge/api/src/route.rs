@@ -16,6 +16,8 @@ pub enum Method {
     Post,
     /// Replaces something.
     Put,
+    /// Changes a part of something.
+    Patch,
     /// Ends something.
     Delete,
 }
@@ -26,6 +28,7 @@ impl From<Method> for http::Method {
             Method::Get => Self::GET,
             Method::Post => Self::POST,
             Method::Put => Self::PUT,
+            Method::Patch => Self::PATCH,
             Method::Delete => Self::DELETE,
         }
     }
@@ -161,6 +164,11 @@ const SCIM_QUERY: &[Query] = &[
         name: "count",
         kind: "integer",
         description: "Records at most, up to 200; 0 only counts.",
+    },
+    Query {
+        name: "filter",
+        kind: "string",
+        description: "Only those of which this holds: `attribute eq value`, joined by `and`.",
     },
 ];
 const WAIT: Query = Query {
@@ -363,6 +371,24 @@ routes! {
     /// Shows a device that an order system has provisioned (RFC 7644 §3.4.1).
     SHOW_SCIM_DEVICE = "show_scim_device", get("/scim/v2/Devices/{id}", "wifi", ORDERS_DEVICES)
         .replies_as(as_json(SCIM_JSON, "ScimDevice"));
+    /// Keeps a device out that an order system has provisioned, or lets it in again (RFC 7644 §3.5.2).
+    CHANGE_BY_SCIM = "change_by_scim", patch("/scim/v2/Devices/{id}", "wifi", RUNS_DEVICES)
+        .reads(&[as_json(SCIM_JSON, "ScimPatch")]).replies_as(as_json(SCIM_JSON, "ScimDevice"));
+    /// Says what of SCIM there is here (RFC 7643 §5).
+    SHOW_SCIM_CONFIG = "show_scim_config", get("/scim/v2/ServiceProviderConfig", "wifi", ORDERS_DEVICES)
+        .replies_as(bytes(SCIM_JSON));
+    /// Lists the schemas of SCIM records (RFC 7643 §7).
+    LIST_SCIM_SCHEMAS = "list_scim_schemas", get("/scim/v2/Schemas", "wifi", ORDERS_DEVICES)
+        .replies_as(bytes(SCIM_JSON));
+    /// Shows one schema of SCIM records.
+    SHOW_SCIM_SCHEMA = "show_scim_schema", get("/scim/v2/Schemas/{id}", "wifi", ORDERS_DEVICES)
+        .replies_as(bytes(SCIM_JSON));
+    /// Lists the types of SCIM records (RFC 7643 §6).
+    LIST_SCIM_RESOURCE_TYPES = "list_scim_resource_types", get("/scim/v2/ResourceTypes", "wifi", ORDERS_DEVICES)
+        .replies_as(bytes(SCIM_JSON));
+    /// Shows one type of SCIM records.
+    SHOW_SCIM_RESOURCE_TYPE = "show_scim_resource_type",
+        get("/scim/v2/ResourceTypes/{id}", "wifi", ORDERS_DEVICES).replies_as(bytes(SCIM_JSON));
     /// Gives a device up that an order system has provisioned (RFC 7644 §3.6).
     RELEASE_BY_SCIM = "release_by_scim", delete("/scim/v2/Devices/{id}", "wifi", RUNS_DEVICES);
     /// Shows one bootstrapping key.
@@ -521,6 +547,10 @@ const fn post(path: &'static str, tag: &'static str, access: Access) -> Route {
 
 const fn put(path: &'static str, tag: &'static str, access: Access) -> Route {
     Route::new(Method::Put, path, tag, access)
+}
+
+const fn patch(path: &'static str, tag: &'static str, access: Access) -> Route {
+    Route::new(Method::Patch, path, tag, access)
 }
 
 const fn delete(path: &'static str, tag: &'static str, access: Access) -> Route {

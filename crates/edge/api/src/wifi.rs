@@ -497,11 +497,11 @@ pub struct ScimMeta {
 pub struct ScimQuery {
     /// The first record, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_index: Option<u64>,
+    pub start_index: Option<i64>,
     /// Records at most; 0 only counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub count: Option<u64>,
-    /// Not supported here, and refused where it is given.
+    pub count: Option<i64>,
+    /// Only those of which this holds (RFC 7644 §3.4.2.2): `eq`, joined by `and`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
 }
@@ -509,6 +509,47 @@ pub struct ScimQuery {
 impl ScimQuery {
     /// Most records of one answer.
     pub const MAX_COUNT: u64 = 200;
+}
+
+/// A change of a SCIM record (RFC 7644 §3.5.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ScimPatch {
+    /// [`ScimPatch::SCHEMA`].
+    pub schemas: Vec<String>,
+    /// What to do, in this order.
+    #[serde(rename = "Operations")]
+    pub operations: Vec<ScimOperation>,
+}
+
+impl ScimPatch {
+    /// The schema of a change.
+    pub const SCHEMA: &'static str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+
+    /// The change that lets a device in, or keeps it out.
+    #[must_use]
+    pub fn active(active: bool) -> Self {
+        Self {
+            schemas: vec![Self::SCHEMA.to_owned()],
+            operations: vec![ScimOperation {
+                op: "replace".to_owned(),
+                path: Some("active".to_owned()),
+                value: Some(active.into()),
+            }],
+        }
+    }
+}
+
+/// One operation of a change (RFC 7644 §3.5.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ScimOperation {
+    /// `add`, `replace` or `remove`.
+    pub op: String,
+    /// Which attribute; none means that `value` names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// What it shall be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<serde_json::Value>,
 }
 
 /// A part of a list of SCIM records (RFC 7644 §3.4.2).

@@ -87,6 +87,12 @@ pub(crate) fn routes(controller: &Controller) -> Router<Controller> {
         CLAIM_BY_SCIM => scim::claim_by_scim;
         LIST_SCIM_DEVICES => scim::list_scim_devices;
         SHOW_SCIM_DEVICE => scim::show_scim_device;
+        CHANGE_BY_SCIM => scim::change_by_scim;
+        SHOW_SCIM_CONFIG => scim::show_scim_config;
+        LIST_SCIM_SCHEMAS => scim::list_scim_schemas;
+        SHOW_SCIM_SCHEMA => scim::show_scim_schema;
+        LIST_SCIM_RESOURCE_TYPES => scim::list_scim_resource_types;
+        SHOW_SCIM_RESOURCE_TYPE => scim::show_scim_resource_type;
         RELEASE_BY_SCIM => scim::release_by_scim;
         SHOW_BOOTSTRAPPING_KEY => key::show_bootstrapping_key;
         REMOVE_BOOTSTRAPPING_KEY => key::remove_bootstrapping_key;
@@ -160,6 +166,7 @@ where
         Method::Get => MethodFilter::GET,
         Method::Post => MethodFilter::POST,
         Method::Put => MethodFilter::PUT,
+        Method::Patch => MethodFilter::PATCH,
         Method::Delete => MethodFilter::DELETE,
     };
     let guard = auth::Guard {

@@ -1,11 +1,19 @@
 //! Devices from an order system: SCIM (RFC 7644) with the schema for devices and its extension for
 //! Wi-Fi Easy Connect (RFC 9944).
 //!
-//! Order systems create records, see them, and take them back, which gives the device up. There is no
-//! changing, no filter and no sorting: what else becomes of a device is this site's own business. The
-//! key is read and never answered; `externalId` goes into the journal and is not answered later.
+//! Order systems create records, see them, say that a device shall be out or in again (`active`), and
+//! take them back, which gives the device up. What else becomes of a device is this site's own business:
+//! every other attribute is said once. The key is read and never answered; `externalId` goes into the
+//! journal and is not answered later.
+//!
+//! A record's id stays what it was when its device is found to be another one, by its manufacturer's
+//! manifest (`docs/decisions/0024`): it is computed from the key.
 //!
 //! Errors are in the form of RFC 7644 §3.12, whoever makes them.
+
+mod discovery;
+mod filter;
+mod patch;
 
 use axum::Extension;
 use axum::body::{Body, Bytes, to_bytes};
@@ -16,17 +24,24 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use vouchsafe_api::route::{Route, SCIM_JSON};
 use vouchsafe_api::{
-    Code, PROBLEM_JSON, Problem, ScimDevice, ScimDpp, ScimError, ScimList, ScimMeta, ScimQuery,
+    Code, PROBLEM_JSON, Problem, ScimDevice, ScimDpp, ScimError, ScimList, ScimMeta, ScimPatch,
+    ScimQuery,
 };
 use vouchsafe_dpp::BootstrappingPublicKey;
 use vouchsafe_dpp::uri::{BootstrappingUri, Channel, MAX_CHANNELS};
-use vouchsafe_fleet::decide::{self, OperateFacts};
+use vouchsafe_fleet::decide::{self, OperateFacts, Outcome};
 use vouchsafe_fleet::wifi::{BootstrappingKey, DeviceRole, KeySource};
-use vouchsafe_fleet::{Device, Reason, State as Life};
+use vouchsafe_fleet::{Device, DeviceId, Digest, Reason, State as Life};
 use vouchsafe_store::KeyFilter;
 
+pub(super) use discovery::{
+    list_scim_resource_types, list_scim_schemas, show_scim_config, show_scim_resource_type,
+    show_scim_schema,
+};
+use filter::Filter;
+
 use super::Caller;
-use super::device::{Standing, find};
+use super::device::Standing;
 use super::key::{ReadClaim, ReadKey, take};
 use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, RawBody, from_json, media_type, optional_reason, unsupported};
@@ -47,11 +62,7 @@ pub(super) async fn claim_by_scim(
     headers: HeaderMap,
     RawBody(body): RawBody,
 ) -> Result<Response, Failure> {
-    // RFC 7644 §3.8: plain JSON is accepted as well.
-    if !matches!(
-        media_type(&headers).as_str(),
-        SCIM_JSON | "application/json"
-    ) {
+    if !speaks_scim(&headers) {
         return Err(unsupported(SCIM_JSON).into());
     }
     let asked: ScimDevice = from_json(&body)?;
@@ -62,21 +73,21 @@ pub(super) async fn claim_by_scim(
         .map(|id| format!("order system: {id}"));
     let said = optional_reason(said.as_deref())?;
     let (claimed, _) = take(&controller, &caller, &claim, None, said).await?;
-    answer(&asked, dpp, &claimed.device)
+    answer(&asked, dpp, &claimed.device, &claimed.key)
 }
 
 pub(super) async fn list_scim_devices(
     State(controller): State<Controller>,
     Asked(query): Asked<ScimQuery>,
 ) -> Result<Response, Failure> {
-    if query.filter.is_some() {
-        // RFC 7644 §3.4.2.2: a filter that is not understood is refused, not passed over.
-        return Err(bad_request("`filter` is not supported").into());
-    }
-    // RFC 7644 §3.4.2.4: less than 1 is taken for 1.
-    let start_index = query.start_index.unwrap_or(1).max(1);
+    let filter = match query.filter.as_deref().map(Filter::read).transpose() {
+        Ok(filter) => filter,
+        Err(refused) => return refused.answer(),
+    };
+    // RFC 7644 §3.4.2.4: less than 1 is taken for 1, and fewer than none for none.
+    let start_index = query.start_index.map_or(1, at_least_none).max(1);
     let count = query.count.map_or(ScimQuery::MAX_COUNT, |count| {
-        count.min(ScimQuery::MAX_COUNT)
+        at_least_none(count).min(ScimQuery::MAX_COUNT)
     });
     let mut list = ScimList {
         schemas: vec![ScimList::SCHEMA.to_owned()],
@@ -87,9 +98,7 @@ pub(super) async fn list_scim_devices(
     };
     let mut behind = None;
     loop {
-        let filter = KeyFilter::default();
-        let keys = controller.store.bootstrapping_keys(&filter, behind, PAGE);
-        let keys = keys.await?;
+        let keys = every_key(&controller, behind).await?;
         behind = keys.last().map(|key| key.id);
         let full = keys.len() == PAGE as usize;
         for key in keys.iter().filter(|key| key.source == KeySource::Scim) {
@@ -99,9 +108,13 @@ pub(super) async fn list_scim_devices(
             if !is_here(&device) {
                 continue;
             }
+            let record = record(&device, key);
+            if filter.as_ref().is_some_and(|filter| !filter.takes(&record)) {
+                continue;
+            }
             list.total_results += 1;
             if list.total_results >= start_index && (list.resources.len() as u64) < count {
-                list.resources.push(record(&device, key));
+                list.resources.push(record);
             }
         }
         if !full {
@@ -126,17 +139,54 @@ pub(super) async fn release_by_scim(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Failure> {
+    let said = "the order system deleted its record";
+    operate(&controller, &caller, &id, said, decide::release).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// RFC 7644 §3.5.2: all operations, or none.
+pub(super) async fn change_by_scim(
+    State(controller): State<Controller>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    RawBody(body): RawBody,
+) -> Result<Response, Failure> {
+    if !speaks_scim(&headers) {
+        return Err(unsupported(SCIM_JSON).into());
+    }
+    let asked: ScimPatch = from_json(&body)?;
+    let (device, key) = provisioned(&controller, &id).await?;
+    let before = record(&device, &key);
+    let wanted = match patch::wanted(&asked, &before) {
+        Ok(wanted) => wanted,
+        Err(refused) => return refused.answer(),
+    };
+    let decide: fn(&OperateFacts<'_>) -> Outcome<Device> = match wanted {
+        Some(true) if !before.active => decide::restore,
+        Some(false) if before.active => decide::quarantine,
+        Some(_) | None => return written(StatusCode::OK, &before),
+    };
+    let said = "the order system changed `active` of its record";
+    let device = operate(&controller, &caller, &id, said, decide).await?;
+    written(StatusCode::OK, &record(&device, &key))
+}
+
+/// What the order system wants of a device, on what is known of it now.
+async fn operate(
+    controller: &Controller,
+    caller: &Caller,
+    id: &str,
+    said: &str,
+    decide: fn(&OperateFacts<'_>) -> Outcome<Device>,
+) -> Result<Device, Failure> {
     let actor = caller.actor();
-    let said = [Reason::new(
-        "person",
-        "the order system deleted its record",
-        "owner policy",
-    )];
+    let said = [Reason::new("person", said, "owner policy")];
     let outcome = controller
         .settle_as::<_, Failure, _, _>(async || {
-            let (device, _) = provisioned(&controller, &id).await?;
-            let standing = Standing::of(&controller, &device).await?;
-            Ok(decide::release(&OperateFacts {
+            let (device, _) = provisioned(controller, id).await?;
+            let standing = Standing::of(controller, &device).await?;
+            Ok(decide(&OperateFacts {
                 now: controller.clock.now(),
                 actor: &actor,
                 device: &device,
@@ -149,8 +199,50 @@ pub(super) async fn release_by_scim(
             }))
         })
         .await?;
-    accepted(outcome.decision)?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(accepted(outcome.decision)?)
+}
+
+/// A request that RFC 7644 §3.12 has a word for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Refused {
+    /// `scimType`.
+    kind: &'static str,
+    detail: String,
+}
+
+impl Refused {
+    fn answer(self) -> Result<Response, Failure> {
+        let error = ScimError {
+            schemas: vec![ScimError::SCHEMA.to_owned()],
+            status: StatusCode::BAD_REQUEST.as_str().to_owned(),
+            scim_type: Some(self.kind.to_owned()),
+            detail: self.detail,
+        };
+        written(StatusCode::BAD_REQUEST, &error)
+    }
+}
+
+/// Whether a path names this attribute (RFC 7644 §3.10): in any case, with or without its schema.
+fn named(path: &str, name: &str, of_extension: bool) -> bool {
+    let schema = match of_extension {
+        true => ScimDevice::DPP,
+        false => ScimDevice::CORE,
+    };
+    let short = path
+        .get(..schema.len())
+        .filter(|begin| begin.eq_ignore_ascii_case(schema))
+        .and_then(|_| path.get(schema.len()..)?.strip_prefix(':'))
+        .unwrap_or(path);
+    short.eq_ignore_ascii_case(name)
+}
+
+/// RFC 7644 §3.8: plain JSON is accepted as well.
+fn speaks_scim(headers: &HeaderMap) -> bool {
+    matches!(media_type(headers).as_str(), SCIM_JSON | "application/json")
+}
+
+fn at_least_none(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
 }
 
 /// Whether a route speaks SCIM.
@@ -193,18 +285,46 @@ async fn provisioned(
     controller: &Controller,
     id: &str,
 ) -> Result<(Device, BootstrappingKey), Failure> {
-    let device = find(controller, id).await?;
+    let unknown = || Problem::not_found("device", id);
+    let wanted = DeviceId::parse(id).map_err(|_| unknown())?;
     let filter = KeyFilter {
-        device: Some(device.id),
+        device: Some(wanted),
         conflicts: false,
     };
     let keys = controller.store.bootstrapping_keys(&filter, None, PAGE);
-    let keys = keys.await?.into_iter();
-    let mut of_orders = keys.filter(|key| key.source == KeySource::Scim);
-    match of_orders.next() {
-        Some(key) if is_here(&device) => Ok((device, key)),
-        _ => Err(Problem::not_found("device", id).into()),
+    let mut found = keys.await?.into_iter().find(|key| record_id(key) == wanted);
+    let mut behind = None;
+    // A key that belongs to another device since is found by looking at all.
+    while found.is_none() {
+        let keys = every_key(controller, behind).await?;
+        behind = keys.last().map(|key| key.id);
+        let full = keys.len() == PAGE as usize;
+        found = keys.into_iter().find(|key| record_id(key) == wanted);
+        if !full {
+            break;
+        }
     }
+    let key = found
+        .filter(|key| key.source == KeySource::Scim)
+        .ok_or_else(unknown)?;
+    let device = controller.store.device(key.device).await?;
+    let device = device.filter(is_here).ok_or_else(unknown)?;
+    Ok((device, key))
+}
+
+async fn every_key(
+    controller: &Controller,
+    behind: Option<Digest>,
+) -> Result<Vec<BootstrappingKey>, Failure> {
+    let all = KeyFilter::default();
+    let keys = controller.store.bootstrapping_keys(&all, behind, PAGE);
+    Ok(keys.await?)
+}
+
+/// The id of the record that came with this key. A device that an order system provisions is named
+/// after its key.
+fn record_id(key: &BootstrappingKey) -> DeviceId {
+    DeviceId::of_bootstrapping_key(key.id)
 }
 
 /// What an order system sees of a device.
@@ -227,22 +347,22 @@ fn record(device: &Device, key: &BootstrappingKey) -> ScimDevice {
     };
     ScimDevice {
         schemas: vec![ScimDevice::CORE.to_owned(), ScimDevice::DPP.to_owned()],
-        id: Some(device.id.to_string()),
+        id: Some(record_id(key).to_string()),
         external_id: None,
         display_name: device.model.clone(),
         active: device.state != Life::Quarantined,
         mud_url: device.mud_url.clone(),
         dpp: Some(dpp),
-        meta: Some(meta(device)),
+        meta: Some(meta(device, record_id(key))),
     }
 }
 
-fn meta(device: &Device) -> ScimMeta {
+fn meta(device: &Device, id: DeviceId) -> ScimMeta {
     ScimMeta {
         resource_type: "Device".to_owned(),
         created: device.created_at,
         last_modified: device.updated_at,
-        location: format!("/scim/v2/Devices/{}", device.id),
+        location: format!("/scim/v2/Devices/{id}"),
     }
 }
 
@@ -336,11 +456,17 @@ fn channel(text: &str) -> Option<Channel> {
 }
 
 /// RFC 7644 §3.3: 201, the resource, and where it is.
-fn answer(asked: &ScimDevice, dpp: &ScimDpp, device: &Device) -> Result<Response, Failure> {
-    let meta = meta(device);
+fn answer(
+    asked: &ScimDevice,
+    dpp: &ScimDpp,
+    device: &Device,
+    key: &BootstrappingKey,
+) -> Result<Response, Failure> {
+    let id = record_id(key);
+    let meta = meta(device, id);
     let location = meta.location.clone();
     let answered = ScimDevice {
-        id: Some(device.id.to_string()),
+        id: Some(id.to_string()),
         dpp: Some(ScimDpp {
             bootstrap_key: None,
             ..dpp.clone()

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use vouchsafe_api::{
     Approve, ClaimByUri, Code, DeviceFilter, DeviceRole, DeviceState, ImportKeys, ImportManifest,
     KeyFilter, KeySource, NetworkCredential, PageQuery, Problem, PutNetwork, Reasoned, Reconfigure,
-    Release, RevocationReason, Revoke, Role, ScimDevice, ScimDpp, ScimList, ScimQuery, SettleKey,
-    Version,
+    Release, RevocationReason, Revoke, Role, ScimDevice, ScimDpp, ScimList, ScimPatch, ScimQuery,
+    SettleKey, Version,
 };
 use vouchsafe_controller::Home;
 use vouchsafe_dpp::uri::BootstrappingUri;
@@ -528,6 +528,11 @@ async fn an_order_system_sees_its_records_and_takes_them_back() {
         code(line.list_scim_devices(&filter).await),
         Code::BadRequest
     );
+    // §3.4.2.4: outside its bounds a number is taken for the nearest.
+    let odd = line.list_scim_devices(&part(-3, 5_000)).await.unwrap();
+    assert_eq!((odd.start_index, odd.items_per_page), (1, 3));
+    let odd = line.list_scim_devices(&part(i64::MAX, -1)).await.unwrap();
+    assert_eq!((odd.total_results, odd.items_per_page), (3, 0));
 
     // Who brings devices does not take them away.
     assert_eq!(code(line.release_by_scim(&ids[0]).await), Code::Forbidden);
@@ -556,6 +561,179 @@ async fn an_order_system_sees_its_records_and_takes_them_back() {
             "urn:ietf:params:scim:api:messages:2.0:Error"
         );
     }
+}
+
+fn scim_filter(text: &str) -> ScimQuery {
+    ScimQuery {
+        filter: Some(text.to_owned()),
+        ..ScimQuery::default()
+    }
+}
+
+/// RFC 7644 §3.4.2.2 and §3.5.2.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_system_filters_and_changes_its_records() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let line = world.role(Role::DeviceLine).await;
+    let mut other = scim(2);
+    other.dpp.as_mut().unwrap().serial_number = Some("other".to_owned());
+    let ids = [
+        line.claim_by_scim(&scim(1)).await.unwrap().id.unwrap(),
+        line.claim_by_scim(&other).await.unwrap().id.unwrap(),
+    ];
+    let found = async |text: &str| -> Vec<String> {
+        let list = line.list_scim_devices(&scim_filter(text)).await.unwrap();
+        assert_eq!(list.total_results, list.items_per_page, "{text}");
+        let ids = list.resources.into_iter().map(|one| one.id.unwrap());
+        ids.collect()
+    };
+    assert_eq!(found("serialNumber eq \"OTHER\"").await, [ids[1].as_str()]);
+    let both = format!("id eq \"{}\" and active eq true", ids[0]);
+    assert_eq!(found(&both).await, [ids[0].as_str()]);
+    assert_eq!(found("active eq false").await, [""; 0]);
+
+    // Only who runs devices changes them.
+    let out = ScimPatch::active(false);
+    assert_eq!(
+        code(line.change_by_scim(&ids[0], &out).await),
+        Code::Forbidden
+    );
+    let changed = admin.change_by_scim(&ids[0], &out).await.unwrap();
+    assert!(!changed.active);
+    let device = admin.show_device(&ids[0]).await.unwrap().value;
+    assert_eq!(device.state, DeviceState::Quarantined);
+    assert_eq!(found("active eq false").await, [ids[0].as_str()]);
+    // The same again changes nothing.
+    let version = async || admin.show_device(&ids[0]).await.unwrap().value.version;
+    let before = version().await;
+    let again = admin.change_by_scim(&ids[0], &out).await.unwrap();
+    assert_eq!((again.active, version().await), (false, before));
+    let back = ScimPatch::active(true);
+    assert!(admin.change_by_scim(&ids[0], &back).await.unwrap().active);
+    let device = admin.show_device(&ids[0]).await.unwrap().value;
+    assert_eq!(device.state, DeviceState::Claimed);
+    assert_eq!(
+        code(admin.change_by_scim("nobody", &out).await),
+        Code::NotFound
+    );
+
+    let secret = world.token(Role::Admin).await;
+    let path = format!("/scim/v2/Devices/{}", ids[0]);
+    let json = [(header::CONTENT_TYPE, "application/scim+json")];
+    let dpp = ScimDevice::DPP;
+    for (operation, kind) in [
+        (
+            r#"{"op":"replace","path":"displayName","value":"x"}"#.to_owned(),
+            Some("mutability"),
+        ),
+        (
+            r#"{"op":"remove","path":"active"}"#.to_owned(),
+            Some("mutability"),
+        ),
+        (
+            r#"{"op":"remove","path":"mudUrl"}"#.to_owned(),
+            Some("mutability"),
+        ),
+        (
+            format!(r#"{{"op":"add","path":"{dpp}:bootstrapKey","value":"x"}}"#),
+            Some("mutability"),
+        ),
+        (
+            format!(r#"{{"op":"replace","value":{{"active":false,"{dpp}":{{}}}}}}"#),
+            Some("mutability"),
+        ),
+        (
+            r#"{"op":"replace","path":"colour","value":"x"}"#.to_owned(),
+            Some("invalidPath"),
+        ),
+        (
+            r#"{"op":"replace","path":"active[value eq true]","value":true}"#.to_owned(),
+            Some("invalidPath"),
+        ),
+        (
+            r#"{"op":"replace","path":"active","value":"no"}"#.to_owned(),
+            Some("invalidValue"),
+        ),
+        (
+            r#"{"op":"replace","path":"active"}"#.to_owned(),
+            Some("invalidValue"),
+        ),
+        (r#"{"op":"replace"}"#.to_owned(), Some("invalidValue")),
+        (r#"{"op":"remove"}"#.to_owned(), Some("noTarget")),
+        (
+            r#"{"op":"move","path":"active"}"#.to_owned(),
+            Some("invalidSyntax"),
+        ),
+        // What it is already may be said again.
+        (
+            r#"{"op":"Replace","path":"displayName","value":"Heart monitor"}"#.to_owned(),
+            None,
+        ),
+        (r#"{"op":"add","value":{"active":true}}"#.to_owned(), None),
+    ] {
+        let body = format!(
+            r#"{{"schemas":["{}"],"Operations":[{operation}]}}"#,
+            ScimPatch::SCHEMA
+        );
+        let response = world
+            .raw(Method::PATCH, &path, Some(&secret), &json, body)
+            .await;
+        let answer: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+        assert_eq!(answer["scimType"].as_str(), kind, "{operation}: {answer}");
+        let status = if kind.is_some() { 400 } else { 200 };
+        assert_eq!(response.status().as_u16(), status, "{operation}");
+    }
+    for body in [
+        r#"{"schemas":[],"Operations":[{"op":"replace","path":"active","value":false}]}"#
+            .to_owned(),
+        format!(r#"{{"schemas":["{}"],"Operations":[]}}"#, ScimPatch::SCHEMA),
+    ] {
+        let response = world
+            .raw(Method::PATCH, &path, Some(&secret), &json, body)
+            .await;
+        assert_eq!(response.status().as_u16(), 400);
+    }
+    // All or nothing: a half that could be done was not.
+    assert!(line.show_scim_device(&ids[0]).await.unwrap().active);
+    let wrong = "/scim/v2/Devices?filter=id%20pr";
+    let response = world.raw(Method::GET, wrong, Some(&secret), &[], "").await;
+    let error: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+    assert_eq!(error["scimType"], "invalidFilter");
+}
+
+/// RFC 7644 §4: an order system learns what there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_system_asks_what_there_is() {
+    let world = World::new().await;
+    let line = world.role(Role::DeviceLine).await;
+    let config = line.show_scim_config().await.unwrap();
+    assert_eq!(config["patch"]["supported"], true);
+    assert_eq!(config["filter"]["maxResults"], ScimQuery::MAX_COUNT);
+    assert_eq!(config["bulk"]["supported"], false);
+    let schemas = line.list_scim_schemas().await.unwrap();
+    assert_eq!(schemas["totalResults"], 2);
+    for schema in schemas["Resources"].as_array().unwrap() {
+        let id = schema["id"].as_str().unwrap();
+        assert_eq!(line.show_scim_schema(id).await.unwrap(), *schema);
+        for attribute in schema["attributes"].as_array().unwrap() {
+            let changes = attribute["mutability"] == "readWrite";
+            assert_eq!(changes, attribute["name"] == "active", "{attribute}");
+        }
+    }
+    assert_eq!(code(line.show_scim_schema("urn:x").await), Code::NotFound);
+    let types = line.list_scim_resource_types().await.unwrap();
+    assert_eq!(types["Resources"][0]["schema"], ScimDevice::CORE);
+    let device = line.show_scim_resource_type("Device").await.unwrap();
+    assert_eq!(device, types["Resources"][0]);
+    assert_eq!(
+        code(line.show_scim_resource_type("User").await),
+        Code::NotFound
+    );
+    let secret = world.token(Role::Admin).await;
+    let path = "/scim/v2/Schemas?filter=id%20pr";
+    let response = world.raw(Method::GET, path, Some(&secret), &[], "").await;
+    assert_eq!(response.status().as_u16(), 403);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -632,6 +810,20 @@ async fn a_device_of_a_label_becomes_the_one_that_its_manifest_names() {
     );
     let again = admin.import_manifest(&import, false).await.unwrap();
     assert_eq!((again.claimed, again.unchanged), (0, 1));
+    // The order system's record keeps its id, and tells of the device that it is now.
+    let line = world.role(Role::DeviceLine).await;
+    let ordered = line.claim_by_scim(&scim(6)).await.unwrap().id.unwrap();
+    let mut manifest = maker.manifest(owner, &["A-2".to_owned()]);
+    manifest.devices[0].dpp_uri = Some(uri(6));
+    let second = ImportManifest {
+        manifest: STANDARD.encode(maker.sign(&manifest)),
+        anchors_pem: None,
+    };
+    admin.import_manifest(&second, false).await.unwrap();
+    let shown = line.show_scim_device(&ordered).await.unwrap();
+    assert_eq!(shown.id.as_deref(), Some(ordered.as_str()));
+    let serial = shown.dpp.unwrap().serial_number;
+    assert_eq!(serial.as_deref(), Some("A-2"));
     // The label again is the same device; another one's word for it contradicts.
     let same = admin.claim_by_uri(&claim(5)).await.unwrap().device;
     assert_eq!(same.id, maker.device_id("A-1"));
