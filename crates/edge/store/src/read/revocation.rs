@@ -62,12 +62,7 @@ impl Store {
             Holder::Device => of_device(row),
             Holder::Gate => of_gate(row),
         };
-        rows.iter()
-            .map(|row| match holder {
-                Holder::Device => of_device(row),
-                Holder::Gate => of_gate(row),
-            })
-            .collect()
+        rows.iter().map(read).collect()
     }
 }
 
