@@ -81,7 +81,7 @@ impl Session {
                     authenticated,
                 }) => {
                     // 3
-                    self.proved();
+                    self.proved(key.device);
                     self.wire.send(&confirm).await?;
                     let proved = proved(&authenticated, key, &uri);
                     return Ok((Box::new(authenticated), proved));
@@ -127,7 +127,7 @@ impl Session {
         let confirm = self.wire.receive().await?;
         match waiting.handle(&confirm) {
             Ok(authenticated) => {
-                self.proved();
+                self.proved(key.device);
                 let proved = proved(&authenticated, &key, &uri);
                 Ok((Box::new(authenticated), proved))
             }

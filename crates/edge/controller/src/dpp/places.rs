@@ -3,12 +3,18 @@
 //! Anybody can open a connection and say nothing, or say something that nobody will ever prove. So
 //! the number of sessions is bounded, and whoever has shown least makes room: first the oldest that
 //! said nothing yet, then the oldest that proved nothing yet. A session with a device that proved
-//! its key is never cut for another.
+//! its key is never cut for another device; but one device has [`PER_DEVICE`] of them at most, so that
+//! nobody fills every place with one key. Its own oldest session gives way.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
+use vouchsafe_fleet::DeviceId;
+
+/// Sessions that one device may have proved its key in at once: one that goes on, and those that it
+/// gave up and whose end nobody told us.
+pub(super) const PER_DEVICE: usize = 4;
 
 /// All sessions of the listener.
 #[derive(Debug)]
@@ -26,6 +32,10 @@ struct Table {
     silent: BTreeSet<u64>,
     /// Sessions that have spoken and proved nothing, in order of arrival.
     unproved: BTreeSet<u64>,
+    /// Whose key was proved in an open session.
+    proved: HashMap<u64, DeviceId>,
+    /// The same by device, in the order in which it was proved.
+    of_device: HashMap<DeviceId, VecDeque<u64>>,
 }
 
 /// A session's place; gone when it is dropped.
@@ -87,10 +97,39 @@ impl Table {
         }
     }
 
+    /// The peer of session `id` is `device`, whose oldest session makes room if it has too many.
+    fn prove(&mut self, id: u64, device: DeviceId) {
+        self.silent.remove(&id);
+        self.unproved.remove(&id);
+        // One that was just cut has no place to lose, and one proves one key.
+        if !self.open.contains_key(&id) || self.proved.contains_key(&id) {
+            return;
+        }
+        let sessions = self.of_device.entry(device).or_default();
+        sessions.push_back(id);
+        let oldest = match sessions.len() > PER_DEVICE {
+            true => sessions.front().copied(),
+            false => None,
+        };
+        self.proved.insert(id, device);
+        if let Some(oldest) = oldest {
+            self.remove(oldest);
+            metrics::counter!("vouchsafe_dpp_cuts_total").increment(1);
+        }
+    }
+
     fn remove(&mut self, id: u64) {
         self.silent.remove(&id);
         self.unproved.remove(&id);
         self.open.remove(&id);
+        if let Some(device) = self.proved.remove(&id)
+            && let Some(sessions) = self.of_device.get_mut(&device)
+        {
+            sessions.retain(|session| *session != id);
+            if sessions.is_empty() {
+                self.of_device.remove(&device);
+            }
+        }
     }
 }
 
@@ -103,9 +142,9 @@ impl Place {
         }
     }
 
-    /// The peer proved a key.
-    pub(super) fn proved(&self) {
-        self.places.table().unproved.remove(&self.id);
+    /// The peer proved that it is `device`.
+    pub(super) fn proved(&self, device: DeviceId) {
+        self.places.table().prove(self.id, device);
     }
 }
 
@@ -118,9 +157,45 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vouchsafe_fleet::ManufacturerId;
 
     fn is_cut(cut: &mut Cut) -> bool {
         cut.try_recv() == Err(oneshot::error::TryRecvError::Closed)
+    }
+
+    fn device(number: u8) -> DeviceId {
+        DeviceId::new(ManufacturerId::NONE, &number.to_string())
+    }
+
+    #[test]
+    fn one_device_does_not_fill_every_place() {
+        let places = Places::new(2 * PER_DEVICE);
+        let prove = |number| {
+            let (place, cut) = places.admit().unwrap();
+            place.spoke();
+            place.proved(device(number));
+            // Said twice, it counts once.
+            place.proved(device(number));
+            (place, cut)
+        };
+        let mut other = prove(2);
+        let mut sessions: Vec<_> = (0..PER_DEVICE).map(|_| prove(1)).collect();
+        assert!(sessions.iter_mut().all(|(_, cut)| !is_cut(cut)));
+        for round in 0..PER_DEVICE {
+            sessions.push(prove(1));
+            let cut: Vec<bool> = sessions.iter_mut().map(|(_, cut)| is_cut(cut)).collect();
+            let expected = (0..sessions.len()).map(|index| index <= round);
+            assert!(cut.into_iter().eq(expected), "the oldest gives way");
+        }
+        assert!(!is_cut(&mut other.1), "to no other device");
+        // A session that was cut ends later, and takes nobody's place with it.
+        sessions.drain(..PER_DEVICE);
+        sessions.pop();
+        sessions.push(prove(1));
+        assert!(sessions.iter_mut().all(|(_, cut)| !is_cut(cut)));
+        drop((sessions, other));
+        let table = places.table();
+        assert!(table.open.is_empty() && table.proved.is_empty() && table.of_device.is_empty());
     }
 
     #[test]
@@ -128,7 +203,7 @@ mod tests {
         let places = Places::new(3);
         let (proved, mut first) = places.admit().unwrap();
         proved.spoke();
-        proved.proved();
+        proved.proved(device(1));
         let (spoke, mut second) = places.admit().unwrap();
         spoke.spoke();
         let (_silent, mut third) = places.admit().unwrap();
@@ -136,11 +211,11 @@ mod tests {
         assert!(is_cut(&mut third) && !is_cut(&mut second));
         let (fifth, _) = places.admit().unwrap();
         fifth.spoke();
-        fifth.proved();
+        fifth.proved(device(2));
         let (sixth, _) = places.admit().unwrap();
         assert!(is_cut(&mut second) && !is_cut(&mut first));
         sixth.spoke();
-        sixth.proved();
+        sixth.proved(device(3));
         assert!(places.admit().is_none(), "all have proved something");
         drop(proved);
         assert!(places.admit().is_some());

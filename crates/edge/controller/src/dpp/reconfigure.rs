@@ -65,7 +65,7 @@ impl Session {
         };
         let mac = address(&self.controller, access.device).await?;
         // 4
-        self.proved();
+        self.proved(access.device);
         self.wire.send(&met.confirm).await?;
         let proved = Proved {
             device: access.device,

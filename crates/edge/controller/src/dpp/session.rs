@@ -20,7 +20,7 @@ use vouchsafe_dpp::authentication::AuthenticationRequest;
 use vouchsafe_dpp::opening::Opening;
 use vouchsafe_dpp::{Agreement as _, Error};
 use vouchsafe_fleet::wifi::HashForm;
-use vouchsafe_fleet::{Digest, Evidence};
+use vouchsafe_fleet::{DeviceId, Digest, Evidence};
 
 use super::failure::{Failure, reason};
 use super::knock::Knock;
@@ -132,10 +132,10 @@ impl Session {
         }
     }
 
-    /// The device has a key that is known: nobody takes this place from it.
-    pub(super) fn proved(&self) {
+    /// This is `device`, by a key that is known: no other device takes this place from it.
+    pub(super) fn proved(&self, device: DeviceId) {
         if let Some(place) = &self.place {
-            place.proved();
+            place.proved(device);
         }
     }
 
