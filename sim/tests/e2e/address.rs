@@ -57,22 +57,22 @@ fn a_device_comes_in_by_its_address_as_long_as_policy_says_so() {
     let id = device["id"].as_str().unwrap().to_owned();
     assert_eq!(device["addresses"][0]["admitted"], false, "{device}");
     let said = by_address(&gate, MAC, 1, "User-Password");
-    assert!(said.contains("Access-Reject"), "{said}");
+    assert!(said.contains("Received Access-Reject"), "{said}");
     gate.event(&["refused", "not-admitted"]);
 
     let device = state(&owner, &id, &json!("without-credential"));
     assert_eq!(device["addresses"][0]["admitted"], true, "{device}");
-    let said = until(&gate, "Access-Accept");
+    let said = until(&gate, "Received Access-Accept");
     assert!(said.contains("Tunnel-Private-Group-Id"), "{said}");
     assert!(
         said.contains("devices") && said.contains("Session-Timeout"),
         "{said}"
     );
     let said = by_address(&gate, MAC, 1, "CHAP-Password");
-    assert!(said.contains("Access-Accept"), "{said}");
+    assert!(said.contains("Received Access-Accept"), "{said}");
     // Another station does not, nor anybody while the name is another than the address.
     let said = by_address(&gate, "00-1B-63-00-00-01", 2, "User-Password");
-    assert!(said.contains("Access-Reject"), "{said}");
+    assert!(said.contains("Received Access-Reject"), "{said}");
 
     // The controller hears of the session, and that nothing was proved.
     let end = Instant::now() + PATIENCE;
@@ -90,7 +90,7 @@ fn a_device_comes_in_by_its_address_as_long_as_policy_says_so() {
     // Without its controller.
     owner.kill();
     let said = by_address(&gate, MAC, 1, "User-Password");
-    assert!(said.contains("Access-Accept"), "{said}");
+    assert!(said.contains("Received Access-Accept"), "{said}");
     owner.serve();
 
     // Quarantined: off the switch, confirmed and journaled; restored; and its word taken back.
@@ -108,10 +108,10 @@ fn a_device_comes_in_by_its_address_as_long_as_policy_says_so() {
         "{answer}"
     );
     let said = by_address(&gate, MAC, 1, "User-Password");
-    assert!(said.contains("Access-Reject"), "{said}");
+    assert!(said.contains("Received Access-Reject"), "{said}");
     let path = format!("/api/v1/devices/{id}/restore");
     owner.api().post(&path, &json!({ "reason": "mended" }));
-    until(&gate, "Access-Accept");
+    until(&gate, "Received Access-Accept");
     let api = owner.api();
     let journal = api.journal(&device);
     let cut = |entry: &&Value| entry["action"] == "cut-off";
@@ -120,7 +120,7 @@ fn a_device_comes_in_by_its_address_as_long_as_policy_says_so() {
     assert_eq!(taken["addresses"][0]["admitted"], false, "{taken}");
     assert!(gate.end_session().is_some());
     let said = by_address(&gate, MAC, 1, "User-Password");
-    assert!(said.contains("Access-Reject"), "{said}");
+    assert!(said.contains("Received Access-Reject"), "{said}");
     owner.api().verify_journal();
 }
 
@@ -143,18 +143,18 @@ fn a_device_with_a_certificate_comes_in_by_that_and_not_by_its_address() {
         &json!({ "mac": MAC, "reason": "printed on its back" }),
     );
     state(&owner, &id, &json!("without-credential"));
-    until(&gate, "Access-Accept");
+    until(&gate, "Received Access-Accept");
 
     devices[0].onboard(&owner.registrar());
     gate.event(&["state-in-force", "\"admitted\":1"]);
     assert!(gate.end_session().is_some());
     let said = by_address(&gate, MAC, 1, "User-Password");
-    assert!(said.contains("Access-Reject"), "{said}");
+    assert!(said.contains("Received Access-Reject"), "{said}");
     assert!(comes_in(&gate, &owner, &credential(&devices[0]), MAC));
     // Also where policy would let it: 802.1X wins over the address.
     state(&owner, &id, &json!("always"));
     gate.event(&["state-in-force"]);
     let said = by_address(&gate, MAC, 1, "User-Password");
-    assert!(said.contains("Access-Reject"), "{said}");
+    assert!(said.contains("Received Access-Reject"), "{said}");
     gate.event(&["refused", "station-proved-elsewhere"]);
 }

@@ -187,7 +187,7 @@ vouchsafe_trust::reasons! {
         Certificate: "certificate-malformed", "RFC 8995 §3.4", "an embedded certificate does not parse";
         Telemetry: "telemetry-malformed", "RFC 8995 §5.7", "the status report is not the JSON it should be";
         AuditLog: "audit-log-malformed", "RFC 8995 §5.8.1", "the audit log is not the JSON it should be";
-        Networks: "networks-malformed", "docs/decisions 27", "the answer is no list of networks";
+        Networks: "networks-malformed", "RFC 8259 §2", "the answer is no list of networks";
         Ssid: "ssid-malformed", "IEEE 802.11-2020 §9.4.2.2", "a network's name is not text of 1 to 32 octets";
         ServerName: "server-name-malformed", "RFC 5216 §5.2", "the name of a network's server is no DNS name";
         Grasp: "grasp-malformed", "RFC 8990 §2.8.11", "the message is no GRASP flood";

@@ -31,6 +31,10 @@ fn a_segment_is_described_described_anew_and_removed() {
     let listed = world.json("segment list --dir c");
     let names = listed["items"].as_array().unwrap().iter();
     assert!(names.clone().any(|one| one["name"] == "lamps"), "{listed}");
+    // While there is one, policy can name no other: the last stays.
+    let last = world.refused("segment remove lamps --dir c", 6);
+    assert_eq!(last, "lifecycle-refused");
+    world.json("segment set halls --vlan 21 --dir c");
     world.json("segment remove lamps --dir c");
     assert_eq!(world.refused("segment show lamps --dir c", 5), "not-found");
     for wrong in [
