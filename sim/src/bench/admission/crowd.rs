@@ -77,7 +77,7 @@ fn work(
             Versions::Tls13
         };
         let connector = network.connector(network.device(*kind, number)?, versions);
-        match station.come_in(connector, number)? {
+        match station.come_in(connector, network.station(*kind, number))? {
             Outcome::In(_) => &count.let_in,
             Outcome::Refused(_) => &count.refused,
         }

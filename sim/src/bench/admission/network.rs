@@ -163,6 +163,14 @@ impl Network {
         found.context("no such device")
     }
 
+    /// The number of the station that a device has: one, however often it comes.
+    pub(super) fn station(&self, kind: Kind, number: usize) -> usize {
+        match kind {
+            Kind::Admitted => number % self.devices.len().max(1),
+            _ => number,
+        }
+    }
+
     /// How a device speaks.
     pub(super) fn connector(&self, device: &Device, versions: Versions) -> Connector {
         let trust = Trust {

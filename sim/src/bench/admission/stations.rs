@@ -9,7 +9,7 @@ use vouchsafe_fleet::admission::{
 use vouchsafe_fleet::decide::{self, ClaimFacts};
 use vouchsafe_fleet::{
     Actor, ActorKind, Change, Commit, Credential, CredentialId, CredentialStatus, Device, DeviceId,
-    Digest, ManufacturerId, State,
+    Digest, ManufacturerId, PolicyRecord, State,
 };
 use vouchsafe_net::Clock;
 use vouchsafe_store::{Store, StoreConfig};
@@ -22,6 +22,10 @@ pub(super) const SEGMENT: &str = "devices";
 
 /// Where those in quarantine are.
 pub(super) const QUARANTINE: &str = "quarantine";
+
+/// The site's policy: these devices are in service, also by their addresses, and nothing else is measured.
+const POLICY: &str = "package vouchsafe\n\nverdict := {\"answer\": \"allow\", \"segment\": \"devices\", \
+                      \"by_address\": \"always\", \"reasons\": []}\n";
 
 /// How many are put into the store in one transaction.
 const TOGETHER: usize = 1000;
@@ -49,6 +53,18 @@ pub(super) fn is_quarantined(number: usize) -> bool {
 pub(super) async fn fill(home: &Home, clock: &Clock, count: usize) -> anyhow::Result<()> {
     let store = Store::open(StoreConfig::from_url(&home.store_url())?).await?;
     let actor = Actor::new(ActorKind::Person, "bench");
+    let policy = PolicyRecord {
+        id: Digest::of(POLICY.as_bytes()),
+        text: POLICY.to_owned(),
+        since: clock.now(),
+        by: "bench".to_owned(),
+    };
+    store
+        .commit(Commit {
+            changes: vec![Change::PutPolicy(Box::new(policy))],
+            ..Commit::default()
+        })
+        .await?;
     let numbers: Vec<usize> = (0..count).collect();
     for numbers in numbers.chunks(TOGETHER) {
         let mut all = Commit::default();

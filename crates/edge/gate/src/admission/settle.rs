@@ -16,8 +16,15 @@ impl Admission {
     /// Takes another desired state. Sessions that it does not admit must go from now on; how many.
     pub fn apply(&self, desired: Desired, now: Timestamp) -> usize {
         let mut inner = self.lock();
-        inner.desired = Some(desired);
+        let is_first = inner.desired.replace(desired).is_none();
         let ending = self.settle_all(&mut inner, now);
+        if is_first {
+            // Sessions of an earlier run: the packet filter knows none of them yet.
+            let places: Vec<_> = inner.sessions.all().keys().cloned().collect();
+            for place in &places {
+                inner.touch(self.0.rules.own.as_ref(), place);
+            }
+        }
         self.is_in_force_without_ports(&inner);
         drop(inner);
         self.tell();
