@@ -165,6 +165,18 @@ fn a_version_is_in_force_once_the_filter_has_followed() {
     assert_eq!(teller.segment(&place(1)), Some("quarantine"));
 }
 
+/// The filter is empty when the gate starts; the sessions that were kept are not.
+#[test]
+fn what_was_kept_of_an_earlier_run_goes_into_the_filter_with_the_first_state() {
+    let admission = with_port();
+    admission.apply(desired(1, Some("cameras")), now());
+    let touched = admission.take_touched();
+    assert_eq!(touched.places.len(), 1);
+    assert_eq!(touched.places[0].place, place(1));
+    admission.apply(desired(2, Some("cameras")), now());
+    assert!(admission.take_touched().places.is_empty(), "it is there now");
+}
+
 /// What happens while the filter follows belongs to the next time.
 #[test]
 fn a_change_while_the_filter_follows_is_not_taken_for_done() {
