@@ -174,7 +174,10 @@ fn what_was_kept_of_an_earlier_run_goes_into_the_filter_with_the_first_state() {
     assert_eq!(touched.places.len(), 1);
     assert_eq!(touched.places[0].place, place(1));
     admission.apply(desired(2, Some("cameras")), now());
-    assert!(admission.take_touched().places.is_empty(), "it is there now");
+    assert!(
+        admission.take_touched().places.is_empty(),
+        "it is there now"
+    );
 }
 
 /// What happens while the filter follows belongs to the next time.
