@@ -311,25 +311,7 @@ impl EnrolPermit {
         };
         let mut commit = Commit::default();
         put_device(&mut commit, &self.device, self.next);
-        commit.guards.push(Guard::KeyUnused {
-            spki_sha256: self.key_spki_sha256,
-            device: self.device.id,
-        });
-        commit.guards.push(Guard::RequestUnanswered {
-            device: self.device.id,
-            request_sha256: self.request_sha256,
-        });
-        for id in &self.superseded {
-            // Revoked a moment ago, it proves nothing any more, and must not become less than
-            // revoked again.
-            commit
-                .guards
-                .push(Guard::CredentialActive { id: id.clone() });
-            commit.changes.push(Change::SetCredentialStatus {
-                id: id.clone(),
-                status: CredentialStatus::Superseded,
-            });
-        }
+        put_certificate(&mut commit, &credential, &self.superseded);
         for action in self.actions {
             let mut entry = device_entry(&self.device, action, &actor, self.now)
                 .on(Evidence::new("csr", self.request_sha256));
@@ -353,11 +335,39 @@ impl EnrolPermit {
             }
             commit.entries.push(entry);
         }
-        commit
-            .changes
-            .push(Change::PutCredential(Box::new(credential.clone())));
         Outcome::accept(credential, commit)
     }
+}
+
+/// Writes a device's new certificate, whatever protocol brings it: its key is no other device's, its
+/// request was not answered before, and those that it replaces are replaced.
+pub(super) fn put_certificate(
+    commit: &mut Commit,
+    credential: &Credential,
+    superseded: &[CredentialId],
+) {
+    commit.guards.push(Guard::KeyUnused {
+        spki_sha256: credential.spki_sha256,
+        device: credential.device,
+    });
+    commit.guards.push(Guard::RequestUnanswered {
+        device: credential.device,
+        request_sha256: credential.request_sha256,
+    });
+    for id in superseded {
+        // Revoked a moment ago, it proves nothing any more, and must not become less than
+        // revoked again.
+        commit
+            .guards
+            .push(Guard::CredentialActive { id: id.clone() });
+        commit.changes.push(Change::SetCredentialStatus {
+            id: id.clone(),
+            status: CredentialStatus::Superseded,
+        });
+    }
+    commit
+        .changes
+        .push(Change::PutCredential(Box::new(credential.clone())));
 }
 
 /// What the device says about its enrolment (RFC 8995 §5.9.4).

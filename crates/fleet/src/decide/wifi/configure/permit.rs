@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::ConfigurePermit;
 use crate::commit::{Change, Commit, Guard};
 use crate::credential::{Credential, CredentialStatus};
+use crate::decide::enrol::put_certificate;
 use crate::decide::{IssuedCertificate, Outcome, device_entry, put_device};
 use crate::device::Device;
 use crate::ids::{CredentialId, Digest};
@@ -109,7 +110,7 @@ impl ConfigurePermit {
                     configured.access.push(access);
                 }
                 Issued::Certificate(credential) => {
-                    self.certify(&mut commit, &credential);
+                    put_certificate(&mut commit, &credential, &self.superseded);
                     evidence.push(Evidence::new(
                         "certificate",
                         Digest::of(&credential.certificate_der),
@@ -245,30 +246,6 @@ impl ConfigurePermit {
                 certificate_der: issued.der,
             }),
         }
-    }
-
-    /// A certificate is held to the same guards as one from EST.
-    fn certify(&self, commit: &mut Commit, credential: &Credential) {
-        commit.guards.push(Guard::KeyUnused {
-            spki_sha256: credential.spki_sha256,
-            device: self.device.id,
-        });
-        commit.guards.push(Guard::RequestUnanswered {
-            device: self.device.id,
-            request_sha256: credential.request_sha256,
-        });
-        for id in &self.superseded {
-            commit
-                .guards
-                .push(Guard::CredentialActive { id: id.clone() });
-            commit.changes.push(Change::SetCredentialStatus {
-                id: id.clone(),
-                status: CredentialStatus::Superseded,
-            });
-        }
-        commit
-            .changes
-            .push(Change::PutCredential(Box::new(credential.clone())));
     }
 }
 
