@@ -67,6 +67,12 @@ impl CredentialStatus {
         }
     }
 
+    /// Whether trust in it was ended.
+    #[must_use]
+    pub const fn is_revoked(&self) -> bool {
+        matches!(self, Self::Revoked { .. })
+    }
+
     /// The status from its stored parts: the word, and for `revoked` reason and time.
     ///
     /// # Errors
@@ -109,4 +115,13 @@ pub struct Credential {
     pub issued_at: Timestamp,
     /// When the device reported that it works (RFC 8995 §5.9.4).
     pub confirmed_at: Option<Timestamp>,
+}
+
+impl Credential {
+    /// Whether the device may still use it: not revoked, and not over. One that was superseded counts
+    /// until its end, since the device may not have got the newer one.
+    #[must_use]
+    pub fn counts(&self, now: Timestamp) -> bool {
+        !self.status.is_revoked() && self.not_after > now
+    }
 }

@@ -9,8 +9,8 @@ use vouchsafe_brski::Compatibility;
 use vouchsafe_fleet::decide::{MAX_STRANGERS, Outcome, Strangers};
 use vouchsafe_fleet::policy::{Address, Input, Onboarding, Policy, RequestKind, Verdict};
 use vouchsafe_fleet::{
-    Answer, Claim, ClaimSubject, Commit, CredentialStatus, Device, DeviceId, Manufacturer, OwnerId,
-    Reason, Refusal, Strength,
+    Answer, Claim, ClaimSubject, Commit, Device, DeviceId, Manufacturer, OwnerId, Reason, Refusal,
+    Strength,
 };
 use vouchsafe_net::{Clock, ReloadableIdentity};
 use vouchsafe_store::{CommitError, ReadError, Store};
@@ -363,9 +363,7 @@ impl Controller {
     pub(crate) async fn holds_credential(&self, device: DeviceId) -> Result<bool, Fault> {
         let now = self.clock.now();
         let credentials = self.store.credentials(device).await?;
-        Ok(credentials.iter().any(|one| {
-            !matches!(one.status, CredentialStatus::Revoked { .. }) && one.not_after > now
-        }))
+        Ok(credentials.iter().any(|one| one.counts(now)))
     }
 
     /// Takes the policy from the store anew, where another replica may have put it.

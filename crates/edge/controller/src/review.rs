@@ -25,7 +25,7 @@ use vouchsafe_fleet::decide::{self, Decision, OperateFacts, Outcome};
 use vouchsafe_fleet::journal::{Actor, ActorKind, Evidence};
 use vouchsafe_fleet::policy::{Address, Onboarding, RequestKind, Verdict};
 use vouchsafe_fleet::wifi::Holdings;
-use vouchsafe_fleet::{CredentialStatus, Device, DeviceId, ManufacturerId, State, Subject};
+use vouchsafe_fleet::{Device, DeviceId, ManufacturerId, State, Subject};
 use vouchsafe_store::{CommitError, DeviceFilter, DeviceKey};
 
 use crate::controller::{Controller, Fault, Question};
@@ -318,7 +318,7 @@ async fn change(
     if device.state == State::Quarantined {
         // Whether it comes back as it was depends on what it holds.
         credentials = store.credentials(device.id).await?;
-        credentials.retain(|one| !matches!(one.status, CredentialStatus::Revoked { .. }));
+        credentials.retain(|one| !one.status.is_revoked());
         wifi = store.holdings(device.id).await?;
     }
     let actor = Actor::new(ActorKind::Policy, policy.id().to_string());

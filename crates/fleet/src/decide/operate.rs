@@ -85,7 +85,7 @@ pub fn revoke(
 ) -> Outcome<Credential> {
     let refusal = if credential.device != facts.device.id {
         Some(Refusal::CredentialOfAnother)
-    } else if matches!(credential.status, CredentialStatus::Revoked { .. }) {
+    } else if credential.status.is_revoked() {
         Some(Refusal::CredentialNotActive)
     } else {
         None
@@ -118,7 +118,7 @@ pub fn revoke_access(
 ) -> Outcome<AccessCredential> {
     let refusal = if access.device != facts.device.id {
         Some(Refusal::CredentialOfAnother)
-    } else if matches!(access.status, CredentialStatus::Revoked { .. }) {
+    } else if access.status.is_revoked() {
         Some(Refusal::CredentialNotActive)
     } else {
         None

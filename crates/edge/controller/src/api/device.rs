@@ -17,8 +17,7 @@ use vouchsafe_fleet::decide::admission::ClaimAddressFacts;
 use vouchsafe_fleet::decide::{self, ApprovalFacts, ClaimFacts, OperateFacts, Outcome};
 use vouchsafe_fleet::wifi::Holdings;
 use vouchsafe_fleet::{
-    CredentialStatus, DeviceId, ManufacturerId, Reason, State as Life, Subject, VoucherRecord,
-    VoucherStatus,
+    DeviceId, ManufacturerId, Reason, State as Life, Subject, VoucherRecord, VoucherStatus,
 };
 use vouchsafe_store::DeviceKey;
 
@@ -404,8 +403,7 @@ impl Standing {
         device: &vouchsafe_fleet::Device,
     ) -> Result<Self, Failure> {
         let mut credentials = controller.store.credentials(device.id).await?;
-        credentials
-            .retain(|credential| !matches!(credential.status, CredentialStatus::Revoked { .. }));
+        credentials.retain(|credential| !credential.status.is_revoked());
         let ownership = controller.store.current_ownership(device.id).await?;
         Ok(Self {
             credentials,

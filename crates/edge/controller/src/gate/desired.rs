@@ -24,7 +24,7 @@ use vouchsafe_api::gate::{
     AdmittedCredential, AdmittedStation, SegmentDefinition, StateDifference,
 };
 use vouchsafe_fleet::admission::ClaimedAddress;
-use vouchsafe_fleet::{Action, CredentialStatus, Device, DeviceId, State, Subject};
+use vouchsafe_fleet::{Action, Device, DeviceId, State, Subject};
 use vouchsafe_store::{DeviceFilter, DeviceKey, Positioned};
 
 use super::shared::{Admitted, Progress};
@@ -392,10 +392,7 @@ impl DesiredStates {
             return Ok(Admitted::default());
         }
         let mut credentials = self.controller.store.credentials(device.id).await?;
-        credentials.retain(|credential| {
-            let is_revoked = matches!(credential.status, CredentialStatus::Revoked { .. });
-            !is_revoked && credential.not_after > now
-        });
+        credentials.retain(|credential| credential.counts(now));
         let holds_credential = !credentials.is_empty();
         let stations = granted
             .into_iter()
