@@ -593,4 +593,4 @@ fn may(entry: Option<&Entry>, now: Timestamp) -> Result<Entry, Denial> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -107,12 +107,6 @@ impl Sessions {
         }
     }
 
-    /// As if too much had changed.
-    #[cfg(test)]
-    pub(super) fn lose_news(&mut self) {
-        self.keep_news();
-    }
-
     pub(super) fn find(&self, place: &Place) -> Option<&Session> {
         self.by_place.get(place)
     }

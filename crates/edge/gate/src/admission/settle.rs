@@ -105,7 +105,7 @@ impl Admission {
         }
     }
 
-    /// The same, at most so many of those `wanted`.
+    /// The sessions of a client that it is to move, at most so many of those `wanted`.
     pub fn some_moving(
         &self,
         client: u32,
@@ -130,11 +130,6 @@ impl Admission {
                 })
             });
         moving.take(most).collect()
-    }
-
-    /// The sessions of a client that it is to move.
-    pub fn moving(&self, client: u32) -> Vec<Move> {
-        self.some_moving(client, usize::MAX, |_| true)
     }
 
     /// The access point moved a session; whether that is news. It may belong elsewhere again by now.

@@ -470,30 +470,12 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-
-    fn place(last: u8) -> Place {
-        Place {
-            client: 0,
-            access_point: Some("hall".to_owned()),
-            mac: Some([2, 0, 0, 0, 0, last]),
-            port: None,
-        }
-    }
+    use crate::admission::tests::{place, session as at_a_port};
 
     fn session(class: &str) -> Session {
         Session {
-            class: class.to_owned(),
-            device: "d".to_owned(),
-            credential: "01".to_owned(),
-            segment: None,
-            name: None,
-            since: Timestamp::UNIX_EPOCH,
             until: Timestamp::UNIX_EPOCH,
-            ending: None,
-            dismissed: false,
-            moving: false,
-            seen: Timestamp::UNIX_EPOCH,
-            octets: (0, 0),
+            ..at_a_port(class)
         }
     }
 
