@@ -47,17 +47,19 @@ mod network;
 mod random;
 mod renew;
 mod session;
+mod status;
 mod supplicant;
 mod way_in;
 mod wifi;
 
-pub use agent::{Agent, CredentialStatus, Status, status};
+pub use agent::Agent;
 pub use candidate::{Candidate, Found, MAX_CANDIDATES};
 pub use config::{
     ChannelBinding, ClockTrust, Config, DppConfig, NetworkConfig, Nonceless, VoucherForm, WifiRole,
 };
 pub use error::{AgentError, Failure, LocalError, Step, UnusableCertificate};
 pub use event::{Event, Events, Record};
+pub use status::{CredentialStatus, Status, status};
 pub use supplicant::SupplicantError;
 pub use wifi::again::Before;
 pub use wifi::code::Code;
