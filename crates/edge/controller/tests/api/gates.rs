@@ -111,6 +111,24 @@ pub async fn report(world: &World, gate: &Gate, report: &GateReport) -> Response
     ask(world, Some(gate.identity()), request).await
 }
 
+/// A session that begins now, at a port that nobody named.
+pub fn begun(id: &str, device: &str) -> SessionReport {
+    let now = Timestamp::now();
+    SessionReport {
+        id: id.to_owned(),
+        device: device.to_owned(),
+        credential: None,
+        station: None,
+        access_point: String::new(),
+        segment: None,
+        since: now,
+        until: now,
+        octets: (0, 0),
+        seen: now,
+        ended: None,
+    }
+}
+
 pub fn nothing(number: u64, in_force: Option<u64>) -> GateReport {
     GateReport {
         number,
@@ -345,19 +363,12 @@ async fn a_cut_off_is_confirmed_by_the_gate_and_journaled() {
     let device = entry.unwrap().device.clone();
 
     // The gate reports a session, twice: taken once.
-    let now = Timestamp::now();
     let session = SessionReport {
-        id: "s-1".to_owned(),
-        device: device.clone(),
         credential: Some(serial.clone()),
         station: Some("02:00:00:00:00:01".to_owned()),
         access_point: "port1".to_owned(),
-        segment: None,
-        since: now,
-        until: now,
         octets: (10, 20),
-        seen: now,
-        ended: None,
+        ..begun("s-1", &device)
     };
     let first = GateReport {
         sessions: vec![session.clone()],
@@ -522,19 +533,9 @@ async fn an_open_session_counts_however_many_newer_ones_have_ended() {
 async fn sessions_that_ended_while_a_gate_was_away_are_over() {
     let world = World::new().await;
     let (hall, attic) = (gate(&world, "hall").await, gate(&world, "attic").await);
-    let now = Timestamp::now();
     let session = |id: &str| SessionReport {
-        id: id.to_owned(),
-        device: "0".repeat(32),
-        credential: None,
-        station: None,
         access_point: "\"ended\":null".to_owned(),
-        segment: None,
-        since: now,
-        until: now,
-        octets: (0, 0),
-        seen: now,
-        ended: None,
+        ..begun(id, &"0".repeat(32))
     };
     let before = GateReport {
         sessions: vec![session("gone"), session("stays")],
@@ -617,20 +618,7 @@ async fn no_gate_takes_the_places_of_others() {
 async fn a_report_that_no_gate_can_mean_is_refused_and_leaves_nothing() {
     let world = World::new().await;
     let gate = gate(&world, "hall").await;
-    let now = Timestamp::now();
-    let session = |device: &str| SessionReport {
-        id: "s".to_owned(),
-        device: device.to_owned(),
-        credential: None,
-        station: None,
-        access_point: String::new(),
-        segment: None,
-        since: now,
-        until: now,
-        octets: (0, 0),
-        seen: now,
-        ended: None,
-    };
+    let session = |device: &str| begun("s", device);
     let crowd = GateReport {
         sessions: vec![session(&"0".repeat(32)); 501],
         ..nothing(1, None)

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use vouchsafe_api::gate::{GateReport, SessionReport};
 use vouchsafe_api::{Device, DeviceState, PutPolicy};
 
-use crate::gates::{Gate, gate, nothing, report};
+use crate::gates::{Gate, begun, gate, nothing, report};
 use crate::revocation::world_with;
 use crate::world::World;
 
@@ -37,17 +37,14 @@ verdict := {
 fn session(id: &str, device: &str, days: i64, octets: (u64, u64)) -> SessionReport {
     let ago = |days: i64| Timestamp::now() - SignedDuration::from_hours(24 * days);
     SessionReport {
-        id: id.to_owned(),
-        device: device.to_owned(),
         credential: Some("01".to_owned()),
         station: Some("02:00:00:00:00:01".to_owned()),
         access_point: "p1".to_owned(),
-        segment: None,
         since: ago(days + 1),
         until: ago(days),
         octets,
         seen: ago(days),
-        ended: None,
+        ..begun(id, device)
     }
 }
 

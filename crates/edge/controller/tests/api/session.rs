@@ -12,7 +12,7 @@ use vouchsafe_api::{
     StateClaim,
 };
 
-use crate::gates::{Gate, gate, journal, nothing, report, state, update};
+use crate::gates::{Gate, begun, gate, journal, nothing, report, state, update};
 use crate::revocation::world_with;
 use crate::world::{World, code};
 
@@ -37,26 +37,18 @@ impl Place {
         };
         let serial = issued[0].serial_hex();
         let entry = whole.admitted.iter().find(|it| it.credential == serial);
-        let now = Timestamp::now();
         let session = SessionReport {
-            id: "s-1".to_owned(),
-            device: entry.unwrap().device.clone(),
             credential: Some(serial.clone()),
             station: Some("02:00:00:00:00:01".to_owned()),
             access_point: "port1".to_owned(),
-            segment: None,
-            since: now,
-            until: now,
-            octets: (0, 0),
-            seen: now,
-            ended: None,
+            ..begun("s-1", &entry.unwrap().device)
         };
-        let begun = GateReport {
+        let first = GateReport {
             sessions: vec![session.clone()],
             ..nothing(1, Some(whole.version))
         };
         assert_eq!(
-            report(&world, &gate, &begun).await.status(),
+            report(&world, &gate, &first).await.status(),
             StatusCode::NO_CONTENT
         );
         let all = world
