@@ -1,7 +1,8 @@
 //! RadSec (RFC 6614): RADIUS from access points and proxies over TLS in which both ends prove themselves.
 //!
-//! 1. A connection is accepted while there is room ([`MAX_CONNECTIONS`], [`MAX_LINES`] of one client).
-//! 2. TLS proves the client's key, and `known` says which of the configured clients it is.
+//! 1. A connection is accepted while there is room for one that proved nothing yet (`strangers`).
+//! 2. TLS proves the client's key, `known` says which of the configured clients it is, and it gets one of the
+//!    places of clients ([`MAX_CONNECTIONS`], [`MAX_LINES`] of one client).
 //! 3. Packets are cut out of the stream. One that is malformed or proves nothing ends the connection
 //!    (RFC 6613 §2.6.4); others are answered as over UDP, up to [`AT_ONCE`] of them at a time.
 //! 4. A certificate that was revoked, or has run out, ends its open connections too.
@@ -10,6 +11,7 @@
 mod config;
 mod known;
 mod lines;
+mod strangers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use vouchsafe_net::{Accepted, Acceptor, AcceptorOptions, ClientAuth, ReloadableIdentity};
@@ -31,8 +33,9 @@ use crate::radius::Desk;
 pub(crate) use config::RadsecConfig;
 pub(crate) use known::Known;
 pub(crate) use lines::Lines;
+use strangers::{Stranger, Strangers};
 
-/// Most connections, handshaking ones included.
+/// Most connections of clients.
 const MAX_CONNECTIONS: usize = 1024;
 
 /// Most connections of one client.
@@ -65,6 +68,16 @@ pub(crate) struct Radsec {
     acceptor: Acceptor,
     known: Known,
     desk: Desk,
+    /// Places of clients that are free.
+    room: Arc<Semaphore>,
+}
+
+/// A connection of one of the clients.
+struct Proved<Stream> {
+    stream: Stream,
+    chain: Arc<[Certificate]>,
+    number: u32,
+    place: OwnedSemaphorePermit,
 }
 
 impl Radsec {
@@ -95,13 +108,14 @@ impl Radsec {
             acceptor,
             known,
             desk,
+            room: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
         };
         Ok((radsec, bound))
     }
 
     /// Serves for as long as the gate runs; connections end with it.
     pub(crate) async fn run(self) {
-        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let strangers = Strangers::default();
         let shared = Arc::new(self);
         let mut connections = JoinSet::new();
         loop {
@@ -117,26 +131,32 @@ impl Radsec {
                     continue;
                 }
             };
-            let Ok(place) = room.clone().try_acquire_owned() else {
-                tracing::warn!(%from, code = "radsec-full", "no room for a connection");
+            let Some(stranger) = strangers.arrive(from.ip()) else {
+                tracing::warn!(%from, code = "radsec-full", "no room for one more that has proved nothing yet");
                 continue;
             };
             let shared = shared.clone();
             connections.spawn(async move {
-                shared.connection(wire, from).await;
-                drop(place);
+                if let Some(client) = shared.prove(wire, from, stranger).await {
+                    shared.serve(client, from).await;
+                }
             });
         }
     }
 
-    /// Steps 2 to 4.
-    async fn connection(&self, wire: TcpStream, from: SocketAddr) {
+    /// Step 2.
+    async fn prove(
+        &self,
+        wire: TcpStream,
+        from: SocketAddr,
+        _: Stranger,
+    ) -> Option<Proved<impl AsyncRead + AsyncWrite + Send + Unpin + use<>>> {
         let _ = wire.set_nodelay(true);
         let Accepted { stream, chain } = match self.acceptor.accept(wire).await {
             Ok(accepted) => accepted,
             Err(failure) => {
                 tracing::warn!(%from, code = failure.as_str(), "handshake failed");
-                return;
+                return None;
             }
         };
         let now = self.desk.clock.now();
@@ -144,9 +164,33 @@ impl Radsec {
             Ok(number) => number,
             Err(code) => {
                 tracing::warn!(%from, code, "not one of the clients");
-                return;
+                return None;
             }
         };
+        let Ok(place) = self.room.clone().try_acquire_owned() else {
+            tracing::warn!(%from, code = "radsec-full", "no room for one more connection of a client");
+            return None;
+        };
+        Some(Proved {
+            stream,
+            chain,
+            number,
+            place,
+        })
+    }
+
+    /// Steps 3 to 5.
+    async fn serve(
+        &self,
+        client: Proved<impl AsyncRead + AsyncWrite + Send + Unpin>,
+        from: SocketAddr,
+    ) {
+        let Proved {
+            stream,
+            chain,
+            number,
+            place,
+        } = client;
         let (send, outgoing) = mpsc::channel(UNREAD);
         let Some(line) = self.desk.lines.open(number, send.clone()) else {
             tracing::warn!(%from, code = "radsec-full", "the client has connections enough");
@@ -167,7 +211,7 @@ impl Radsec {
             }
             () = write_all(write, outgoing) => {}
         }
-        drop(line);
+        drop((line, place));
     }
 
     /// Ready, with the reason, once the certificate is not this client's any more.

@@ -54,6 +54,10 @@ fn access_point(site: &Site, name: &str) -> Device {
 
 /// Connects with a certificate, or without one.
 fn connect(site: &Site, to: SocketAddr, with: Option<&Device>) -> Line {
+    connect_from("127.0.0.1", site, to, with)
+}
+
+fn connect_from(from: &str, site: &Site, to: SocketAddr, with: Option<&Device>) -> Line {
     let mut roots = RootCertStore::empty();
     let anchor = site.authority.certificate().der().to_vec();
     roots.add(CertificateDer::from(anchor)).unwrap();
@@ -72,9 +76,24 @@ fn connect(site: &Site, to: SocketAddr, with: Option<&Device>) -> Line {
     };
     let name = ServerName::try_from("gate.example").unwrap();
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-    let wire = TcpStream::connect(to).unwrap();
+    StreamOwned::new(connection, wire(to, from))
+}
+
+/// A connection that says nothing yet, from one of the addresses of this machine.
+fn wire(to: SocketAddr, from: &str) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .unwrap();
+    let connecting = async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+        socket.connect(to).await.unwrap().into_std().unwrap()
+    };
+    let wire = runtime.block_on(connecting);
+    wire.set_nonblocking(false).unwrap();
     wire.set_read_timeout(Some(PATIENCE)).unwrap();
-    StreamOwned::new(connection, wire)
+    wire
 }
 
 /// The next packet; `None` when the gate closed the connection.
@@ -271,6 +290,40 @@ fn one_client_has_sixteen_connections() {
         to,
         Some(&access_point(&site, "ap.example"))
     )));
+}
+
+/// Strangers that only connect, from however many ports, do not take the places of clients.
+#[test]
+fn strangers_that_stall_keep_no_client_out() {
+    let pinned = Site::new().device("pinned");
+    let (site, _gate, to) = furnished(&pinned);
+    let mut kept = connect(&site, to, Some(&pinned));
+    assert!(is_alive(&mut kept));
+    let stalled: Vec<TcpStream> = (0..16).map(|_| wire(to, "127.0.0.9")).collect();
+    // Nobody more gets in from that address; from others they do.
+    assert!(!is_alive(&mut connect_from(
+        "127.0.0.9",
+        &site,
+        to,
+        Some(&pinned)
+    )));
+    assert!(is_alive(&mut connect_from(
+        "127.0.0.10",
+        &site,
+        to,
+        Some(&pinned)
+    )));
+    assert!(is_alive(&mut kept));
+    // A place is free again when a stranger is gone.
+    drop(stalled);
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        let mut line = connect_from("127.0.0.9", &site, to, Some(&pinned));
+        if is_alive(&mut line) {
+            return;
+        }
+    }
+    panic!("the places of strangers that are gone are not free");
 }
 
 fn pem_key(pkcs8: &[u8]) -> String {
