@@ -26,8 +26,8 @@ use vouchsafe_dpp::authentication::{
 };
 use vouchsafe_dpp::uri::BootstrappingUri;
 use vouchsafe_dpp::{Agreement, Curve, Error, PrivateKey};
-use vouchsafe_fleet::Refusal;
 use vouchsafe_fleet::wifi::{Assurance, BootstrappingKey};
+use vouchsafe_fleet::{DeviceId, Digest, Refusal};
 use vouchsafe_keystore::random;
 
 use super::configure::Proved;
@@ -43,6 +43,17 @@ const ROLES: Roles = Roles::Only(Role::Configurator);
 
 /// How often a key that is waited for is looked up without being woken.
 const POLL: Duration = Duration::from_secs(5);
+
+/// A device that called was answered, and has to confirm.
+#[derive(Debug)]
+pub(super) struct Answered {
+    knock: Knock,
+    waiting: Box<Responder>,
+    device: DeviceId,
+    /// By which it is to be known.
+    key: Digest,
+    mac: Option<[u8; 6]>,
+}
 
 impl Session {
     /// Calls the device with this key.
@@ -83,7 +94,7 @@ impl Session {
                     // 3
                     self.proved(key.device);
                     self.wire.send(&confirm).await?;
-                    let proved = proved(&authenticated, key, &uri);
+                    let proved = proved(&authenticated, key.device, key.id, uri.mac);
                     return Ok((Box::new(authenticated), proved));
                 }
                 Err(error) => return Err(self.fail(knock, &frame, error).await),
@@ -91,18 +102,18 @@ impl Session {
         }
     }
 
-    /// Answers a device that calls.
+    /// Steps 1 and 2 with a device that calls.
     pub(super) async fn answer(
         &mut self,
-        knock: &Knock,
+        knock: Knock,
         request: &AuthenticationRequest,
         frame: &[u8],
-    ) -> Result<(Box<Authenticated>, Proved), Failure> {
+    ) -> Result<Answered, Failure> {
         let own = self.controller.dpp.bootstrapping();
         // 1
         let accepted = match Responder::accept(request, &*own, ROLES, VERSION) {
-            Ok(accepted) => Box::new(accepted),
-            Err(error) => return Err(self.fail(knock, frame, error).await),
+            Ok(accepted) => accepted,
+            Err(error) => return Err(self.fail(&knock, frame, error).await),
         };
         // 2
         let patience = self.controller.config.dpp.wait_for_uri.duration();
@@ -112,26 +123,46 @@ impl Session {
                 if refused.refusal == Refusal::UnknownBootstrappingKey && !patience.is_zero() =>
             {
                 self.wire.send(&accepted.pending()?).await?;
-                self.wait_for_key(knock, patience).await?
+                self.wait_for_key(&knock, patience).await?
             }
             Err(refused) => return Err(Failure::Refused(refused.reasons)),
         };
         let uri = read_uri(&key)?;
         let curve = own.public_key().curve();
         let (response, waiting) = match accepted.respond(&*own, Some(uri.key()), &entropy(curve)) {
-            Ok((response, waiting)) => (response, Box::new(waiting)),
-            Err(error) => return Err(self.fail(knock, frame, error).await),
+            Ok(responded) => responded,
+            Err(error) => return Err(self.fail(&knock, frame, error).await),
         };
         self.wire.send(&response).await?;
-        // 3
+        Ok(Answered {
+            knock,
+            waiting: Box::new(waiting),
+            device: key.device,
+            key: key.id,
+            mac: uri.mac,
+        })
+    }
+
+    /// Step 3 with a device that calls.
+    pub(super) async fn hear_confirm(
+        &mut self,
+        answered: Answered,
+    ) -> Result<(Box<Authenticated>, Proved), Failure> {
+        let Answered {
+            knock,
+            waiting,
+            device,
+            key,
+            mac,
+        } = answered;
         let confirm = self.wire.receive().await?;
         match waiting.handle(&confirm) {
             Ok(authenticated) => {
-                self.proved(key.device);
-                let proved = proved(&authenticated, &key, &uri);
+                self.proved(device);
+                let proved = proved(&authenticated, device, key, mac);
                 Ok((Box::new(authenticated), proved))
             }
-            Err(error) => Err(self.fail(knock, &confirm, error).await),
+            Err(error) => Err(Box::pin(self.fail(&knock, &confirm, error)).await),
         }
     }
 
@@ -185,17 +216,22 @@ fn entropy(curve: Curve) -> Entropy {
 }
 
 /// What the device has proved by its bootstrapping key, and whether we proved ours.
-fn proved(authenticated: &Authenticated, key: &BootstrappingKey, uri: &BootstrappingUri) -> Proved {
+fn proved(
+    authenticated: &Authenticated,
+    device: DeviceId,
+    key: Digest,
+    mac: Option<[u8; 6]>,
+) -> Proved {
     Proved {
-        device: key.device,
+        device,
         shown: Shown::Bootstrapping {
-            key: key.id,
+            key,
             assurance: match authenticated.mutual() {
                 true => Assurance::Mutual,
                 false => Assurance::ResponderOnly,
             },
         },
-        mac: uri.mac,
+        mac,
     }
 }
 

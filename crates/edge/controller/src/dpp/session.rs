@@ -16,12 +16,14 @@
 
 use std::net::SocketAddr;
 
-use vouchsafe_dpp::authentication::AuthenticationRequest;
+use vouchsafe_dpp::authentication::{Authenticated, AuthenticationRequest};
 use vouchsafe_dpp::opening::Opening;
 use vouchsafe_dpp::{Agreement as _, Error};
 use vouchsafe_fleet::wifi::HashForm;
 use vouchsafe_fleet::{DeviceId, Digest, Evidence};
 
+use super::authenticate::Answered;
+use super::configure::Proved;
 use super::failure::{Failure, reason};
 use super::knock::Knock;
 use super::places::Place;
@@ -36,6 +38,14 @@ pub(super) struct Session {
     pub(super) place: Option<Place>,
     /// Where it comes from.
     pub(super) via: String,
+}
+
+/// How far the first frame has led.
+enum Met {
+    /// The device has proved its key.
+    Proved(Box<Authenticated>, Proved),
+    /// The device called, and has to confirm.
+    Answered(Answered),
 }
 
 /// Steps 1 to 4.
@@ -75,7 +85,18 @@ pub(super) fn report(via: &str, ended: &Result<(), Failure>) {
 }
 
 impl Session {
+    /// What one phase needs is boxed and gone with it: a session that waits holds what it waits with.
     async fn converse(mut self, frame: Vec<u8>) -> Result<(), Failure> {
+        // 1 to 3
+        let (authenticated, proved) = match Box::pin(self.meet(frame)).await? {
+            Met::Proved(authenticated, proved) => (authenticated, proved),
+            Met::Answered(answered) => self.hear_confirm(answered).await?,
+        };
+        // 4
+        Box::pin(self.configure(authenticated, proved)).await
+    }
+
+    async fn meet(&mut self, frame: Vec<u8>) -> Result<Met, Failure> {
         // 1
         match Opening::read(&frame)? {
             Opening::PresenceAnnouncement { chirp_hash } => {
@@ -87,41 +108,34 @@ impl Session {
                 };
                 // 3
                 let (authenticated, proved) = self.call(&knock, &key).await?;
-                // 4
-                self.configure(authenticated, proved).await
+                Ok(Met::Proved(authenticated, proved))
             }
+            // 2 and 3
             Opening::AuthenticationRequest(request) => self.called(&request, &frame).await,
             Opening::Pkex { frame, .. } => {
-                // 2
                 let next = self.exchange_keys(&frame).await?;
                 let request = AuthenticationRequest::read(&next)?;
                 self.called(&request, &next).await
             }
             Opening::ReconfigurationAnnouncement { frame, .. } => {
-                // 2 and 3
                 let (authenticated, proved) = self.meet_again(&frame).await?;
-                // 4
-                self.configure(authenticated, proved).await
+                Ok(Met::Proved(authenticated, proved))
             }
             _ => Err(Error::from(vouchsafe_dpp::Refusal::Unexpected).into()),
         }
     }
 
-    /// Steps 2 to 4 with a device that calls.
     async fn called(
         &mut self,
         request: &AuthenticationRequest,
         frame: &[u8],
-    ) -> Result<(), Failure> {
+    ) -> Result<Met, Failure> {
         let own = self.controller.dpp.bootstrapping();
         if request.responder_hash() != own.public_key().hash() {
             return Err(Error::from(vouchsafe_dpp::Refusal::ResponderHash).into());
         }
         let knock = self.knock(Digest(*request.initiator_hash()), HashForm::Key);
-        // 2 and 3
-        let (authenticated, proved) = self.answer(&knock, request, frame).await?;
-        // 4
-        self.configure(authenticated, proved).await
+        Ok(Met::Answered(self.answer(knock, request, frame).await?))
     }
 
     pub(super) fn knock(&self, hash: Digest, form: HashForm) -> Knock {
@@ -166,6 +180,16 @@ mod tests {
 
     fn size<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
         size_of::<F>()
+    }
+
+    /// The same without the phases, which are boxed and gone when they are over.
+    #[test]
+    fn a_session_that_waits_is_small() {
+        fn size<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = size(Session::converse);
+        assert!(bytes < 1536, "{bytes} bytes");
     }
 
     /// What a silent connection takes beside the kernel's buffers.
