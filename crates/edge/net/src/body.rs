@@ -23,10 +23,41 @@ pub(crate) enum BodyError {
     Broken(#[from] hyper::Error),
 }
 
+/// Why a handler did not get a request body whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// It is larger than its handler, or its listener, takes.
+    TooLarge,
+    /// It came too slowly, or its connection failed.
+    Broken,
+}
+
+/// Reads a request body of at most `limit` bytes, for handlers that have something to say about one
+/// that is larger. A body that announces more than the listener takes is not read at all.
+///
+/// # Errors
+/// [`Unread`].
+pub async fn read_body(body: axum::body::Body, limit: usize) -> Result<Bytes, Unread> {
+    axum::body::to_bytes(body, limit).await.map_err(|error| {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(error) = cause {
+            if error.is::<http_body_util::LengthLimitError>()
+                || matches!(error.downcast_ref(), Some(BodyError::TooLarge(_)))
+            {
+                return Unread::TooLarge;
+            }
+            cause = error.source();
+        }
+        Unread::Broken
+    })
+}
+
 /// A request body that stops at the size and time limits, and says so in the [`Activity`].
 pub(crate) struct BoundedBody {
     body: hyper::body::Incoming,
     left: usize,
+    /// Its head announced more than fits: not a byte of it is read.
+    oversized: bool,
     limits: Arc<Limits>,
     activity: Arc<Activity>,
     deadline: Instant,
@@ -41,14 +72,21 @@ impl BoundedBody {
         activity: Arc<Activity>,
     ) -> Self {
         let (left, deadline) = (limits.body_bytes, Instant::now() + limits.body);
+        let announced = body.size_hint().lower();
         Self {
             body,
             left,
+            oversized: usize::try_from(announced).map_or(true, |announced| announced > left),
             limits,
             activity,
             deadline,
             timer: None,
         }
+    }
+
+    fn too_large(&self) -> BodyError {
+        self.activity.spoiled_by(Cut::OversizedBody);
+        BodyError::TooLarge(self.limits.body_bytes)
     }
 }
 
@@ -61,6 +99,9 @@ impl Body for BoundedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        if this.oversized {
+            return Poll::Ready(Some(Err(this.too_large())));
+        }
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
             let (idle, deadline) = (this.limits.body_idle, this.deadline);
             let timer = this
@@ -82,10 +123,7 @@ impl Body for BoundedBody {
                 this.left = left;
                 Poll::Ready(Some(Ok(frame)))
             }
-            None => {
-                this.activity.spoiled_by(Cut::OversizedBody);
-                Poll::Ready(Some(Err(BodyError::TooLarge(this.limits.body_bytes))))
-            }
+            None => Poll::Ready(Some(Err(this.too_large()))),
         }
     }
 

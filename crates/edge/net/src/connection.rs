@@ -19,7 +19,7 @@ use axum::Router;
 use axum::body::Body;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -242,23 +242,17 @@ async fn answer(
     let (number, in_flight) = activity.begin();
     shared.stats.request();
     let limit = shared.limits.body_bytes;
-    let announced = request.body().size_hint().lower();
-    let mut response = if usize::try_from(announced).is_ok_and(|announced| announced <= limit) {
-        request.extensions_mut().insert(peer);
-        let request = request.map(|body| {
-            Body::new(BoundedBody::new(
-                body,
-                shared.limits.clone(),
-                activity.clone(),
-            ))
-        });
-        match shared.router.clone().oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }
-    } else {
-        activity.spoiled_by(Cut::OversizedBody);
-        Response::default()
+    request.extensions_mut().insert(peer);
+    let request = request.map(|body| {
+        Body::new(BoundedBody::new(
+            body,
+            shared.limits.clone(),
+            activity.clone(),
+        ))
+    });
+    let mut response = match shared.router.clone().oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
     };
     let spoiled = activity.spoiled();
     if let Some(reason) = spoiled {

@@ -52,6 +52,7 @@ mod verify;
 
 pub use acceptor::{Accepted, Acceptor, AcceptorOptions};
 pub use announce::{AnnouncedService, Announcement};
+pub use body::{Unread, read_body};
 pub use browse::{limit_to, places_of};
 pub use client::{Connection, Connector, ConnectorOptions, ServerTrust};
 pub use clock::Clock;

@@ -10,7 +10,6 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -36,7 +35,7 @@ use vouchsafe_trust::{
 use super::gate;
 use crate::controller::{Controller, Fault};
 use crate::issue;
-use crate::registrar::{Answer, Proved, note, prove, reason};
+use crate::registrar::{Answer, Message, Proved, note, prove, reason};
 
 /// Which operation was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +50,7 @@ pub(super) async fn simple_enroll(
     State(controller): State<Controller>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
-    body: Bytes,
+    Message(body): Message,
 ) -> Response {
     if gate::shows_token(&headers) {
         let issued = gate::enrol(&controller, &peer, &headers, &body).await;
@@ -65,7 +64,7 @@ pub(super) async fn simple_reenroll(
     State(controller): State<Controller>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
-    body: Bytes,
+    Message(body): Message,
 ) -> Response {
     match crate::gate::shown(&controller, &peer).await {
         Ok(None) => {}
@@ -96,7 +95,7 @@ pub(super) async fn server_key_gen(
     State(controller): State<Controller>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
-    body: Bytes,
+    Message(body): Message,
 ) -> Response {
     if !controller.config.est.server_key_generation {
         let said = "keys are not made here (est.server_key_generation): make one on the device\n";

@@ -11,6 +11,7 @@
 mod answer;
 mod identity;
 mod masa;
+mod message;
 mod note;
 mod proofs;
 mod telemetry;
@@ -21,6 +22,7 @@ use axum::routing::post;
 
 pub(crate) use answer::{Answer, reason};
 pub(crate) use identity::{Proved, prove};
+pub(crate) use message::Message;
 pub(crate) use note::note;
 pub(crate) use proofs::Proofs;
 

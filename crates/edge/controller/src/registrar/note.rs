@@ -19,7 +19,7 @@ pub(crate) async fn note(
     controller: &Controller,
     peer: &Peer,
     proved: Option<DeviceId>,
-    evidence: Evidence,
+    evidence: impl Into<Option<Evidence>>,
     reason: Reason,
     now: Timestamp,
 ) -> Result<(), Answer> {
@@ -31,6 +31,7 @@ pub(crate) async fn note(
         .certificate()
         .and_then(Certificate::subject_serial_number)
         .unwrap_or("unknown");
+    let evidence = evidence.into().into_iter().collect();
     let commit = match &device {
         Some(device) => decide::refused_request(
             now,
@@ -38,12 +39,12 @@ pub(crate) async fn note(
             Some(device),
             Strangers::default(),
             reason,
-            vec![evidence],
+            evidence,
         ),
         None => {
             let name = proved.unwrap_or_else(|| shown_name(peer, serial));
             let strangers = controller.strangers(name, now).await?;
-            decide::refused_stranger(now, name, serial, strangers, reason, vec![evidence])
+            decide::refused_stranger(now, name, serial, strangers, reason, evidence)
         }
     };
     controller

@@ -7,16 +7,16 @@
 //! 5. 200; the device ignores the answer.
 
 use axum::Extension;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use vouchsafe_brski::telemetry::{MAX_REPORT_LEN, StatusReport};
 use vouchsafe_fleet::decide::{self, Decision, EnrolStatusFacts, Outcome, VoucherStatusFacts};
-use vouchsafe_fleet::{Digest, Reason, Refusal};
+use vouchsafe_fleet::{Digest, Evidence, Refusal};
 use vouchsafe_net::Peer;
 
-use super::{Answer, Proved, prove};
+use super::message::refuse_large;
+use super::{Answer, Message, Proved, prove};
 use crate::controller::{Controller, Fault};
 
 /// What is reported about.
@@ -30,7 +30,7 @@ enum About {
 pub(super) async fn voucher_status(
     State(controller): State<Controller>,
     Extension(peer): Extension<Peer>,
-    body: Bytes,
+    Message(body): Message,
 ) -> Response {
     respond(report(&controller, &peer, &body, About::Voucher).await)
 }
@@ -39,7 +39,7 @@ pub(super) async fn voucher_status(
 pub(super) async fn enroll_status(
     State(controller): State<Controller>,
     Extension(peer): Extension<Peer>,
-    body: Bytes,
+    Message(body): Message,
 ) -> Response {
     respond(report(&controller, &peer, &body, About::Enrolment).await)
 }
@@ -52,11 +52,9 @@ async fn report(
 ) -> Result<(), Answer> {
     // 1
     if body.len() > MAX_REPORT_LEN {
-        let said = format!("the report is larger than {MAX_REPORT_LEN} bytes");
-        return Err(Answer::Refused {
-            status: StatusCode::PAYLOAD_TOO_LARGE,
-            reasons: vec![Reason::new("too-large", said, "RFC 8995 §5.7")],
-        });
+        let evidence = Evidence::new("status-report", Digest::of(body));
+        let (limit, section) = (MAX_REPORT_LEN, "RFC 8995 §5.7");
+        return Err(refuse_large(controller, Some(peer), limit, section, Some(evidence)).await);
     }
     let report = StatusReport::from_json(body)?;
     let unknown = || {

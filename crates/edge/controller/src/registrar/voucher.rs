@@ -8,7 +8,6 @@
 //!    the device.
 
 use axum::Extension;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -30,7 +29,7 @@ use vouchsafe_net::Peer;
 use vouchsafe_trust::{Certificate, Verified};
 
 use super::answer::reason;
-use super::{Answer, Proved, masa, note, prove};
+use super::{Answer, Message, Proved, masa, note, prove};
 use crate::catalogue::KnownManufacturer;
 use crate::controller::{Controller, Fault};
 
@@ -52,7 +51,7 @@ pub(super) async fn request_voucher(
     State(controller): State<Controller>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
-    body: Bytes,
+    Message(body): Message,
 ) -> Response {
     match answer(&controller, &peer, &headers, &body).await {
         Ok(granted) => {

@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::http::{Request, header};
+use axum::http::{Request, Response, header};
 use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 use vouchsafe_brski::{Encoding, MAX_MESSAGE_LEN, PATH_REQUEST_VOUCHER};
-use vouchsafe_fleet::Subject;
+use vouchsafe_fleet::{Action, Subject};
 use vouchsafe_net::Connection;
 use vouchsafe_trust::cms;
 
@@ -350,19 +350,64 @@ async fn an_oversized_request_is_refused_and_the_limit_told() {
     }
 }
 
-/// What is beyond all reason is not even read to its end.
+/// RFC 8995 §5, RFC 7030 §4.2: what is beyond all reason is not even read to its end, and the journal
+/// of the device says so, whichever way it asked.
 #[tokio::test]
 async fn a_body_larger_than_any_message_is_refused_unread_and_the_limit_told() {
     let world = World::new().await;
     let birth = world.maker.device(SERIAL);
-    let mut line = world.connect(Some(&birth)).await;
-    let before = world.controller.store.position();
-    let answer = ask(&mut line, &vec![0x30; 300 * 1024], Encoding::CmsJson).await;
-    assert_eq!(answer.status(), 413);
-    assert!(said(&answer).contains("131072"), "{}", said(&answer));
-    assert_eq!(world.controller.store.position(), before);
-    assert_eq!(world.maker.masa.asked(), 0);
+    // The first is refused by its handler, the second by the listener for what it announces.
+    for size in [300 * 1024, 2 * 1024 * 1024] {
+        for (path, section) in OVERSIZED {
+            let mut line = world.connect(Some(&birth)).await;
+            let before = world.controller.store.position();
+            let asked = world.maker.masa.asked();
+            let answer = post(&mut line, path, vec![0x30; size]).await;
+            assert_eq!(answer.status(), 413, "{path}");
+            assert_eq!(world.controller.store.position(), before + 1);
+            let journal = world.journal(Subject::Device(world.id(SERIAL))).await;
+            let last = journal.last().unwrap();
+            assert_eq!(last.action, Action::RequestRefused);
+            assert_eq!(last.reasons[0].code, "too-large");
+            assert_eq!(last.reasons[0].section, section);
+            assert_eq!(world.maker.masa.asked(), asked);
+            if size < 1024 * 1024 {
+                assert!(said(&answer).contains("131072"), "{}", said(&answer));
+            }
+        }
+    }
     world.with_voucher(&birth).await;
+}
+
+/// A stranger is written down once, however often and wherever it sends too much.
+#[tokio::test]
+async fn a_stranger_who_sends_too_much_is_journaled_once() {
+    let world = World::new().await;
+    let before = world.controller.store.position();
+    for _ in 0..3 {
+        for (path, _) in OVERSIZED {
+            let mut line = world.connect(None).await;
+            let answer = post(&mut line, path, vec![0x30; 300 * 1024]).await;
+            assert_eq!(answer.status(), 413, "{path}");
+        }
+    }
+    assert_eq!(world.controller.store.position(), before + 1);
+    let site = world.journal(Subject::Site).await;
+    assert_eq!(site.last().unwrap().reasons[0].code, "too-large");
+}
+
+/// What takes a body, and the section that a refusal names.
+const OVERSIZED: [(&str, &str); 5] = [
+    ("/.well-known/brski/requestvoucher", "RFC 8995 §5"),
+    ("/.well-known/brski/voucher_status", "RFC 8995 §5"),
+    ("/.well-known/brski/enrollstatus", "RFC 8995 §5"),
+    ("/.well-known/est/simpleenroll", "RFC 7030 §4.2"),
+    ("/.well-known/est/simplereenroll", "RFC 7030 §4.2"),
+];
+
+async fn post(line: &mut Connection, path: &str, body: Vec<u8>) -> Response<Bytes> {
+    let request = Request::post(path).body(Bytes::from(body)).unwrap();
+    line.request(request).await.unwrap()
 }
 
 /// RFC 8995 §5.3: a request that was cut off anywhere does not validate, and the registrar lives.

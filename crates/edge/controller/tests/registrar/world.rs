@@ -119,12 +119,11 @@ impl World {
             .unwrap();
         let controller = Controller::new(&home, store, clock.clone()).await.unwrap();
 
-        let mut options = ServerOptions::new(
+        let options = ServerOptions::new(
             "registrar",
             controller.registrar.clone(),
             ClientAuth::Optional,
         );
-        options.limits.body_bytes = 128 * 1024;
         let server = Server::bind("127.0.0.1:0".parse().unwrap(), options)
             .await
             .unwrap();

@@ -2,7 +2,6 @@
 //! 404 for a device that is not ours and for a domain that never owned it.
 
 use axum::Extension;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -12,6 +11,7 @@ use vouchsafe_fleet::DeviceId;
 use vouchsafe_fleet::decide::{self, AuditLogFacts, Decision};
 use vouchsafe_net::Peer;
 
+use super::message::Message;
 use super::{Answer, Masa, request};
 
 /// The handler.
@@ -19,7 +19,7 @@ pub(super) async fn request_audit_log(
     State(masa): State<Masa>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
-    body: Bytes,
+    Message(body): Message,
 ) -> Response {
     let (result, response) = match answer(&masa, &peer, &headers, &body).await {
         Ok(log) => {

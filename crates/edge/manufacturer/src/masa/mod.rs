@@ -10,6 +10,7 @@
 
 mod answer;
 mod audit;
+mod message;
 mod rate;
 mod request;
 mod voucher;

@@ -83,7 +83,7 @@ pub(super) async fn prove(
     let compatibility = &masa.factory.compatibility;
     let chain = match registrar_chain(body, encoding, compatibility) {
         Ok(chain) => chain,
-        Err(error) => return Err(note(masa, body, None, error, now).await),
+        Err(error) => return Err(note(masa, Some(body), None, error, now).await),
     };
     let known = find_owner(masa, &chain, &peer.chain).await?;
     // 3, 4
@@ -92,10 +92,10 @@ pub(super) async fn prove(
             let asked = asked(request, body, encoding);
             match asked {
                 Ok(asked) => Ok(asked),
-                Err(error) => Err(note(masa, body, known.as_deref(), error, now).await),
+                Err(error) => Err(note(masa, Some(body), known.as_deref(), error, now).await),
             }
         }
-        Err(error) => Err(note(masa, body, known.as_deref(), error, now).await),
+        Err(error) => Err(note(masa, Some(body), known.as_deref(), error, now).await),
     }
 }
 
@@ -235,10 +235,11 @@ fn highest_ca(request: &RegistrarVoucherRequest) -> Option<&Certificate> {
     carried.find(|certificate| certificate.is_ca())
 }
 
-/// Journals a request that broke a rule, as far as there is room for what nobody proved.
-async fn note(
+/// Journals a request that broke a rule, as far as there is room for what nobody proved. `body` is
+/// none where it was not read.
+pub(super) async fn note(
     masa: &Masa,
-    body: &[u8],
+    body: Option<&[u8]>,
     known: Option<&KnownOwner>,
     error: Error,
     now: Timestamp,
@@ -248,6 +249,7 @@ async fn note(
     if masa.unproved.take(&(), now).is_err() {
         return error.into();
     }
+    let read = body.map(|body| Evidence::new("registrar-voucher-request", Digest::of(body)));
     let name = known.map_or_else(|| "unknown".to_owned(), |owner| owner.id.to_string());
     let commit = decide::refused_request(
         now,
@@ -255,7 +257,7 @@ async fn note(
         None,
         Strangers::default(),
         reason,
-        vec![Evidence::new("registrar-voucher-request", Digest::of(body))],
+        read.into_iter().collect(),
     );
     match masa.factory.commit(commit).await {
         Ok(()) => error.into(),

@@ -2,7 +2,6 @@
 //! above.
 
 use axum::Extension;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -15,6 +14,7 @@ use vouchsafe_fleet::decide::{
 use vouchsafe_fleet::{DeviceId, VoucherId, VoucherRecord};
 use vouchsafe_net::Peer;
 
+use super::message::Message;
 use super::request::{self, Asked};
 use super::{Answer, Masa};
 use crate::factory::{FactoryError, off_thread};
@@ -24,7 +24,7 @@ pub(super) async fn request_voucher(
     State(masa): State<Masa>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
-    body: Bytes,
+    Message(body): Message,
 ) -> Response {
     let (result, response) = match answer(&masa, &peer, &headers, &body).await {
         Ok(granted) => {

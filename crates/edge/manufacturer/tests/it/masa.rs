@@ -566,6 +566,25 @@ async fn who_asks_too_often_is_told_to_wait_and_another_owner_is_served() {
 }
 
 /// A refusal before any decision leaves one line in the site's journal and nothing else.
+/// RFC 8995 §5.5: what the listener does not even read is journaled too, as far as there is room for
+/// what nobody proved.
+#[tokio::test]
+async fn a_body_that_is_not_read_is_journaled_and_not_without_bound() {
+    let world = World::new().await;
+    let masa = world.serve().await;
+    let mut refused = 0;
+    for path in [PATH_REQUEST_VOUCHER, PATH_REQUEST_AUDIT_LOG].repeat(7) {
+        let body = Bytes::from(vec![0x30; 2 * 1024 * 1024]);
+        let answer = masa.send(None, Request::post(path).body(body).unwrap());
+        assert_eq!(answer.await.status(), 413);
+        refused += 1;
+    }
+    let site = world.actions(Subject::Site).await;
+    let wanted = "request-refused too-large";
+    let journaled = site.iter().filter(|entry| *entry == wanted).count();
+    assert!((1..refused).contains(&journaled), "{site:?}");
+}
+
 async fn refused_without_trace(world: &World, reason: &str) {
     let site = world.actions(Subject::Site).await;
     let wanted = format!("request-refused {reason}");
