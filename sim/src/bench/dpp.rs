@@ -32,6 +32,10 @@ const ENROLLEES: usize = 256;
 /// Sessions at the same time, and exchanges in all, of each run. The first warms up.
 const RUNS: [(usize, usize); 4] = [(16, 256), (1, 1024), (16, 2048), (256, 2048)];
 
+/// How often each run is made, the controllers taking turns. The one that took a controller least counts:
+/// what else a machine does only adds.
+const ROUNDS: usize = 3;
+
 /// Sessions that are held open for the measurement of memory: those before the first count use up what
 /// earlier runs left free, and what is measured is what comes after them. The controller takes 4,096.
 const OPEN: [usize; 2] = [1000, 4000];
@@ -46,7 +50,7 @@ const BYTES: f64 = 4096.0;
 
 /// What each row includes.
 const WHAT: &str = "
-Whole exchanges over TCP, all rows under the same load, one after the other: mutual authentication, one
+Whole exchanges over TCP, all rows under the same load, taking turns, the least of three: mutual authentication, one
 network with a connector made for the device, and the device's word that it takes it. Rates are of both
 ends together, which share the machine; CPU is that of the controller's process alone, the kernel's work
 for it included, and shares and multiples are of it.
@@ -94,22 +98,24 @@ pub(super) async fn run(bin_dir: &Path) -> anyhow::Result<()> {
         "× hostap",
     ]);
     for (index, (together, count)) in RUNS.into_iter().enumerate() {
-        let theirs = match &hostap {
-            Some(hostap) => match measure(hostap, &enrollees, together, count).await {
-                Ok(measured) => Some(measured),
-                Err(error) => {
-                    println!("hostap does not serve {together} sessions: {error:#}");
-                    None
+        let mut least = [const { None }; 3];
+        for _ in 0..ROUNDS {
+            let [first, second, third] = &mut least;
+            if let Some(hostap) = &hostap {
+                match measure(hostap, &enrollees, together, count).await {
+                    Ok(measured) => keep(first, measured),
+                    Err(error) => println!("hostap does not serve {together} sessions: {error:#}"),
                 }
-            },
-            None => None,
-        };
-        let mut rows = Vec::new();
-        for (name, controller) in [("protocol alone", &alone), ("whole controller", &ours)] {
-            let measured = measure(controller, &enrollees, together, count).await;
-            let measured = measured.with_context(|| format!("{together} sessions: {name}"))?;
-            rows.push((name, measured));
+            }
+            for (controller, place) in [(&alone, second), (&ours, third)] {
+                keep(
+                    place,
+                    measure(controller, &enrollees, together, count).await?,
+                );
+            }
         }
+        let [theirs, alone, whole] = least;
+        let rows = [("protocol alone", alone), ("whole controller", whole)];
         if index == 0 {
             continue;
         }
@@ -128,6 +134,7 @@ pub(super) async fn run(bin_dir: &Path) -> anyhow::Result<()> {
             ]);
         };
         for (name, measured) in &rows {
+            let Some(measured) = measured else { continue };
             let times = theirs.as_ref().map_or(String::new(), |theirs| {
                 let ratio = each(theirs).as_secs_f64() / each(measured).as_secs_f64();
                 verdict(ratio, OF_HOSTAP, true)
@@ -142,6 +149,13 @@ pub(super) async fn run(bin_dir: &Path) -> anyhow::Result<()> {
     }
     println!("{WHAT}\n{table}");
     memory(&ours, &enrollees).await
+}
+
+/// Keeps the run that took the controller less.
+fn keep(least: &mut Option<Measured>, measured: Measured) {
+    if least.as_ref().is_none_or(|it| measured.cpu < it.cpu) {
+        *least = Some(measured);
+    }
 }
 
 async fn measure(
