@@ -522,6 +522,7 @@ impl Admission {
         if place.mac.is_none() && place.port.is_none() {
             return Err(Denial::Unnamed);
         }
+        self.clear_place(inner, &place, &arriving.entry.device, now)?;
         if inner.sessions.find(&place).is_none() {
             if inner.sessions.len() >= MAX_SESSIONS {
                 return Err(Denial::Full);
@@ -550,6 +551,32 @@ impl Admission {
         }
         inner.sessions.insert(place, session);
         Ok(())
+    }
+
+    /// Another device has the address at this access point, which may be at another port or radio of it.
+    /// Its session must not be lost sight of: nobody would cut it off any more. So it ends first, and
+    /// whoever comes is refused until then; past its time the access point has asked again by itself.
+    /// At our own ports the filter knows where the address is.
+    fn clear_place(
+        &self,
+        inner: &mut Inner,
+        place: &Place,
+        device: &str,
+        now: Timestamp,
+    ) -> Result<(), Denial> {
+        let found = inner.sessions.find(place);
+        let Some(other) = found.filter(|it| it.device != device && !self.is_own(place)) else {
+            return Ok(());
+        };
+        let seconds = SignedDuration::from_secs(self.0.rules.session_seconds.into());
+        if now.duration_since(other.since) >= seconds {
+            return Ok(());
+        }
+        if other.ending.is_none() {
+            self.dismiss_at(inner, place, now);
+            self.tell();
+        }
+        Err(Denial::Taken)
     }
 
     /// A device is at [`MAX_PLACES`] at most.

@@ -21,6 +21,8 @@ pub enum Denial {
     Unnamed,
     /// A station with this MAC address has proved itself, and is in: no other comes in by the address.
     Proved,
+    /// The address is another device's at this access point, whose session ends first.
+    Taken,
 }
 
 impl Denial {
@@ -36,6 +38,7 @@ impl Denial {
             Self::TooManyPlaces => "too-many-places",
             Self::Unnamed => "station-unnamed",
             Self::Proved => "station-proved-elsewhere",
+            Self::Taken => "station-address-taken",
         }
     }
 }

@@ -365,3 +365,48 @@ fn a_port_is_a_place_of_its_own_client_only() {
     let wanted = admission.wanted_at("p1", [2, 0, 0, 0, 0, 1]);
     assert_eq!(wanted.unwrap().session, None);
 }
+
+/// Whoever copies an address must not hide its owner's session: taken back, it would stay at its port.
+#[test]
+fn another_device_with_a_copied_address_does_not_hide_the_session_of_the_first() {
+    let admission = Admission::new(RULES, BTreeMap::from([(place(1), session("a"))]));
+    let come = |class: &str, now: Timestamp| {
+        let mut inner = admission.lock();
+        let entry = Entry {
+            device: "e".to_owned(),
+            segment: None,
+            expires_at: now + SignedDuration::from_hours(1),
+        };
+        let arriving = Arriving {
+            place: place(1),
+            entry: &entry,
+            credential: "02".to_owned(),
+            class,
+            name: None,
+            seconds: 60,
+        };
+        admission.let_in(&mut inner, arriving, now)
+    };
+    assert_eq!(
+        come("b", now()).unwrap_err().code(),
+        "station-address-taken"
+    );
+    // The first one goes, and only when the access point has said so does the other come in.
+    assert_eq!(admission.ending(0).len(), 1);
+    assert_eq!(come("b", now()), Err(Denial::Taken));
+    assert_eq!(admission.find(&place(1)).unwrap().class, "a");
+    assert!(admission.gone(&place(1), "a", now()).is_some());
+    assert_eq!(come("b", now()), Ok(()));
+    // An access point that nobody can reach has asked again by then.
+    let later = now() + SignedDuration::from_hours(1);
+    let admission = Admission::new(RULES, BTreeMap::from([(place(1), session("a"))]));
+    let mut inner = admission.lock();
+    assert_eq!(
+        admission.clear_place(&mut inner, &place(1), "e", later),
+        Ok(())
+    );
+    assert_eq!(
+        admission.clear_place(&mut inner, &place(1), "d", now()),
+        Ok(())
+    );
+}
