@@ -428,13 +428,17 @@ impl Admission {
     pub fn account(&self, client: u32, record: &Record, now: Timestamp) -> bool {
         let mut inner = self.lock();
         if matches!(record.status, Status::On | Status::Off) {
-            // The access point began anew: its sessions are over (RFC 2866 §5.1). Those that must go stay
-            // until whoever ends them has confirmed that.
+            // The access point began anew: its earlier sessions are over (RFC 2866 §5.1). Those that must
+            // go stay until whoever ends them has confirmed that. A record can be repeated by whoever
+            // saw it once, so it says nothing of sessions that began since, and without a date nothing at
+            // all: those that are over are found in their time.
             let name = &record.station.access_point;
-            let over = inner
-                .sessions
-                .places_of(client)
-                .filter(|(place, session)| place.access_point == *name && session.ending.is_none());
+            let Some(at) = record.at else {
+                return true;
+            };
+            let over = inner.sessions.places_of(client).filter(|(place, session)| {
+                place.access_point == *name && session.ending.is_none() && session.since < at
+            });
             let over: Vec<_> = over.map(|(place, _)| place.clone()).collect();
             for place in &over {
                 inner.sessions.remove(place);

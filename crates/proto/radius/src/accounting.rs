@@ -2,6 +2,8 @@
 //!
 //! Reports are claims of whoever shares the secret. They say what was, not who may come in.
 
+use jiff::Timestamp;
+
 use crate::attribute;
 use crate::error::{Error, Refusal};
 use crate::packet::{Code, Draft, Packet};
@@ -40,6 +42,8 @@ pub struct Record {
     pub seconds: Option<u32>,
     /// Why it ended (RFC 2866 §5.10): 1 at the user's request, 5 session timeout, 6 by the administrator.
     pub cause: Option<u32>,
+    /// When the access point says that it happened (Event-Timestamp, RFC 2869 §5.3).
+    pub at: Option<Timestamp>,
 }
 
 /// Reads a record and makes the answer to it, which the caller sends once the record is kept.
@@ -93,5 +97,8 @@ fn read(packet: &Packet) -> Result<Record, Error> {
         ),
         seconds: packet.integer(attribute::ACCT_SESSION_TIME),
         cause: packet.integer(attribute::ACCT_TERMINATE_CAUSE),
+        at: packet
+            .attribute(attribute::EVENT_TIMESTAMP)
+            .and_then(|at| at.time()),
     })
 }

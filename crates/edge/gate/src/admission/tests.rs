@@ -410,3 +410,38 @@ fn another_device_with_a_copied_address_does_not_hide_the_session_of_the_first()
         Ok(())
     );
 }
+
+/// RFC 2866 has nothing against a record that somebody saw and sends again: a gate that forgets who is in
+/// cuts off nobody.
+#[test]
+fn a_repeated_word_that_an_access_point_began_hides_no_later_session() {
+    let admission = Admission::new(RULES, BTreeMap::from([(place(1), session("a"))]));
+    let began = |at: Option<Timestamp>| Record {
+        status: Status::On,
+        station: Station {
+            access_point: Some("p1".to_owned()),
+            ..Station::default()
+        },
+        class: None,
+        octets_in: 0,
+        octets_out: 0,
+        seconds: None,
+        cause: None,
+        at,
+    };
+    let second = SignedDuration::from_secs(1);
+    for at in [None, Some(now() - second), Some(now())] {
+        assert!(admission.account(0, &began(at), now() + second));
+        assert!(admission.find(&place(1)).is_some(), "{at:?}");
+    }
+    // Taken back, it has to go.
+    assert_eq!(admission.apply(desired(1, None), now()), 1);
+    assert_eq!(admission.ending(0).len(), 1);
+    // The word that it began after the session is good; one that must go is confirmed otherwise.
+    let later = Some(now() + second);
+    assert!(admission.account(0, &began(later), now() + second));
+    assert!(admission.find(&place(1)).is_some());
+    let admission = Admission::new(RULES, BTreeMap::from([(place(1), session("a"))]));
+    assert!(admission.account(0, &began(later), now() + second));
+    assert_eq!(admission.find(&place(1)), None);
+}
