@@ -1,7 +1,7 @@
 //! Files that are either whole or absent, and that only their owner can read.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,9 @@ use crate::Error;
 
 /// Beginning of the names of unfinished files.
 pub(crate) const UNFINISHED_PREFIX: &str = ".unfinished-";
+
+/// How much of an [`UnfinishedFile`] waits in memory, in octets.
+const PIECE: usize = 64 * 1024;
 
 /// Whether a file that exists may be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +52,69 @@ pub(crate) fn write_atomically(
 pub fn write_file(path: &Path, contents: &[u8]) -> Result<(), Error> {
     create_folder(&parent(path))?;
     write_atomically(path, contents, Existing::Replace).map(|_| ())
+}
+
+/// A file of mode 0600 that is written piece by piece, so that what is large need not be held whole. It
+/// has its name once it is finished, as with [`write_file`]; dropped before that, it never was.
+#[derive(Debug)]
+pub struct UnfinishedFile {
+    file: BufWriter<File>,
+    unfinished: PathBuf,
+    path: PathBuf,
+    is_finished: bool,
+}
+
+impl UnfinishedFile {
+    /// Begins a file that is to be at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn begin(path: &Path) -> Result<Self, Error> {
+        let folder = parent(path);
+        create_folder(&folder)?;
+        let unfinished = folder.join(unfinished_name()?);
+        let file = create_unfinished(&unfinished)
+            .map_err(|source| Error::io("write", &unfinished, source))?;
+        Ok(Self {
+            file: BufWriter::with_capacity(PIECE, file),
+            unfinished,
+            path: path.to_owned(),
+            is_finished: false,
+        })
+    }
+
+    /// All of it is on the disk, and now at its place.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]: what was there before still is, unless only the folder could not be synced.
+    pub fn finish(mut self) -> Result<(), Error> {
+        let written = self.file.flush();
+        let written = written.and_then(|()| self.file.get_ref().sync_all());
+        let moved = written.and_then(|()| fs::rename(&self.unfinished, &self.path));
+        moved.map_err(|source| Error::io("write", &self.path, source))?;
+        self.is_finished = true;
+        sync_folder(&parent(&self.path))
+    }
+}
+
+impl Write for UnfinishedFile {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.file.write(piece)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for UnfinishedFile {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            let _ = fs::remove_file(&self.unfinished);
+        }
+    }
 }
 
 /// Reads at most `limit` bytes; a longer file gives `None`.
@@ -95,11 +161,7 @@ fn write_and_move(
     contents: &[u8],
     existing: Existing,
 ) -> io::Result<bool> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(unfinished)?;
+    let mut file = create_unfinished(unfinished)?;
     file.write_all(contents)?;
     file.sync_all()?;
     match existing {
@@ -112,6 +174,11 @@ fn write_and_move(
     }
 }
 
+fn create_unfinished(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path)
+}
+
 fn unfinished_name() -> Result<String, Error> {
     let mut random = [0; 8];
     rand::fill(&mut random).map_err(|_| Error::Random)?;
@@ -119,4 +186,30 @@ fn unfinished_name() -> Result<String, Error> {
         "{UNFINISHED_PREFIX}{:016x}",
         u64::from_be_bytes(random)
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever stops in the middle leaves what was there before, and nothing beside it.
+    #[test]
+    fn an_unfinished_file_replaces_nothing_until_it_is_finished() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write_file(&path, b"before").unwrap();
+        let mut file = UnfinishedFile::begin(&path).unwrap();
+        file.write_all(&[b'x'; 3 * PIECE]).unwrap();
+        drop(file);
+        assert_eq!(fs::read(&path).unwrap(), b"before");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let mut file = UnfinishedFile::begin(&path).unwrap();
+        file.write_all(b"af").unwrap();
+        file.write_all(b"ter").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"before");
+        file.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"after");
+        assert_eq!(readable_by_others(&path).unwrap(), None);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

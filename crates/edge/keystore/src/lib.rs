@@ -61,7 +61,7 @@ pub use agreement::KeyAgreement;
 pub use algorithm::{Algorithm, UnknownAlgorithm, generate_key, generate_pkcs8};
 pub use bundle::{BundleWriter, SealedBundle, Tail};
 pub use error::{Error, HardwareProblem, SealedProblem, SealingKeyProblem, UriProblem};
-pub use files::write_file;
+pub use files::{UnfinishedFile, write_file};
 pub use pkcs11::find_module;
 pub use sealer::{MAX_SEALED_BYTES, MAX_SECRET_BYTES, Sealer};
 pub use sealing_key::Permissions;
