@@ -470,22 +470,21 @@ impl Admission {
         true
     }
 
-    /// All sessions, to be kept over a restart. Some at a time: nobody waits until all were copied.
-    pub fn sessions(&self) -> Vec<(Place, Session)> {
-        let mut all: Vec<(Place, Session)> = Vec::new();
-        loop {
+    /// All sessions, to be kept over a restart. Some are copied at a time: nobody waits until all were, and
+    /// they are not held twice.
+    pub fn sessions(&self) -> impl Iterator<Item = (Place, Session)> + '_ {
+        let mut behind: Option<Place> = None;
+        std::iter::from_fn(move || {
             let inner = self.lock();
-            let behind = inner.sessions.behind(all.last().map(|(place, _)| place));
-            let slice: Vec<_> = behind
-                .take(SLICE)
+            let slice = inner.sessions.behind(behind.as_ref()).take(SLICE);
+            let slice: Vec<_> = slice
                 .map(|(place, session)| (place.clone(), session.clone()))
                 .collect();
             drop(inner);
-            if slice.is_empty() {
-                return all;
-            }
-            all.extend(slice);
-        }
+            behind = Some(slice.last()?.0.clone());
+            Some(slice)
+        })
+        .flatten()
     }
 
     /// The state, if it may be used to let somebody in.

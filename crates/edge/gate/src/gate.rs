@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use tokio::task::JoinHandle;
-use vouchsafe_keystore::write_file;
+use vouchsafe_keystore::{UnfinishedFile, write_file};
 use vouchsafe_net::Clock;
 
 use crate::admission::{Admission, OwnPorts, Place, Rules, Session};
@@ -53,7 +53,7 @@ const PAUSE: u32 = 10;
 const SELDOM: u32 = 20;
 
 /// What the gate remembers over a restart.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(crate) struct Memory {
     /// The newest desired state that was in force.
     pub(crate) version: Option<u64>,
@@ -270,16 +270,31 @@ pub(crate) fn read_memory(path: &Path) -> Result<Memory, GateError> {
 }
 
 fn write_memory(path: &Path, version: Option<u64>, admission: &Admission) {
-    let memory = Memory {
-        version,
-        sessions: admission.sessions(),
-    };
-    let written = match serde_json::to_vec(&memory) {
-        Ok(bytes) => write_file(path, &bytes).map_err(GateError::from),
-        Err(error) => Err(GateError::content(path, error)),
-    };
+    let written = UnfinishedFile::begin(path).map_err(GateError::from);
+    let written = written.and_then(|mut file| {
+        let sessions = Told(admission);
+        serde_json::to_writer(&mut file, &MemoryToWrite { version, sessions })
+            .map_err(|error| GateError::content(path, error))?;
+        Ok(file.finish()?)
+    });
     if let Err(error) = written {
         tracing::error!(%error, "sessions cannot be written down");
+    }
+}
+
+/// [`Memory`] as it is written: some sessions at a time, so that they are not held twice.
+#[derive(Serialize)]
+struct MemoryToWrite<'a> {
+    version: Option<u64>,
+    sessions: Told<'a>,
+}
+
+/// Each of the sessions as it is when it is its turn.
+struct Told<'a>(&'a Admission);
+
+impl Serialize for Told<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.sessions())
     }
 }
 

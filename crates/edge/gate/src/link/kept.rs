@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use vouchsafe_api::gate::{AdmittedStation, StateDifference};
 use vouchsafe_api::{AdmittedCredential, DesiredState};
-use vouchsafe_keystore::write_file;
+use vouchsafe_keystore::UnfinishedFile;
 
 use super::folder::LinkFolder;
 use crate::config::read_text;
@@ -68,7 +68,7 @@ impl Kept {
             kept.put(&document)?;
         } else {
             kept.version = Some(document.version);
-            kept.sizes.0 = fs::metadata(&kept.document_file).map_or(0, |it| it.len());
+            kept.sizes.0 = length(&kept.document_file);
         }
         Ok((kept, Some(document)))
     }
@@ -115,14 +115,25 @@ impl Kept {
         Ok(())
     }
 
-    /// Writes a whole document down.
-    pub(crate) fn put(&mut self, document: &DesiredState) -> Result<(), GateError> {
+    /// Writes a whole document down, but does not keep it yet. It is written as it is gone through: a second
+    /// copy would be as large as all else.
+    pub(crate) fn prepare(&self, document: &DesiredState) -> Result<Prepared, GateError> {
         let path = &self.document_file;
-        let text = serde_json::to_vec(document).map_err(|error| GateError::content(path, error))?;
-        write_file(path, &text)?;
-        self.version = Some(document.version);
+        let mut file = UnfinishedFile::begin(path)?;
+        serde_json::to_writer(&mut file, document)
+            .map_err(|error| GateError::content(path, error))?;
+        Ok(Prepared {
+            version: document.version,
+            file,
+        })
+    }
+
+    /// Keeps what was prepared.
+    pub(crate) fn keep(&mut self, prepared: Prepared) -> Result<(), GateError> {
+        prepared.file.finish()?;
+        self.version = Some(prepared.version);
         self.appending = None;
-        self.sizes = (u64::try_from(text.len()).unwrap_or(u64::MAX), 0);
+        self.sizes = (length(&self.document_file), 0);
         match fs::remove_file(&self.differences_file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(GateError::file(&self.differences_file, error))
@@ -132,6 +143,11 @@ impl Kept {
                 Ok(())
             }
         }
+    }
+
+    fn put(&mut self, document: &DesiredState) -> Result<(), GateError> {
+        let prepared = self.prepare(document)?;
+        self.keep(prepared)
     }
 
     /// Writes a difference down that leads on from here.
@@ -171,6 +187,17 @@ impl Kept {
         self.version = Some(difference.to);
         Ok(())
     }
+}
+
+fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |it| it.len())
+}
+
+/// A document that was written down, and is forgotten where it is not kept.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    version: u64,
+    file: UnfinishedFile,
 }
 
 /// What differences leave of credentials and stations, by their names: many are applied in one pass.

@@ -143,10 +143,11 @@ impl Poll {
     async fn take_whole(&mut self, document: DesiredState) -> Result<(), LinkError> {
         let known = self.known.max(self.kept.version());
         let (anchor, now) = (&self.anchor, self.health.now());
-        let desired = Desired::of(document.clone(), anchor, known, now);
+        // Written down first: proving takes it apart, and there need not be two.
+        let prepared = self.kept.prepare(&document)?;
+        let desired = Desired::of(document, anchor, known, now);
         let desired = desired.map_err(|error| self.refused(error))?;
-        self.kept.put(&document)?;
-        drop(document);
+        self.kept.keep(prepared)?;
         self.hand_over(desired.version, Update::Whole(Box::new(desired)))
             .await;
         Ok(())
