@@ -56,6 +56,9 @@ pub struct VoucherRequestFacts<'a> {
     pub record: Option<&'a VoucherRecord>,
     /// A record of another request of this device with the same nonce.
     pub same_nonce: Option<&'a VoucherRecord>,
+    /// Since when the device is this owner's; needed where there is a record that waits. What a person
+    /// was asked before that was about another time.
+    pub owned_since: Option<Timestamp>,
     /// What policy says; not asked for strangers, so their callers pass a denial.
     pub verdict: &'a Verdict,
     /// What is remembered of strangers.
@@ -181,7 +184,9 @@ fn check_repeat(facts: &VoucherRequestFacts<'_>) -> Result<Option<StoredAnswer>,
             }
         }
         VoucherStatus::AwaitingApproval | VoucherStatus::Approved | VoucherStatus::AwaitingMasa => {
-            if within(record.requested_at, facts.now, PENDING_WINDOW) {
+            if !asked_since(record, facts.owned_since) {
+                Err(Refusal::Replayed)
+            } else if within(record.requested_at, facts.now, PENDING_WINDOW) {
                 Ok(None)
             } else {
                 Err(Refusal::PendingTooLong)
@@ -672,4 +677,10 @@ fn put_record(commit: &mut Commit, before: &VoucherRecord, after: VoucherRecord)
 /// within.
 pub(super) fn within(then: Timestamp, now: Timestamp, window: SignedDuration) -> bool {
     now.duration_since(then) <= window
+}
+
+/// Whether a person was asked while the device was this owner's. What was said before the device
+/// was released and claimed again is over.
+pub(super) fn asked_since(record: &VoucherRecord, owned_since: Option<Timestamp>) -> bool {
+    owned_since.is_some_and(|since| since <= record.requested_at)
 }

@@ -47,7 +47,7 @@ pub use network::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::voucher::within;
+use super::voucher::{asked_since, within};
 use crate::device::Device;
 use crate::ids::OwnerId;
 use crate::journal::Evidence;
@@ -89,12 +89,6 @@ fn check_known(
         return Err(Refusal::OtherOwner);
     }
     Ok(())
-}
-
-/// Whether a person was asked while the device was this owner's. What was said before the device
-/// was released and claimed again is over.
-fn asked_since(record: &VoucherRecord, owned_since: Option<Timestamp>) -> bool {
-    owned_since.is_some_and(|since| since <= record.requested_at)
 }
 
 /// Whether a person said no to this device lately.

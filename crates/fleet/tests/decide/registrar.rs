@@ -219,6 +219,27 @@ fn a_person_lets_a_waiting_request_pass_or_not() {
     }
 }
 
+/// Released and claimed again, the device is a new one to whoever decides: a yes of the time before is none.
+#[test]
+fn what_was_approved_before_a_device_was_claimed_again_is_over() {
+    let (maker, device, allow, wait) = (required(), device(State::Claimed), allow(), wait());
+    for status in [
+        VoucherStatus::AwaitingApproval,
+        VoucherStatus::Approved,
+        VoucherStatus::AwaitingMasa,
+    ] {
+        let asked = record(status, at(0));
+        for (owned_since, verdict) in [(Some(at(5)), &wait), (None, &wait), (Some(at(5)), &allow)] {
+            let outcome = voucher_request(&VoucherRequestFacts {
+                record: Some(&asked),
+                owned_since,
+                ..request(at(10), &maker, &device, verdict)
+            });
+            refused(&outcome, Refusal::Replayed);
+        }
+    }
+}
+
 #[test]
 fn the_same_request_gets_the_same_answer_inside_the_window_only() {
     let (maker, device, allow) = (required(), device(State::Onboarding), allow());

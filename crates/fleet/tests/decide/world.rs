@@ -115,6 +115,7 @@ pub(crate) fn request<'a>(
         device: Some(device),
         record: None,
         same_nonce: None,
+        owned_since: Some(at(0)),
         verdict,
         strangers: Strangers::default(),
     }

@@ -220,6 +220,11 @@ impl<'a> Question<'a> {
         let (record, same_nonce) = store
             .voucher_or_same_nonce(id, self.device, &self.nonce)
             .await?;
+        let ownership = match record {
+            Some(_) => store.current_ownership(self.device).await?,
+            None => None,
+        };
+        let owned_since = ownership.map(|ownership| ownership.since);
         let verdict = self
             .controller
             .verdict(
@@ -246,6 +251,7 @@ impl<'a> Question<'a> {
             device: device.as_ref(),
             record: record.as_ref(),
             same_nonce: same_nonce.as_ref(),
+            owned_since,
             verdict: &verdict,
             strangers,
         }))
@@ -392,6 +398,7 @@ async fn turn_away(
                 device: None,
                 record: None,
                 same_nonce: None,
+                owned_since: None,
                 verdict: &verdict,
                 strangers,
             }))
