@@ -4,18 +4,23 @@
 CREATE TABLE network (
     name     TEXT   NOT NULL PRIMARY KEY,
     version  BIGINT NOT NULL,
+    segment  TEXT,
     document TEXT   NOT NULL
 );
+CREATE INDEX network_segment ON network (segment, name) WHERE segment IS NOT NULL;
 
--- Named by the SHA-256 of the key. Devices announce themselves by the other hash.
+-- Named by the SHA-256 of the key. Devices announce themselves by the other hash. `record` is the name
+-- of a device that is named after this key; an order system keeps calling the device so.
 CREATE TABLE bootstrapping_key (
     id          BYTEA  NOT NULL PRIMARY KEY,
     chirp_hash  BYTEA  NOT NULL,
     device      TEXT   NOT NULL,
     conflict_at BIGINT,
     version     BIGINT NOT NULL,
+    record      TEXT   NOT NULL,
     document    TEXT   NOT NULL
 );
+CREATE INDEX        bootstrapping_key_record   ON bootstrapping_key (record);
 CREATE UNIQUE INDEX bootstrapping_key_chirp    ON bootstrapping_key (chirp_hash);
 CREATE INDEX        bootstrapping_key_device   ON bootstrapping_key (device, id);
 CREATE INDEX        bootstrapping_key_conflict ON bootstrapping_key (conflict_at, id);

@@ -1,5 +1,6 @@
 //! Whose a bootstrapping key is, and what a network may be.
 
+use vouchsafe_fleet::admission::{Guard as SegmentGuard, Segment};
 use vouchsafe_fleet::commit::Guard;
 use vouchsafe_fleet::decide::wifi::*;
 use vouchsafe_fleet::decide::{Decision, ImportFacts, import};
@@ -338,6 +339,7 @@ fn a_network_is_what_can_be_carried_out() {
         actor: &alice,
         existing: None,
         count: 0,
+        segments: &[],
     };
     let plain = network("home", NetworkCredential::Connector);
     let outcome = put_network(&facts, plain.clone());
@@ -388,6 +390,34 @@ fn a_network_is_what_can_be_carried_out() {
         ..facts
     };
     refused(&put_network(&full, plain.clone()), Refusal::TooManyNetworks);
+
+    // It leads to a segment that is described, once any is, and stays so until it is written.
+    let lamps = Segment {
+        name: "lamps".to_owned(),
+        vlan: None,
+        reach: None,
+        version: 4,
+        created_at: at(0),
+        updated_at: at(0),
+    };
+    let leads = |name: &str| Network {
+        segment: Some(name.to_owned()),
+        ..plain.clone()
+    };
+    let described = NetworkFacts {
+        segments: std::slice::from_ref(&lamps),
+        ..facts
+    };
+    let lost = put_network(&described, leads("cameras"));
+    refused(&lost, Refusal::SegmentUnknown);
+    accepted(&put_network(&facts, leads("cameras")));
+    let outcome = put_network(&described, leads("lamps"));
+    accepted(&outcome);
+    let stays = Guard::Admission(SegmentGuard::SegmentVersion {
+        name: "lamps".to_owned(),
+        expected: 4,
+    });
+    assert!(outcome.commit.guards.contains(&stays), "{outcome:?}");
 
     refused(
         &remove_network(at(0), &alice, &plain, true),

@@ -13,6 +13,7 @@ use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, Body};
 use super::{Caller, page, signed};
 use crate::controller::Controller;
+use crate::gate::all_segments;
 
 /// A network with its ETag.
 type Tagged = (Version, Json<Network>);
@@ -44,11 +45,13 @@ pub(super) async fn add_network(
     let outcome = controller
         .settle_as::<_, Failure, _, _>(async || {
             let existing = controller.store.network(&network.name).await?;
+            let segments = all_segments(&controller).await?;
             let facts = NetworkFacts {
                 now: controller.clock.now(),
                 actor: &actor,
                 existing: existing.as_ref(),
                 count: all(&controller).await?.len(),
+                segments: &segments,
             };
             Ok(wifi::put_network(&facts, wanted(&facts, &network)))
         })
@@ -73,11 +76,13 @@ pub(super) async fn put_network(
         .settle_as::<_, Failure, _, _>(async || {
             let existing = find(&controller, &name).await?;
             if_match.require(version(&existing))?;
+            let segments = all_segments(&controller).await?;
             let facts = NetworkFacts {
                 now: controller.clock.now(),
                 actor: &actor,
                 existing: Some(&existing),
                 count: 0,
+                segments: &segments,
             };
             Ok(wifi::change_network(&facts, wanted(&facts, &network)))
         })

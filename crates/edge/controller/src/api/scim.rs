@@ -287,23 +287,8 @@ async fn provisioned(
 ) -> Result<(Device, BootstrappingKey), Failure> {
     let unknown = || Problem::not_found("device", id);
     let wanted = DeviceId::parse(id).map_err(|_| unknown())?;
-    let filter = KeyFilter {
-        device: Some(wanted),
-        conflicts: false,
-    };
-    let keys = controller.store.bootstrapping_keys(&filter, None, PAGE);
-    let mut found = keys.await?.into_iter().find(|key| record_id(key) == wanted);
-    let mut behind = None;
-    // A key that belongs to another device since is found by looking at all.
-    while found.is_none() {
-        let keys = every_key(controller, behind).await?;
-        behind = keys.last().map(|key| key.id);
-        let full = keys.len() == PAGE as usize;
-        found = keys.into_iter().find(|key| record_id(key) == wanted);
-        if !full {
-            break;
-        }
-    }
+    // Once it is claimed, its key may belong to a device of another name.
+    let found = controller.store.bootstrapping_key_by_record(wanted).await?;
     let key = found
         .filter(|key| key.source == KeySource::Scim)
         .ok_or_else(unknown)?;

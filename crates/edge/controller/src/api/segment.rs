@@ -102,11 +102,7 @@ pub(super) async fn remove_segment(
         .settle_as::<_, Failure, _, _>(async || {
             let segment = find(&controller, &name).await?;
             if_match.check(version(&segment))?;
-            let networks = super::network::all(&controller).await?;
-            let in_use = controller.store.segment_in_use(&name).await?
-                || networks
-                    .iter()
-                    .any(|network| network.segment.as_deref() == Some(&*name));
+            let in_use = controller.store.segment_in_use(&name).await?;
             let all = all_segments(&controller).await?;
             let other = all.iter().find(|other| other.name != name);
             let now = controller.clock.now();

@@ -108,3 +108,33 @@ async fn a_segment_that_is_meant_for_somebody_stays_and_so_does_the_last() {
     );
     assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
 }
+
+/// Whoever comes second learns it: the network that its segment is gone, or the removal that a network
+/// leads there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_does_not_slip_through_while_its_segment_goes() {
+    let world = World::new().await;
+    let admin = world.admin();
+    admin.add_segment(&segment("stays")).await.unwrap();
+    for round in 0..5 {
+        let name = format!("lamps-{round}");
+        admin.add_segment(&segment(&name)).await.unwrap();
+        let network = PutNetwork {
+            name: format!("network-{round}"),
+            ssid: "floor".to_owned(),
+            credential: vouchsafe_api::NetworkCredential::Connector,
+            fallback: false,
+            segment: Some(name.clone()),
+            lifetime_days: None,
+            server_name: None,
+        };
+        let (added, removed) = tokio::join!(
+            admin.add_network(&network),
+            admin.remove_segment(&name, None)
+        );
+        assert!(added.is_ok() != removed.is_ok(), "{added:?} {removed:?}");
+        let said = added.err().or(removed.err()).unwrap().to_string();
+        let second = ["segment-unknown", "segment-in-use"];
+        assert!(second.iter().any(|code| said.contains(code)), "{said}");
+    }
+}

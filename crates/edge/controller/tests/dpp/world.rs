@@ -105,6 +105,7 @@ impl World {
             actor: &admin(),
             existing: None,
             count: 0,
+            segments: &[],
         };
         self.commit(wifi::put_network(&facts, wanted)).await;
     }

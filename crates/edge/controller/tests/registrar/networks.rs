@@ -29,6 +29,7 @@ async fn describe(world: &World, name: &str, credential: NetworkCredential) {
         actor: &admin(),
         existing: None,
         count: 0,
+        segments: &[],
     };
     let outcome = put_network(&facts, wanted);
     world.controller.commit(outcome.commit).await.unwrap();

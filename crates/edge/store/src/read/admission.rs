@@ -1,5 +1,6 @@
 //! Segments, gates, and what gates reported.
 
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use vouchsafe_fleet::admission::{
     ClaimedAddress, Gate, GateCredential, MacAddress, Presence, Segment, Session, Standing,
@@ -62,7 +63,7 @@ impl Store {
             .await
     }
 
-    /// Whether a device is meant for this segment.
+    /// Whether a device or a network is meant for this segment.
     ///
     /// # Errors
     /// As [`Store::segment`].
@@ -139,8 +140,10 @@ impl Store {
     /// # Errors
     /// As [`Store::segment`].
     pub async fn session(&self, id: &str) -> Result<Option<Session>, ReadError> {
-        const SQL: &str = "SELECT document FROM session WHERE id = ?1";
-        self.admission_document(SQL, Values::new().text(id)).await
+        const SQL: &str = "SELECT document, ended_at FROM session WHERE id = ?1";
+        let values = Values::new().text(id);
+        let row = self.readers().fetch_optional(SQL, values).await?;
+        row.as_ref().map(read_session).transpose()
     }
 
     /// The newest sessions of a device, the newest first, at most `limit`.
@@ -152,10 +155,10 @@ impl Store {
         device: DeviceId,
         limit: u32,
     ) -> Result<Vec<Session>, ReadError> {
-        const SQL: &str = "SELECT document FROM session WHERE device = ?1 \
+        const SQL: &str = "SELECT document, ended_at FROM session WHERE device = ?1 \
              ORDER BY since DESC, id DESC LIMIT ?2 + 0";
         let values = Values::new().text(name(device.as_bytes()));
-        self.admission_documents(SQL, values.number(i64::from(limit)))
+        self.read_sessions(SQL, values.number(i64::from(limit)))
             .await
     }
 
@@ -168,11 +171,12 @@ impl Store {
         device: DeviceId,
         gate: &str,
     ) -> Result<Vec<Session>, ReadError> {
-        // `+`: found by the device, of which there are few, not by what all open sessions share.
-        const SQL: &str = "SELECT document FROM session WHERE device = ?1 AND +gate = ?2 \
-             AND +ended_at = 0 ORDER BY since DESC, id DESC LIMIT ?3 + 0";
+        // Found by the device, of which there are few, not by what all open sessions share: no index
+        // holds what is computed.
+        const SQL: &str = "SELECT document, ended_at FROM session WHERE device = ?1 \
+             AND gate || '' = ?2 AND ended_at + 0 = 0 ORDER BY since DESC, id DESC LIMIT ?3 + 0";
         let values = Values::new().text(name(device.as_bytes())).text(gate);
-        self.admission_documents(SQL, values.number(MOST_OF_A_DEVICE))
+        self.read_sessions(SQL, values.number(MOST_OF_A_DEVICE))
             .await
     }
 
@@ -186,10 +190,11 @@ impl Store {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<Session>, ReadError> {
-        const ALL: &str = "SELECT document FROM session WHERE id > ?1 ORDER BY id LIMIT ?2 + 0";
-        const AT_GATE: &str = "SELECT document FROM session WHERE gate = ?3 AND id > ?1 \
+        const ALL: &str =
+            "SELECT document, ended_at FROM session WHERE id > ?1 ORDER BY id LIMIT ?2 + 0";
+        const AT_GATE: &str = "SELECT document, ended_at FROM session WHERE gate = ?3 AND id > ?1 \
              ORDER BY id LIMIT ?2 + 0";
-        const IN_SEGMENT: &str = "SELECT document FROM session WHERE segment = ?3 AND id > ?1 \
+        const IN_SEGMENT: &str = "SELECT document, ended_at FROM session WHERE segment = ?3 AND id > ?1 \
              ORDER BY id LIMIT ?2 + 0";
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut found: Vec<Session> = Vec::new();
@@ -210,7 +215,7 @@ impl Store {
                 (None, Some(segment)) => (IN_SEGMENT, values.text(segment.as_str())),
                 (None, None) => (ALL, values),
             };
-            let page: Vec<Session> = self.admission_documents(sql, values).await?;
+            let page = self.read_sessions(sql, values).await?;
             let is_last = page.len() < most;
             if let Some(last) = page.last() {
                 behind.clone_from(&last.id);
@@ -222,6 +227,15 @@ impl Store {
         }
         found.truncate(most);
         Ok(found)
+    }
+
+    async fn read_sessions(
+        &self,
+        sql: &'static str,
+        values: Values,
+    ) -> Result<Vec<Session>, ReadError> {
+        let rows = self.readers().fetch_all(sql, values).await?;
+        rows.iter().map(read_session).collect()
     }
 
     /// What gates saw of a device, if any did.
@@ -302,4 +316,16 @@ impl Store {
             .map(|row| Columns::of(row, "admission").document("document"))
             .collect()
     }
+}
+
+/// Reads a session. Where its gate began anew and said nothing of its end, only the column has it.
+fn read_session(row: &Row) -> Result<Session, ReadError> {
+    let row = Columns::of(row, "session");
+    let session: Session = row.document("document")?;
+    let ended = row.time("ended_at")?;
+    let ended = (ended != Timestamp::UNIX_EPOCH).then_some(ended);
+    Ok(Session {
+        ended: session.ended.or(ended),
+        ..session
+    })
 }

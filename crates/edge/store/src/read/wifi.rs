@@ -86,6 +86,20 @@ impl Store {
             .await
     }
 
+    /// The bootstrapping key after which a device of this name would be named
+    /// ([`DeviceId::of_bootstrapping_key`]), whosever it is now.
+    ///
+    /// # Errors
+    /// As [`Store::network`].
+    pub async fn bootstrapping_key_by_record(
+        &self,
+        record: DeviceId,
+    ) -> Result<Option<BootstrappingKey>, ReadError> {
+        const SQL: &str = "SELECT document FROM bootstrapping_key WHERE record = ?1";
+        self.wifi_document(SQL, Values::new().text(name(record.as_bytes())))
+            .await
+    }
+
     /// Bootstrapping keys in the order of their hashes, behind `after`, at most `limit`.
     ///
     /// # Errors

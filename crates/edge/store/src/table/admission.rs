@@ -23,9 +23,10 @@ const REMOVE_SEGMENT: &str = "DELETE FROM segment WHERE name = ?1 AND version = 
 
 const SELECT_SEGMENT_VERSION: &str = "SELECT version FROM segment WHERE name = ?1";
 
-/// Whether any device is meant for a segment, by its certificate or by an address.
+/// Whether any device is meant for a segment, by its certificate or by an address, or any network.
 pub(crate) const SELECT_SEGMENT_USE: &str = "SELECT id FROM device WHERE segment = ?1 \
-     UNION ALL SELECT mac FROM address WHERE segment = ?1 LIMIT 1";
+     UNION ALL SELECT mac FROM address WHERE segment = ?1 \
+     UNION ALL SELECT name FROM network WHERE segment = ?1 LIMIT 1";
 
 const PUT_GATE: &str = "INSERT INTO gate (name, version, document) VALUES (?1, ?2, ?3) \
      ON CONFLICT (name) DO UPDATE SET version = excluded.version, document = excluded.document \
@@ -52,7 +53,8 @@ const PUT_SESSION: &str = "INSERT INTO session (id, gate, device, segment, ended
      octets_from = excluded.octets_from, octets_to = excluded.octets_to";
 
 /// Adds to what was seen of a device what is new of a session, before the session itself is written.
-/// Nothing is kept of a device that is in no inventory.
+/// Nothing is kept of a device that is in no inventory. A sum that no column holds stays at the most that
+/// one does.
 const ADD_PRESENCE: &str = "INSERT INTO presence \
      (device, first_seen, last_seen, octets_from, octets_to, place) \
      SELECT device.id, ?2, ?3, \
@@ -66,12 +68,13 @@ const ADD_PRESENCE: &str = "INSERT INTO presence \
      THEN excluded.place ELSE presence.place END, \
      last_seen = CASE WHEN excluded.last_seen > presence.last_seen \
      THEN excluded.last_seen ELSE presence.last_seen END, \
-     octets_from = presence.octets_from + excluded.octets_from, \
-     octets_to = presence.octets_to + excluded.octets_to";
+     octets_from = CASE WHEN presence.octets_from > 9223372036854775807 - excluded.octets_from \
+     THEN 9223372036854775807 ELSE presence.octets_from + excluded.octets_from END, \
+     octets_to = CASE WHEN presence.octets_to > 9223372036854775807 - excluded.octets_to \
+     THEN 9223372036854775807 ELSE presence.octets_to + excluded.octets_to END";
 
-/// Ends what is open of a gate. No text of a gate's own looks like this: in it quotes are escaped.
-const END_SESSIONS: &str = "UPDATE session SET ended_at = ?2, \
-     document = REPLACE(document, '\"ended\":null', ?3) WHERE gate = ?1 AND ended_at = 0";
+/// Ends what is open of a gate: in the column, which is read beside the gate's own words.
+const END_SESSIONS: &str = "UPDATE session SET ended_at = ?2 WHERE gate = ?1 AND ended_at = 0";
 
 /// Forgets the sessions that ended before a time.
 const FORGET_SESSIONS: &str = "DELETE FROM session WHERE ended_at > 0 AND ended_at < ?1";
@@ -180,9 +183,8 @@ impl<'c> Batch<'_, 'c> {
                     self.put(FORGET_STANDING, values, work).await?;
                 }
                 Change::EndSessions { gate, at } => {
-                    let ended = format!("\"ended\":{}", document(at)?);
                     let values = Values::new().text(gate.as_str());
-                    let values = values.number(millis(*at)).text(ended);
+                    let values = values.number(millis(*at));
                     self.put(END_SESSIONS, values, work).await?;
                 }
                 Change::PutSession(session) => self.put_session(session, work).await?,

@@ -6,12 +6,12 @@
 
 use serde::Serialize;
 
-use vouchsafe_fleet::CredentialId;
 use vouchsafe_fleet::credential::CredentialStatus;
 use vouchsafe_fleet::wifi::{
     AccessCredential, AccessKind, Announcement, BootstrappingKey, Change, Guard, Network,
     SealedPassphrase, Standing,
 };
+use vouchsafe_fleet::{CredentialId, DeviceId};
 
 use crate::batch::{Batch, Work};
 use crate::error::{CommitError, Conflict, ReadError};
@@ -19,8 +19,9 @@ use crate::row::{Columns, Row, millis, name, stored_count};
 use crate::statement::{Values, fetch_optional};
 use crate::stop::Stop;
 
-const PUT_NETWORK: &str = "INSERT INTO network (name, version, document) VALUES (?1, ?2, ?3) \
-     ON CONFLICT (name) DO UPDATE SET version = excluded.version, document = excluded.document \
+const PUT_NETWORK: &str = "INSERT INTO network (name, version, segment, document) \
+     VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO UPDATE SET version = excluded.version, \
+     segment = excluded.segment, document = excluded.document \
      WHERE network.version = excluded.version - 1";
 
 const REMOVE_NETWORK: &str = "DELETE FROM network WHERE name = ?1 AND version = ?2";
@@ -33,7 +34,8 @@ pub(crate) const SELECT_NETWORK_USE: &str = "SELECT device FROM wifi_standing WH
      UNION ALL SELECT device FROM access_credential WHERE network = ?1 AND status = 'active' LIMIT 1";
 
 const PUT_KEY: &str = "INSERT INTO bootstrapping_key \
-     (id, chirp_hash, device, conflict_at, version, document) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+     (id, chirp_hash, device, conflict_at, version, document, record) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
      ON CONFLICT (id) DO UPDATE SET chirp_hash = excluded.chirp_hash, device = excluded.device, \
      conflict_at = excluded.conflict_at, version = excluded.version, document = excluded.document \
      WHERE bootstrapping_key.version = excluded.version - 1";
@@ -195,10 +197,16 @@ pub(crate) fn subjects_of_guard(guard: &Guard, add: &mut impl FnMut(&[u8])) {
 }
 
 /// What to lock on PostgreSQL before this change is written. Who gives a device something of a
-/// network locks the network too, so that it is not removed meanwhile.
+/// network locks the network too, so that it is not removed meanwhile; so does a network with its
+/// segment.
 pub(crate) fn subjects_of_change(change: &Change, add: &mut impl FnMut(&[u8])) {
     match change {
-        Change::PutNetwork(network) => add(network.name.as_bytes()),
+        Change::PutNetwork(network) => {
+            add(network.name.as_bytes());
+            if let Some(segment) = &network.segment {
+                add(segment.as_bytes());
+            }
+        }
         Change::RemoveNetwork { name, .. } => add(name.as_bytes()),
         Change::PutKey(key) => {
             add(key.id.as_bytes());
@@ -232,10 +240,11 @@ fn changed(what: &'static str) -> Stop {
 }
 
 fn network_values(network: &Network) -> Result<Values, CommitError> {
-    Ok(Values::new()
+    let mut values = Values::new()
         .text(network.name.as_str())
-        .number(stored_count(network.version))
-        .text(document(network)?))
+        .number(stored_count(network.version));
+    values.push_optional_text(network.segment.as_deref());
+    Ok(values.text(document(network)?))
 }
 
 fn key_values(key: &BootstrappingKey) -> Result<Values, CommitError> {
@@ -246,7 +255,8 @@ fn key_values(key: &BootstrappingKey) -> Result<Values, CommitError> {
     values.push_optional_number(key.conflict.as_ref().map(|conflict| millis(conflict.at)));
     Ok(values
         .number(stored_count(key.version))
-        .text(document(key)?))
+        .text(document(key)?)
+        .text(name(DeviceId::of_bootstrapping_key(key.id).as_bytes())))
 }
 
 fn announcement_values(announcement: &Announcement) -> Result<Values, CommitError> {

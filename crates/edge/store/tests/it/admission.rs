@@ -3,12 +3,14 @@
 use vouchsafe_fleet::admission::{
     self, AddressGrant, ClaimedAddress, GateCredential, MacAddress, Session,
 };
-use vouchsafe_fleet::commit::Change;
+use vouchsafe_fleet::commit::{Change, Guard};
+use vouchsafe_fleet::wifi::{self, Network};
 use vouchsafe_fleet::{Commit, CredentialId, Digest};
-use vouchsafe_store::Holder;
+use vouchsafe_store::{Holder, SessionFilter};
 
 use crate::engine::Backend;
 use crate::fixture::{at, id, with_devices};
+use crate::wifi::network;
 
 fn credential(number: i64, revoked: bool) -> GateCredential {
     GateCredential {
@@ -84,6 +86,123 @@ pub(crate) async fn a_segment_is_in_use_where_an_address_leads(backend: &Backend
     assert!(store.segment_in_use("lamps").await.unwrap());
     store.commit(put(address(2, None))).await.unwrap();
     assert!(!store.segment_in_use("lamps").await.unwrap());
+    store.close().await;
+}
+
+/// Of a network that leads to a segment and the removal of that segment, decided at the same moment,
+/// one is decided anew.
+pub(crate) async fn a_segment_does_not_go_while_a_network_comes(backend: &Backend) {
+    let store = backend.open().await;
+    for round in 0..20 {
+        let name = format!("lamps-{round}");
+        let segment = admission::Segment {
+            name: name.clone(),
+            vlan: None,
+            reach: None,
+            version: 1,
+            created_at: at(0),
+            updated_at: at(0),
+        };
+        let put = admission::Change::PutSegment(Box::new(segment));
+        let put = Commit {
+            changes: vec![Change::Admission(put)],
+            ..Commit::default()
+        };
+        store.commit(put).await.unwrap();
+        let network = Network {
+            name: format!("network-{round}"),
+            segment: Some(name.clone()),
+            ..network("home", 1)
+        };
+        let coming = Commit {
+            guards: vec![Guard::Admission(admission::Guard::SegmentVersion {
+                name: name.clone(),
+                expected: 1,
+            })],
+            changes: vec![Change::Wifi(wifi::Change::PutNetwork(Box::new(network)))],
+            entries: Vec::new(),
+        };
+        let unused = admission::Guard::SegmentUnused { name: name.clone() };
+        let removal = admission::Change::RemoveSegment {
+            name: name.clone(),
+            expected: 1,
+        };
+        let going = Commit {
+            guards: vec![Guard::Admission(unused)],
+            changes: vec![Change::Admission(removal)],
+            entries: Vec::new(),
+        };
+        let (coming, going) = if round % 2 == 0 {
+            tokio::join!(store.commit(coming), store.commit(going))
+        } else {
+            let (going, coming) = tokio::join!(store.commit(going), store.commit(coming));
+            (coming, going)
+        };
+        assert!(coming.is_ok() != going.is_ok(), "{coming:?} {going:?}");
+        let is_there = store.segment(&name).await.unwrap().is_some();
+        assert_eq!(is_there, coming.is_ok());
+        assert_eq!(store.segment_in_use(&name).await.unwrap(), coming.is_ok());
+    }
+    store.close().await;
+}
+
+/// A gate that begins anew ends what it told before, whatever it called its ports, and nothing else.
+pub(crate) async fn what_is_open_of_a_gate_is_ended(backend: &Backend) {
+    let store = backend.open().await;
+    with_devices(&store, 1).await;
+    let session = |name: &str, gate: &str, ended: Option<i64>| Session {
+        id: name.to_owned(),
+        gate: gate.to_owned(),
+        device: id(0),
+        credential: None,
+        station: None,
+        access_point: "port \",\"ended\":null,\"\0".to_owned(),
+        segment: None,
+        since: at(1),
+        until: at(50),
+        seen: at(2),
+        ended: ended.map(at),
+        octets: (1, u64::MAX),
+    };
+    let told = [
+        session("a", "hall", None),
+        session("b", "hall", Some(20)),
+        session("c", "attic", None),
+    ];
+    let put = |session: &Session| {
+        let change = admission::Change::PutSession(Box::new(session.clone()));
+        Change::Admission(change)
+    };
+    let commit = |changes: Vec<Change>| Commit {
+        changes,
+        ..Commit::default()
+    };
+    let changes = told.iter().map(put).collect();
+    store.commit(commit(changes)).await.unwrap();
+    let end = admission::Change::EndSessions {
+        gate: "hall".to_owned(),
+        at: at(30),
+    };
+    store
+        .commit(commit(vec![Change::Admission(end)]))
+        .await
+        .unwrap();
+    let [mut first, second, third] = told;
+    first.ended = Some(at(30));
+    assert_eq!(store.session("a").await.unwrap(), Some(first.clone()));
+    let open = store.open_sessions(id(0), "hall").await.unwrap();
+    assert_eq!(open, []);
+    let open = store.open_sessions(id(0), "attic").await.unwrap();
+    assert_eq!(open, std::slice::from_ref(&third));
+    let all = store.sessions(&SessionFilter::default(), None, 9).await;
+    assert_eq!(all.unwrap(), [first.clone(), second, third]);
+    // Three counters at their end are no sum, and no reason to refuse the report.
+    let presence = store.presence(id(0)).await.unwrap().unwrap();
+    assert_eq!(presence.octets_to, i64::MAX.cast_unsigned());
+    // Told again by its gate, it goes on.
+    first.ended = None;
+    store.commit(commit(vec![put(&first)])).await.unwrap();
+    assert_eq!(store.session("a").await.unwrap(), Some(first));
     store.close().await;
 }
 

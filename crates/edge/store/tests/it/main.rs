@@ -63,6 +63,8 @@ scenarios! {
     admission::what_was_seen_is_added_up_and_claimed,
     admission::revocations_of_gates_are_read_page_by_page,
     admission::a_segment_is_in_use_where_an_address_leads,
+    admission::what_is_open_of_a_gate_is_ended,
+    admission::a_segment_does_not_go_while_a_network_comes,
     wifi::networks_are_kept_by_version,
     wifi::a_bootstrapping_key_is_found_by_both_its_hashes,
     wifi::announcements_are_remembered_for_a_while,

@@ -14,7 +14,7 @@ use crate::engine::Backend;
 use crate::fixture::{at, change, id, read, with_devices};
 use crate::scenario::conflict;
 
-fn network(name: &str, version: u64) -> Network {
+pub(crate) fn network(name: &str, version: u64) -> Network {
     Network {
         name: name.to_owned(),
         ssid: format!("SSID {version}"),
@@ -178,6 +178,13 @@ pub(crate) async fn a_bootstrapping_key_is_found_by_both_its_hashes(backend: &Ba
         store.bootstrapping_key(first.chirp_hash).await.unwrap(),
         None
     );
+    // The name that an order system has for it stays, whosever it is.
+    let record = DeviceId::of_bootstrapping_key(third.id);
+    assert_ne!(record, third.device);
+    let found = store.bootstrapping_key_by_record(record).await.unwrap();
+    assert_eq!(found, Some(third.clone()));
+    let nobody = store.bootstrapping_key_by_record(third.device).await;
+    assert_eq!(nobody.unwrap(), None);
     assert_eq!(
         store.bootstrapping_key_by_chirp(first.id).await.unwrap(),
         None

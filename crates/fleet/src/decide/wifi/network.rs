@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::admission::{self, Segment};
 use crate::commit::{Change, Commit, Guard};
 use crate::decide::{Outcome, device_entry, in_inventory, put_device, touched, wrong_state};
 use crate::device::Device;
@@ -21,6 +22,8 @@ pub struct NetworkFacts<'a> {
     pub existing: Option<&'a Network>,
     /// How many networks there are.
     pub count: usize,
+    /// The segments that are described. While there are none a network may name any.
+    pub segments: &'a [Segment],
 }
 
 /// Makes a new network. `wanted`'s version and times are set here.
@@ -51,7 +54,9 @@ fn write(facts: &NetworkFacts<'_>, wanted: Network, refusal: Option<Refusal>) ->
     };
     let name: String = network.name.chars().take(64).collect();
     let entry = site_entry(facts.now, facts.actor, Action::NetworkChanged).with("network", name);
-    if let Some(refusal) = refusal.or_else(|| network.check().err()) {
+    let segment = named_segment(facts.segments, &network);
+    let refusal = refusal.or_else(|| network.check().err());
+    if let Some(refusal) = refusal.or(segment.err()) {
         let entry = Entry {
             action: Action::RequestRefused,
             ..entry
@@ -66,17 +71,39 @@ fn write(facts: &NetworkFacts<'_>, wanted: Network, refusal: Option<Refusal>) ->
     if let Some(segment) = &network.segment {
         entry = entry.with("segment", segment);
     }
+    let mut guards = vec![Guard::Wifi(wifi::Guard::NetworkVersion {
+        name: network.name.clone(),
+        expected: before.map_or(0, |network| network.version),
+    })];
+    if let Ok(Some(segment)) = segment {
+        // Who removes it at the same moment and this decision cannot both be right.
+        guards.push(Guard::Admission(admission::Guard::SegmentVersion {
+            name: segment.name.clone(),
+            expected: segment.version,
+        }));
+    }
     let commit = Commit {
-        guards: vec![Guard::Wifi(wifi::Guard::NetworkVersion {
-            name: network.name.clone(),
-            expected: before.map_or(0, |network| network.version),
-        })],
+        guards,
         changes: vec![Change::Wifi(wifi::Change::PutNetwork(Box::new(
             network.clone(),
         )))],
         entries: vec![entry],
     };
     Outcome::accept(network, commit)
+}
+
+/// The segment that a network leads to, where it is described.
+fn named_segment<'a>(
+    segments: &'a [Segment],
+    network: &Network,
+) -> Result<Option<&'a Segment>, Refusal> {
+    let Some(name) = &network.segment else {
+        return Ok(None);
+    };
+    match segments.iter().find(|segment| segment.name == *name) {
+        None if !segments.is_empty() => Err(Refusal::SegmentUnknown),
+        found => Ok(found),
+    }
 }
 
 /// Removes a network that no device is meant for or has a credential of.
