@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::admission::{Place, Session, Wanted};
+use crate::admission::{Place, Session, Touched, Wanted};
 use crate::bystander::Bystanders;
 use crate::config::{PortConfig, WiredConfig};
 use crate::error::GateError;
@@ -39,6 +39,9 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// How many looks pass between two at whether the packet filter holds what we put there.
 const READ_BACK: u32 = 5;
+
+/// Most changes that are followed in one transaction.
+const TOGETHER: usize = 5_000;
 
 /// How often its rules are looked at. With many stations nftables needs more than a second for that.
 const READ_RULES: Duration = Duration::from_secs(60);
@@ -180,16 +183,35 @@ impl Wired {
     }
 
     /// Steps 1 and 2: by what changed in the admission. Gives the ports at which somebody may be waiting.
+    ///
+    /// Many changes are followed in parts, each with what must go by then: neither memory nor whoever is to be
+    /// cut off has to wait for all of them.
     async fn follow_sessions(&mut self) -> BTreeSet<String> {
-        let touched = self.desk.admission.take_touched();
-        let mut version = touched.version;
-        if let Err(error) = self.filter.use_segments(touched.segments).await {
-            tracing::error!(%error, "the segments in force are not those of the state");
-            version = None;
+        let (mut ports, mut failed) = (BTreeSet::new(), BTreeSet::new());
+        let mut has_segments = true;
+        loop {
+            let touched = self.desk.admission.take_touched(TOGETHER);
+            let (version, has_more) = (touched.version, touched.has_more);
+            if let Err(error) = self.filter.use_segments(touched.segments.clone()).await {
+                tracing::error!(%error, "the segments in force are not those of the state");
+                has_segments = false;
+            }
+            self.follow(touched, &mut ports, &mut failed).await;
+            if !has_more {
+                let version = version.filter(|_| has_segments);
+                self.desk.admission.carried_out(version, failed);
+                return ports;
+            }
         }
+    }
+
+    async fn follow(
+        &mut self,
+        touched: Touched,
+        ports: &mut BTreeSet<String>,
+        failed: &mut BTreeSet<Place>,
+    ) {
         let mut plan = Plan::default();
-        let mut ports = BTreeSet::new();
-        let mut failed = BTreeSet::new();
         for wanted in touched.places {
             let (Some(port), Some(mac)) = (wanted.place.access_point.clone(), wanted.place.mac)
             else {
@@ -231,8 +253,6 @@ impl Wired {
             .iter()
             .filter_map(|(port, mac)| admission.own_place(port, *mac));
         failed.extend(left);
-        admission.carried_out(version, failed);
-        ports
     }
 
     fn is_let_through(&self, entry: &Entry) -> bool {

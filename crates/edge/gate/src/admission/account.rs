@@ -28,6 +28,8 @@ pub struct Touched {
     pub segments: Arc<Segments>,
     /// Where.
     pub places: Vec<Wanted>,
+    /// Whether something changed elsewhere too.
+    pub has_more: bool,
     /// Sessions that must go, whether that is news or not.
     pub ending: Vec<(Place, Session)>,
 }

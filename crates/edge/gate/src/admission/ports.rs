@@ -36,11 +36,17 @@ impl Admission {
         Some(self.lock().wanted(place))
     }
 
-    /// What changed at the ports of this machine since this was last asked, and what must go. Whoever asks
-    /// says with [`Admission::carried_out`] what came of it.
-    pub fn take_touched(&self) -> Touched {
+    /// What changed at the ports of this machine since this was last asked, at most at so many places, and what
+    /// must go. Whoever asks says with [`Admission::carried_out`] what came of all that was told.
+    pub fn take_touched(&self, most: usize) -> Touched {
         let mut inner = self.lock();
-        let touched = std::mem::take(&mut inner.touched);
+        let touched = match inner.touched.iter().nth(most).cloned() {
+            Some(next) => {
+                let later = inner.touched.split_off(&next);
+                std::mem::replace(&mut inner.touched, later)
+            }
+            None => std::mem::take(&mut inner.touched),
+        };
         inner.under_way.extend(touched.iter().cloned());
         let desired = inner.desired.as_ref();
         let segments = desired.map(|it| it.segments().clone());
@@ -55,6 +61,7 @@ impl Admission {
             ending: ending
                 .map(|(place, session)| (place.clone(), session.clone()))
                 .collect(),
+            has_more: !inner.touched.is_empty(),
             places: touched.into_iter().map(|it| inner.wanted(it)).collect(),
         }
     }

@@ -162,10 +162,10 @@ impl Sessions {
     pub(super) fn insert(&mut self, place: Place, session: Session) {
         self.remove(&place);
         let credential = key(&place, &session);
-        let of_credential = self.by_credential.entry(credential).or_default();
-        of_credential.push(place.clone());
-        let of_device = self.by_device.entry(session.device.clone()).or_default();
-        of_device.push(place.clone());
+        let of_credential = self.by_credential.entry(credential);
+        of_credential.or_insert_with(one).push(place.clone());
+        let of_device = self.by_device.entry(session.device.clone());
+        of_device.or_insert_with(one).push(place.clone());
         if session.ending.is_some() {
             self.ending.insert(place.clone());
         }
@@ -282,6 +282,11 @@ fn key(place: &Place, session: &Session) -> String {
         Some(mac) if session.is_weak() => mac_text(mac),
         _ => session.credential.clone(),
     }
+}
+
+/// Nearly every device is at one place, and there are many devices.
+fn one() -> Vec<Place> {
+    Vec::with_capacity(1)
 }
 
 fn leave(index: &mut BTreeMap<String, Vec<Place>>, key: &str, place: &Place) {

@@ -93,13 +93,16 @@ pub(crate) fn session(class: &str) -> Session {
 
 /// With a port of this machine, and one session there.
 fn with_port() -> Admission {
+    with_sessions([(place(1), session("a"))])
+}
+
+fn with_sessions<const N: usize>(sessions: [(Place, Session); N]) -> Admission {
     let own = OwnPorts {
         client: 0,
         names: BTreeSet::from(["p1".to_owned()]),
     };
-    let sessions = BTreeMap::from([(place(1), session("a"))]);
     let own = Some(own);
-    Admission::new(Rules { own, ..RULES }, sessions)
+    Admission::new(Rules { own, ..RULES }, BTreeMap::from(sessions))
 }
 
 /// Whoever tells of sessions, and what the controller was told last.
@@ -142,7 +145,7 @@ fn moving(admission: &Admission) -> Vec<Move> {
 }
 
 fn follow(admission: &Admission, failed: &[Place]) {
-    let touched = admission.take_touched();
+    let touched = admission.take_touched(usize::MAX);
     admission.carried_out(touched.version, failed.iter().cloned().collect());
 }
 
@@ -158,7 +161,7 @@ fn a_version_is_in_force_once_the_filter_has_followed() {
     // A move that the filter does not take is told of again, and the version is not in force.
     admission.apply(desired(2, Some("quarantine")), now());
     assert_eq!(teller.tell(&admission), Some(1));
-    let touched = admission.take_touched();
+    let touched = admission.take_touched(usize::MAX);
     assert_eq!(touched.places[0].confined.as_deref(), Some("quarantine"));
     assert_eq!(teller.tell(&admission), Some(1));
     admission.carried_out(touched.version, BTreeSet::from([place(1)]));
@@ -174,14 +177,32 @@ fn a_version_is_in_force_once_the_filter_has_followed() {
 fn what_was_kept_of_an_earlier_run_goes_into_the_filter_with_the_first_state() {
     let admission = with_port();
     admission.apply(desired(1, Some("cameras")), now());
-    let touched = admission.take_touched();
+    let touched = admission.take_touched(usize::MAX);
     assert_eq!(touched.places.len(), 1);
     assert_eq!(touched.places[0].place, place(1));
     admission.apply(desired(2, Some("cameras")), now());
     assert!(
-        admission.take_touched().places.is_empty(),
+        admission.take_touched(usize::MAX).places.is_empty(),
         "it is there now"
     );
+}
+
+/// Many changes are told in parts, and the version is in force with the last of them.
+#[test]
+fn many_changes_are_followed_in_parts() {
+    let admission = with_sessions([1, 2, 3].map(|last| (place(last), session("a"))));
+    admission.apply(desired(1, Some("cameras")), now());
+    let mut told = Vec::new();
+    for has_more in [true, true, false] {
+        let touched = admission.take_touched(1);
+        assert_eq!(touched.has_more, has_more);
+        told.extend(touched.places.into_iter().map(|it| it.place));
+    }
+    assert_eq!(told, [1, 2, 3].map(place));
+    let mut teller = Teller::of(&admission);
+    assert_eq!(teller.tell(&admission), None);
+    admission.carried_out(Some(1), BTreeSet::new());
+    assert_eq!(teller.tell(&admission), Some(1));
 }
 
 /// What happens while the filter follows belongs to the next time.
@@ -190,7 +211,7 @@ fn a_change_while_the_filter_follows_is_not_taken_for_done() {
     let admission = with_port();
     let mut teller = Teller::of(&admission);
     admission.apply(desired(1, Some("quarantine")), now());
-    let touched = admission.take_touched();
+    let touched = admission.take_touched(usize::MAX);
     admission.apply(desired(2, Some("cameras")), now());
     admission.carried_out(touched.version, BTreeSet::new());
     assert_eq!(teller.tell(&admission), Some(1));
