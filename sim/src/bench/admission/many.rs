@@ -156,6 +156,11 @@ pub(crate) async fn run_within(bin_dir: &Path) -> anyhow::Result<()> {
     let mut table = new_table(&["one change", "p50", "p99", "slowest"]);
     for (name, mut times) in [
         ("own port: state taken → filter has followed", moved.gate),
+        ("own port: request → state taken", moved.taken),
+        (
+            "own port: filter has followed → confirmed by the gate",
+            moved.told,
+        ),
         ("own port: request → confirmed by the gate", moved.confirmed),
         ("RADIUS: request → session ended, confirmed, journaled", cut),
     ] {
@@ -190,8 +195,8 @@ pub(crate) async fn run_within(bin_dir: &Path) -> anyhow::Result<()> {
         verdict(gated.datagrams / bare.datagrams, TARGET_PASSED, true),
     ]);
     println!(
-        "\nTraffic of one device over the bridge, by turns with one that has no gate; memory of the gate at \
-         its most: {} MB.\n{table}",
+        "\nTraffic of one device over the bridge, by turns with one that has no gate; memory of the gate's \
+         process at its most, without the programs that it runs for a moment: {} MB.\n{table}",
         verdict(memory, TARGET_MEMORY, false)
     );
     Ok(())
@@ -255,14 +260,18 @@ async fn until_known(
 
 /// What changes of segment took.
 struct Moved {
+    taken: Vec<Duration>,
     gate: Vec<Duration>,
+    told: Vec<Duration>,
     confirmed: Vec<Duration>,
 }
 
 /// Step 3 at the gate's own ports.
 async fn moves(world: &World, api: &mut Connection, gate: &Gate) -> anyhow::Result<Moved> {
     let mut moved = Moved {
+        taken: Vec::new(),
         gate: Vec::new(),
+        told: Vec::new(),
         confirmed: Vec::new(),
     };
     let numbers = (1..).filter(|number| !stations::is_quarantined(*number));
@@ -280,7 +289,8 @@ async fn moves(world: &World, api: &mut Connection, gate: &Gate) -> anyhow::Resu
                 json!({ "reason": "measured" }),
             )
             .await?;
-            moved.confirmed.push(begun.elapsed());
+            let confirmed = Instant::now();
+            moved.confirmed.push(confirmed.duration_since(begun));
             is_confirmed(&answer)?;
             let mac = MacAddress(stations::mac(number)).to_string();
             let mut taken = None;
@@ -291,7 +301,9 @@ async fn moves(world: &World, api: &mut Connection, gate: &Gate) -> anyhow::Resu
                 is(event, "station-moved") && event.get("station") == Some(&json!(mac))
             })?;
             let taken = taken.context("no state was taken")?;
+            moved.taken.push(taken.duration_since(begun));
             moved.gate.push(followed.duration_since(taken));
+            moved.told.push(confirmed.duration_since(followed));
         }
     }
     Ok(moved)
