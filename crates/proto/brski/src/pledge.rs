@@ -323,19 +323,18 @@ pub(crate) fn check_server_chain(
         artifact: Artifact::ServerChain,
         source,
     };
-    // A pinned end entity that was renewed with the same key is still the pinned one.
-    let anchor = if anchor.public_key() == leaf.public_key() {
-        leaf.clone()
-    } else {
-        anchor
-    };
-    let anchors = Anchors::new(vec![anchor]).map_err(chain_error)?;
-    // The published registrar certificates have cmcRA only; a plain TLS server is as good.
-    let usage = if leaf.has_extended_key_usage(&oid::CMC_RA) {
-        Usage::Registrar
-    } else {
+    // A pinned end entity that was renewed with the same key is still the pinned one, and the voucher
+    // has said what it is. Under a pinned CA stand gates and other servers of the domain as well: who
+    // hands out anchors and certificates there shows that it may (RFC 7030 §3.6.1).
+    let is_pinned = anchor.public_key() == leaf.public_key();
+    let plain = is_pinned && !leaf.has_extended_key_usage(&oid::CMC_RA);
+    let usage = if plain {
         Usage::TlsServer
+    } else {
+        Usage::Registrar
     };
+    let anchor = if is_pinned { leaf.clone() } else { anchor };
+    let anchors = Anchors::new(vec![anchor]).map_err(chain_error)?;
     let rules = PathRules::strict(now.unwrap_or(voucher.created_on), usage);
     verify_path(leaf, intermediates, &anchors, &rules).map_err(|source| match source {
         vouchsafe_trust::PathError::UnknownIssuer { .. } => Refusal::VoucherPinMismatch.into(),

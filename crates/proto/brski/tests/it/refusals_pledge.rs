@@ -379,6 +379,32 @@ fn rfc8995_5_6_2_a_server_of_the_domain_that_is_expired_or_a_client_is_refused()
     assert_eq!(error.reason_code(), "certificate-usage");
 }
 
+/// A voucher without nonce is no secret. With it, a gate of the domain, or any other server under the
+/// pinned CA, must not play the registrar: it would give the device anchors of its own.
+#[test]
+fn rfc7030_3_6_1_a_server_of_the_domain_that_is_no_registrar_is_refused() {
+    let world = World::new();
+    let voucher = world
+        .at_pledge(&world.voucher(Encoding::CmsJson), Encoding::CmsJson)
+        .unwrap();
+    let name = || Name::common("server").unwrap();
+    for profile in [
+        Profile::gate(name(), &["gate"]),
+        Profile::tls_server(name(), &["server.example"]),
+    ] {
+        let server = issue(&world.domain.authority, &profile, years(1));
+        let error = reverify_server_chain(&voucher, &server.chain, Some(world.now)).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::Chain {
+                artifact: Artifact::ServerChain,
+                ..
+            }
+        ));
+        assert_eq!(error.reason_code(), "certificate-usage");
+    }
+}
+
 #[test]
 fn mandatory_fields_are_missed_by_name() {
     for (field, reason) in [
