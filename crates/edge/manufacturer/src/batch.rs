@@ -548,6 +548,8 @@ struct List {
     total: Option<u64>,
     /// The serial numbers of the chunks that may not be stored yet.
     recent: VecDeque<HashSet<String>>,
+    /// Why there is nothing behind the chunk that was taken last.
+    broken: Option<FactoryError>,
 }
 
 #[derive(Deserialize)]
@@ -586,6 +588,7 @@ impl List {
                     ),
                     total: Some(count),
                     recent: VecDeque::new(),
+                    broken: None,
                 })
             }
             Serials::List(path) => {
@@ -609,6 +612,7 @@ impl List {
                     rows: Box::new(rows),
                     total: None,
                     recent: VecDeque::new(),
+                    broken: None,
                 })
             }
         }
@@ -616,10 +620,21 @@ impl List {
 
     /// At most [`CHUNK`] devices, each serial number once: none that is still being pressed.
     fn next_chunk(&mut self) -> Result<Vec<Blank>, FactoryError> {
+        if let Some(error) = self.broken.take() {
+            return Err(error);
+        }
         let mut seen = HashSet::new();
         let mut chunk = Vec::with_capacity(CHUNK);
         for device in self.rows.by_ref() {
-            let device = device?;
+            let device = match device {
+                Ok(device) => device,
+                // What came before it is made first.
+                Err(error) if !chunk.is_empty() => {
+                    self.broken = Some(error);
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
             let serial = &device.device.serial;
             if !self.recent.iter().any(|chunk| chunk.contains(serial))
                 && seen.insert(serial.clone())

@@ -381,6 +381,34 @@ async fn a_list_of_serial_numbers_makes_folders_and_names_its_faults() {
         matches!(error, FactoryError::List { line: 2, .. }),
         "{error}"
     );
+    // One that breaks off has made what came before, and when it is whole goes on from there.
+    let list = world.folder.path().join("broken.csv");
+    let row = "Y-2,door,too,many\n";
+    std::fs::write(
+        &list,
+        format!("serial,model\nY-1,door\nX-1,door\n{row}Y-3,\n"),
+    )
+    .unwrap();
+    let error = world
+        .factory
+        .provision_batch(&actor(), &batch(&list), &quiet)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, FactoryError::List { line: 4, .. }),
+        "{error}"
+    );
+    assert_eq!(world.journal("Y-1").await, ["provisioned"]);
+    Device::open(&world.folder.path().join("births/Y-1"));
+    assert!(!world.folder.path().join("births/Y-3").exists());
+    std::fs::write(&list, "serial,model\nY-1,door\nX-1,door\nY-2,door\nY-3,\n").unwrap();
+    let made = world
+        .factory
+        .provision_batch(&actor(), &batch(&list), &quiet)
+        .await
+        .unwrap();
+    assert_eq!((made.made, made.passed_over), (2, 2));
+    assert_eq!(world.journal("Y-1").await, ["provisioned"]);
 }
 
 /// The whole program: both listeners, a station with its own identity, orders while it runs.
