@@ -7,7 +7,8 @@
 //! 2. Whatever changes a device or a credential is a journal entry, here or at another replica, and each
 //!    wakes this task. It reads on in the journal, and looks again only at the devices named there.
 //! 3. A device of which a person ended a session is without credentials until the session is over, or
-//!    [`LONGEST_END`] has passed: every replica sees the journal entry, and so every gate is told.
+//!    [`LONGEST_END`] has passed: every replica sees the journal entry, and so every gate is told. One
+//!    that begins meanwhile reads back for it.
 //! 4. A change makes a version; without one there is a new one after [`REFRESH`], so that a gate
 //!    can tell a quiet controller from a dead one, and gets a fresh revocation list in time.
 //! 5. Where a file is configured it is written whole or not at all.
@@ -50,6 +51,9 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Rows read at once.
 const PAGE: u32 = 500;
+
+/// Most pages of the journal that are read back for sessions that were ended a moment ago.
+const PAGES_BACK: usize = 20;
 
 /// Most certificates of one device that open the network: the newest.
 const MAX_CERTIFICATES: usize = 16;
@@ -190,6 +194,7 @@ impl DesiredStates {
     async fn read_all(&mut self) -> Result<Changes, Fault> {
         // Before the devices are read, so that nothing falls between.
         self.position = self.controller.store.position();
+        self.note_recent_ends().await?;
         let segments = self.segments().await?;
         let mut addresses = self.all_addresses().await?;
         let mut admitted = BTreeMap::new();
@@ -278,7 +283,7 @@ impl DesiredStates {
                 match entry.subject {
                     Subject::Device(id) => {
                         changed.insert(id);
-                        self.note_end(id, entry);
+                        self.note_end(id, entry, self.controller.clock.now());
                     }
                     Subject::Site if !segments => {
                         let action = entry.sealed.entry().ok().map(|entry| entry.action);
@@ -322,18 +327,45 @@ impl DesiredStates {
         Ok(changes)
     }
 
-    /// Step 3, its beginning.
-    fn note_end(&mut self, device: DeviceId, entry: &Positioned) {
+    /// Step 3, its beginning: the end was told at `told`.
+    fn note_end(&mut self, device: DeviceId, entry: &Positioned, told: Timestamp) {
         let Ok(entry) = entry.sealed.entry() else {
             return;
         };
         if entry.action == Action::SessionEnded
             && let Some(session) = entry.data.get("session")
         {
-            let now = self.controller.clock.now();
-            let until = now.saturating_add(LONGEST_END).unwrap_or(Timestamp::MAX);
+            let until = told.saturating_add(LONGEST_END).unwrap_or(Timestamp::MAX);
             self.ending.insert(session.clone(), (device, until));
         }
+    }
+
+    /// Step 3, for what was told before this run: read back as far as it may still go on.
+    async fn note_recent_ends(&mut self) -> Result<(), Fault> {
+        let now = self.controller.clock.now();
+        let since = now.saturating_sub(LONGEST_END).unwrap_or(Timestamp::MIN);
+        let mut behind = self.position;
+        for _ in 0..PAGES_BACK {
+            let from = behind.saturating_sub(u64::from(PAGE));
+            let mut entries = self.controller.store.journal_since(from, PAGE).await?;
+            entries.retain(|entry| entry.position <= behind);
+            let mut is_old = from == 0;
+            for entry in &entries {
+                let at = entry.sealed.entry().map_or(now, |entry| entry.at);
+                is_old |= at < since;
+                if let Subject::Device(id) = entry.subject
+                    && at >= since
+                {
+                    // A clock that was ahead keeps nobody out for longer.
+                    self.note_end(id, entry, at.min(now));
+                }
+            }
+            if is_old {
+                break;
+            }
+            behind = from;
+        }
+        Ok(())
     }
 
     /// Step 3, its end.

@@ -297,6 +297,26 @@ async fn a_version_of_another_replica_confirms_nothing() {
     assert!(enforcement.confirmed.is_empty());
 }
 
+/// A controller that begins anew while a session is being ended goes on with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_outlives_a_restart() {
+    let mut place = Place::new().await;
+    place.end(0).await;
+    place.world = place.world.restarted().await;
+    // It is out of the first state that there is, and back once its gate says that the session is over.
+    let have = Some(place.whole.version);
+    let StateUpdate::Whole(out) =
+        update(&state(&place.world, place.gate.identity(), have, 60).await)
+    else {
+        panic!("not the whole");
+    };
+    let is_in = |it: &vouchsafe_api::gate::AdmittedCredential| it.credential == place.serial;
+    assert!(!out.admitted.iter().any(is_in), "{out:?}");
+    place.over(2, out.version).await;
+    let back = place.next(out.version).await;
+    assert_eq!(back.put[0].credential, place.serial);
+}
+
 /// Nothing is withheld for who may not end it, gives no reason, or names no session.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_end_leaves_the_device_in() {
