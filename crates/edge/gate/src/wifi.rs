@@ -2,8 +2,9 @@
 //!
 //! 1. Each event, each change of sessions and each second is a reason to ask hostapd for its stations.
 //! 2. On a network with 802.1X, a station without a session that may stay is deauthenticated, and what hostapd
-//!    remembers of keys is forgotten: else the station comes back by that, and nobody asks the gate. A session
-//!    that had to go is confirmed when hostapd no longer holds its station for authorized.
+//!    remembers of keys is forgotten: else the station comes back by that, and nobody asks the gate. One whose
+//!    session must go is so also on its way in: with the station hostapd drops what it was still asked or
+//!    told about it. So the session is confirmed as soon as hostapd no longer holds its station for authorized.
 //! 3. On a network with passphrases, hostapd is told to read its file again when that changed. A station
 //!    whose line is gone, or is another, is deauthenticated, and what hostapd remembers of keys is
 //!    forgotten: else the station comes back by that.
@@ -17,7 +18,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use tokio::time::timeout;
 use vouchsafe_radius::attribute::mac_address;
 
-use crate::admission::Place;
+use crate::admission::{Place, Session};
 use crate::config::{WifiConfig, read_text};
 use crate::event::{Event, mac_text};
 use crate::hostapd::{Control, Station};
@@ -92,12 +93,19 @@ impl Wifi {
         if let Some(file) = self.config.passphrases.clone() {
             changed = self.read_passphrases(control, file, is_new).await?;
         }
+        // Asked before the stations: who must go from here on is for the next look.
+        let leaving = self.leaving();
         let stations = control.stations().await?;
         let mut flushed = false;
-        for station in stations.iter().filter(|it| it.is_authorized) {
+        if !leaving.is_empty() {
+            control.forget_keys().await?;
+            flushed = true;
+        }
+        for station in &stations {
             let may_stay = match self.client {
-                Some(client) => self.has_session(client, station),
-                None => !self.lost_its_line(station, &changed),
+                Some(_) if leaving.contains_key(&station.mac) => false,
+                Some(client) => !station.is_authorized || self.has_session(client, station),
+                None => !station.is_authorized || !self.lost_its_line(station, &changed),
             };
             if may_stay {
                 continue;
@@ -115,8 +123,8 @@ impl Wifi {
                 },
             );
         }
-        if let Some(client) = self.client {
-            self.confirm(client, &control.stations().await?);
+        if !leaving.is_empty() {
+            self.confirm(leaving, &control.stations().await?);
         }
         Ok(())
     }
@@ -136,20 +144,26 @@ impl Wifi {
         session.is_some_and(|session| session.ending.is_none())
     }
 
-    /// Sessions that had to go, and whose stations are out.
-    fn confirm(&self, client: u32, stations: &[Station]) {
-        let now = self.desk.clock.now();
-        for (place, session) in self.desk.admission.ending(client) {
-            let Some(mac) = place.mac.filter(|mac| place == self.place(client, *mac)) else {
-                continue;
-            };
+    /// The sessions here that must go, by their stations.
+    fn leaving(&self) -> BTreeMap<[u8; 6], (Place, Session)> {
+        let Some(client) = self.client else {
+            return BTreeMap::new();
+        };
+        let ending = self.desk.admission.ending(client).into_iter();
+        let here = ending.filter_map(|(place, session)| {
+            let mac = place.mac.filter(|mac| place == self.place(client, *mac))?;
+            Some((mac, (place, session)))
+        });
+        here.collect()
+    }
+
+    /// Those whose stations are out. What comes in later asks the gate anew.
+    fn confirm(&self, leaving: BTreeMap<[u8; 6], (Place, Session)>, stations: &[Station]) {
+        for (mac, (place, session)) in leaving {
             let mut here = stations.iter();
-            let is_in = here.any(|it| it.mac == mac && it.is_authorized);
-            // A station that is on its way in will be found by the next look, and has no session then.
-            if is_in || !crate::dynamic::is_settled(&session, now) {
-                continue;
+            if !here.any(|it| it.mac == mac && it.is_authorized) {
+                self.desk.cut_off(&place, &session, "hostapd");
             }
-            self.desk.cut_off(&place, &session, "hostapd");
         }
     }
 

@@ -157,7 +157,7 @@ fn is_over(outcome: Outcome, session: &Session, now: Timestamp) -> bool {
 }
 
 /// Whether a session is so old that it does not come about any more where it has not.
-pub(crate) fn is_settled(session: &Session, now: Timestamp) -> bool {
+fn is_settled(session: &Session, now: Timestamp) -> bool {
     now.duration_since(session.since) >= SETTLED
 }
 

@@ -21,5 +21,6 @@ mod radius;
 mod radsec;
 mod routed;
 mod segments;
+mod wifi;
 mod wired;
 mod world;
