@@ -273,6 +273,11 @@ impl Filter {
         nft::run(&text).await
     }
 
+    /// The table without anything in it: nothing passes until it is restored.
+    pub(crate) async fn close(&self) -> Result<(), GateError> {
+        nft::run(&self.shape.text()).await
+    }
+
     /// All of `moves`, or none, in one transaction. Without a treatment a station is forgotten.
     pub(crate) async fn apply(
         &mut self,
@@ -365,13 +370,10 @@ impl Filter {
     /// Whether the table still holds what we put there: one of its entries is looked for, another one each
     /// time. Never all: listing is what nftables is slow at.
     pub(crate) async fn is_in_place(&mut self) -> bool {
-        let table = &self.shape.table;
-        if let Some(uplink) = self.shape.uplinks.first() {
-            let uplink = quoted(std::slice::from_ref(uplink));
-            if !nft::has(&format!("bridge {table} uplinks"), &uplink).await {
-                return false;
-            }
+        if !self.has_table().await {
+            return false;
         }
+        let table = &self.shape.table;
         if self.places.is_empty() {
             return true;
         }
@@ -381,6 +383,41 @@ impl Filter {
         };
         let set = self.shape.set(treatment);
         nft::has(&format!("bridge {table} {set}"), &element(entry)).await
+    }
+
+    /// Whether there is the table at all. Without it the bridge is open.
+    pub(crate) async fn has_table(&self) -> bool {
+        let table = &self.shape.table;
+        let Some(uplink) = self.shape.uplinks.first() else {
+            return true;
+        };
+        let uplink = quoted(std::slice::from_ref(uplink));
+        nft::has(&format!("bridge {table} uplinks"), &uplink).await
+    }
+
+    /// Calls `look` each time the table went, by whomever: it may be there again by then. A watch that ended
+    /// begins anew after a pause.
+    pub(crate) fn watch_table(
+        &self,
+        pause: Duration,
+        look: impl Fn() + Send + Sync + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let gone = format!("delete table bridge {}", self.shape.table);
+        async move {
+            loop {
+                let watched = nft::watch_tables(|line| {
+                    if line.trim_end() == gone {
+                        look();
+                    }
+                });
+                if let Err(error) = watched.await {
+                    tracing::warn!(%error, "the packet filter's tables are not watched");
+                }
+                tokio::time::sleep(pause).await;
+                // Nobody looked meanwhile.
+                look();
+            }
+        }
     }
 
     /// Looks whether the rules are still there, so often, and tells when they are not. Listing is slow, and

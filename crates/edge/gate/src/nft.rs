@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::error::GateError;
@@ -34,6 +34,26 @@ pub(crate) async fn list(arguments: &[&str]) -> Result<String, GateError> {
         return Err(refused(&output.stderr));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Tells of each table that comes or goes, in nft's words, for as long as nft does.
+pub(crate) async fn watch_tables(mut each: impl FnMut(&str)) -> Result<(), GateError> {
+    let mut child = Command::new("nft")
+        .args(["monitor", "tables"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(failed)?;
+    if let Some(output) = child.stdout.take() {
+        let mut lines = BufReader::new(output).lines();
+        while let Some(line) = lines.next_line().await.map_err(failed)? {
+            each(&line);
+        }
+    }
+    child.wait().await.map_err(failed)?;
+    Ok(())
 }
 
 async fn transact(text: &str, arguments: &[&str]) -> Result<(), GateError> {

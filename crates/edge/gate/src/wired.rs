@@ -12,7 +12,8 @@
 //! 3. For each port, ask hostapd for its stations. One that hostapd holds for authorized **and** that has a
 //!    session here that may stay is let through; one without is denied and deauthenticated.
 //! 4. One that hostapd no longer holds for authorized: no longer let through.
-//! 5. A station that the state lets in by its MAC address comes in where the bridge sees it
+//! 5. The table that somebody else took away is put back as soon as nftables tells of that.
+//! 6. A station that the state lets in by its MAC address comes in where the bridge sees it
 //!    ([`crate::bystander`]), unless one with this address has proved itself.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,6 +70,11 @@ impl Woken {
         let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
         ports.insert(port.to_owned());
         drop(ports);
+        self.wake_for_all();
+    }
+
+    /// What happened concerns no port alone.
+    fn wake_for_all(&self) {
         self.count
             .send_modify(|count| *count = count.wrapping_add(1));
     }
@@ -131,6 +137,15 @@ impl Wired {
         let lost = Arc::new(AtomicBool::new(false));
         let watch = self.filter.watch_rules(READ_RULES, lost.clone());
         self.helpers.spawn(watch);
+        let doubted = Arc::new(AtomicBool::new(false));
+        let watch = self.filter.watch_table(LOOK, {
+            let (doubted, woken) = (doubted.clone(), self.woken.clone());
+            move || {
+                doubted.store(true, Ordering::Release);
+                woken.wake_for_all();
+            }
+        });
+        self.helpers.spawn(watch);
         let mut looks = 0_u32;
         let mut next_look = Instant::now();
         while !self.desk.stop.load(Ordering::Acquire) {
@@ -138,6 +153,9 @@ impl Wired {
             changes.borrow_and_update();
             let mut ports = self.woken.take();
             let is_due = Instant::now() >= next_look;
+            if doubted.swap(false, Ordering::AcqRel) && !self.filter.has_table().await {
+                self.close_and_restore().await;
+            }
             if is_due {
                 next_look = Instant::now() + LOOK;
                 looks = looks.wrapping_add(1);
@@ -169,7 +187,19 @@ impl Wired {
         }
     }
 
-    /// Somebody may have taken the table away, or emptied it.
+    /// Somebody took the table away, and the bridge is open: closed first, which is a matter of milliseconds
+    /// however many stations there are.
+    async fn close_and_restore(&mut self) {
+        let table = &self.config.table;
+        tracing::warn!(table, "the packet filter was taken away; restoring it");
+        for done in [self.filter.close().await, self.filter.restore().await] {
+            if let Err(error) = done {
+                tracing::error!(%error, "the packet filter cannot be restored");
+            }
+        }
+    }
+
+    /// Somebody may have altered the table, or emptied it.
     async fn read_back(&mut self, looks: u32, has_rules: bool) {
         let in_place = !looks.is_multiple_of(READ_BACK) || self.filter.is_in_place().await;
         if in_place && has_rules {
