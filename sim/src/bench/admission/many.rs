@@ -23,7 +23,6 @@ use serde_json::{Value, json};
 use vouchsafe_fleet::admission::MacAddress;
 use vouchsafe_net::Connection;
 
-use super::PATIENCE;
 use super::access_point::AccessPoint;
 use super::cut::{Device, connect, revoke};
 use super::gate::{Gate, Setting, call, is};
@@ -237,25 +236,21 @@ impl Start {
     }
 }
 
-/// How long it took until the controller had the version and all sessions of the gate.
+/// How long it took until the controller had all sessions of the gate: a change is confirmed behind what the gate
+/// still has to tell of them.
 async fn until_known(
     world: &World,
     api: &mut Connection,
     begun: Instant,
 ) -> anyhow::Result<Duration> {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let gate = call(world, api, Request::get("/api/v1/gates/bench"), Value::Null).await?;
-        let version = |name: &str| gate.get(name).and_then(Value::as_u64);
-        if version("in_force").is_some() && version("in_force") == version("wanted") {
-            return Ok(begun.elapsed());
-        }
-        ensure!(
-            Instant::now() < end,
-            "the controller does not hear of it: {gate}"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    let number = (2 * MOVED..).find(|number| !stations::is_quarantined(*number));
+    let device = stations::device(number.context("no device")?);
+    for word in ["quarantine", "restore"] {
+        let path = format!("/api/v1/devices/{device}/{word}?wait=30");
+        let reason = json!({ "reason": "measured" });
+        is_confirmed(&call(world, api, Request::post(path), reason).await?)?;
     }
+    Ok(begun.elapsed())
 }
 
 /// What changes of segment took.
