@@ -232,7 +232,7 @@ impl Admission {
     /// comes in. Only stations that the state names do.
     ///
     /// # Errors
-    /// [`Denial`]. One that proved itself is never replaced by this.
+    /// [`Denial`]. One that proved itself is never replaced by this; and it is at one place at a time.
     pub fn decide_station(
         &self,
         client: u32,
@@ -256,6 +256,15 @@ impl Admission {
         drop(there);
         if is_in {
             return Err(Denial::Proved);
+        }
+        // Nobody proved anything, so whoever was first stays, until its access point says that it left, or its
+        // time is over.
+        let is_there = |at: &Place| {
+            let found = inner.sessions.find(at).filter(|_| *at != place);
+            found.is_some_and(|it| now < it.until)
+        };
+        if inner.sessions.of_station(mac).iter().any(is_there) {
+            return Err(Denial::Elsewhere);
         }
         let arriving = Arriving {
             place,

@@ -21,6 +21,8 @@ pub enum Denial {
     Unnamed,
     /// A station with this MAC address has proved itself, and is in: no other comes in by the address.
     Proved,
+    /// The station came in by its MAC address elsewhere, and is there still: one of the two is a copy.
+    Elsewhere,
     /// The address is another device's at this access point, whose session ends first.
     Taken,
 }
@@ -38,6 +40,7 @@ impl Denial {
             Self::TooManyPlaces => "too-many-places",
             Self::Unnamed => "station-unnamed",
             Self::Proved => "station-proved-elsewhere",
+            Self::Elsewhere => "station-elsewhere",
             Self::Taken => "station-address-taken",
         }
     }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use vouchsafe_api::gate::SegmentDefinition;
+use vouchsafe_api::gate::{AdmittedStation, SegmentDefinition};
 use vouchsafe_api::{AdmittedCredential, DesiredState};
 use vouchsafe_keystore::{Algorithm, generate_pkcs8};
 use vouchsafe_trust::{
@@ -465,4 +465,42 @@ fn a_repeated_word_that_an_access_point_began_hides_no_later_session() {
     let admission = Admission::new(RULES, BTreeMap::from([(place(1), session("a"))]));
     assert!(admission.account(0, &began(later), now() + second));
     assert_eq!(admission.find(&place(1)), None);
+}
+
+/// RFC 3580 has no word for a copied address: the second port asks just as the first did.
+#[test]
+fn a_station_without_proof_is_at_one_port_at_a_time() {
+    let (anchor, list) = authority();
+    let document = DesiredState {
+        version: 1,
+        issued_at: now(),
+        revocation_lists: vec![list],
+        segments: Vec::new(),
+        admitted: Vec::new(),
+        stations: vec![AdmittedStation {
+            mac: "02:00:00:00:00:01".to_owned(),
+            device: "d".to_owned(),
+            segment: None,
+            expires_at: now() + SignedDuration::from_hours(48),
+        }],
+    };
+    let admission = Admission::new(RULES, BTreeMap::new());
+    admission.apply(Desired::of(document, &anchor, None, now()).unwrap(), now());
+    let come = |client, port: &str, class: &str, at| {
+        let station = Station {
+            mac: Some([2, 0, 0, 0, 0, 1]),
+            access_point: Some(port.to_owned()),
+            ..Station::default()
+        };
+        let decided = admission.decide_station(client, &station, class, at);
+        decided.map(|_| ()).map_err(|denial| denial.code())
+    };
+    assert_eq!(come(1, "a", "1", now()), Ok(()));
+    // At another port, and at another switch.
+    assert_eq!(come(1, "b", "2", now()), Err("station-elsewhere"));
+    assert_eq!(come(2, "a", "3", now()), Err("station-elsewhere"));
+    // Where it is, it may ask again. And what was not renewed keeps it nowhere.
+    assert_eq!(come(1, "a", "4", now()), Ok(()));
+    let over = now() + SignedDuration::from_secs(3600);
+    assert_eq!(come(2, "a", "5", over), Ok(()));
 }
