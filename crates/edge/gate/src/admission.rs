@@ -40,6 +40,11 @@ pub const MAX_PLACES: usize = 8;
 /// With as many that still have to go, nothing more is begun for a device.
 const MAX_PLACES_ENDING: usize = 2 * MAX_PLACES;
 
+/// How long an access point was asked to end a session before a device that is at too many places may come in
+/// elsewhere: it roamed past access points that tell nothing and answer nothing. There the time that they
+/// were given ends it.
+const TRIED: SignedDuration = SignedDuration::from_secs(60);
+
 /// How many sessions are looked at before others get the lock.
 const SLICE: usize = 1_000;
 
@@ -599,12 +604,19 @@ impl Admission {
             return Ok(());
         }
         if all >= MAX_PLACES_ENDING {
-            return Err(Denial::TooManyPlaces);
+            let ending = there().filter_map(|(place, session)| Some((session.ending?, place)));
+            let (since, oldest) = ending.min().ok_or(Denial::TooManyPlaces)?;
+            if now.duration_since(since) < TRIED || self.is_own(oldest) {
+                return Err(Denial::TooManyPlaces);
+            }
+            let oldest = oldest.clone();
+            inner.sessions.remove(&oldest);
         }
-        let staying = || there().filter(|(_, session)| session.ending.is_none());
-        let oldest = staying().min_by_key(|(_, session)| session.seen);
-        if staying().count() >= MAX_PLACES
-            && let Some(oldest) = oldest.map(|(place, _)| place.clone())
+        let there = inner.sessions.of_device(device);
+        let staying: Vec<_> = there.filter(|(_, it)| it.ending.is_none()).collect();
+        let oldest = staying.iter().min_by_key(|(_, session)| session.seen);
+        if staying.len() >= MAX_PLACES
+            && let Some(oldest) = oldest.map(|(place, _)| (*place).clone())
         {
             self.dismiss_at(inner, &oldest, now);
         }

@@ -504,3 +504,26 @@ fn a_station_without_proof_is_at_one_port_at_a_time() {
     let over = now() + SignedDuration::from_secs(3600);
     assert_eq!(come(2, "a", "5", over), Ok(()));
 }
+
+/// Access points that answer nothing do not keep a device out that roamed past them: the oldest place gives way
+/// once its end was asked for long enough.
+#[test]
+fn a_device_that_roamed_past_silent_access_points_comes_in_again() {
+    let at = |last: usize| Session {
+        seen: now() + SignedDuration::from_secs(i64::try_from(last).unwrap()),
+        ending: (last < MAX_PLACES).then(now),
+        ..session("a")
+    };
+    let places = (0..MAX_PLACES_ENDING).map(|last| (place(u8::try_from(last).unwrap()), at(last)));
+    let admission = Admission::new(RULES, places.collect());
+    let mut inner = admission.lock();
+    let soon = now() + TRIED - SignedDuration::from_secs(1);
+    let refused = admission.make_room(&mut inner, "d", soon);
+    assert_eq!(refused.unwrap_err().code(), "too-many-places");
+    assert_eq!(inner.sessions.len(), MAX_PLACES_ENDING);
+    assert_eq!(admission.make_room(&mut inner, "d", now() + TRIED), Ok(()));
+    assert_eq!(inner.sessions.len(), MAX_PLACES_ENDING - 1);
+    assert!(inner.sessions.find(&place(0)).is_none());
+    // Of those that were not to go one is now, as ever.
+    assert_eq!(inner.sessions.ending(0).count(), MAX_PLACES);
+}
