@@ -262,6 +262,23 @@ impl<T: Transport> Client<T> {
         .await
     }
 
+    /// Says what giving a device up would come to; nothing changes, and nothing is signed.
+    pub async fn rehearse_release(
+        &self,
+        id: &str,
+        release: &Release,
+        version: Option<Version>,
+    ) -> Answer<Released, T> {
+        self.call(
+            Call::new(route::RELEASE_DEVICE)
+                .id(id)
+                .json(release)
+                .dry_run(true)
+                .if_match(version),
+        )
+        .await
+    }
+
     /// Gives a device up for another owner.
     pub async fn release_device(
         &self,

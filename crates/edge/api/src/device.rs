@@ -257,5 +257,7 @@ pub struct Released {
     pub device: Device,
     /// The statement that this owner gives it up, signed by the registrar: CMS SignedData (DER),
     /// in base64. `vouchsafe manufacturer release` reads it.
+    /// Absent after a dry run.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub statement: String,
 }

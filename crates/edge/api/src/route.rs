@@ -304,7 +304,7 @@ routes! {
         .reads(&[json("Reasoned")]).query(&[WAIT]).if_match(IfMatchRule::Optional).replies("Device");
     /// Gives a device up for another owner.
     RELEASE_DEVICE = "release_device", post("/api/v1/devices/{id}/release", "devices", RUNS_DEVICES)
-        .reads(&[json("Release")]).query(&[WAIT]).if_match(IfMatchRule::Optional).replies("Released");
+        .reads(&[json("Release")]).query(&[WAIT, DRY_RUN]).if_match(IfMatchRule::Optional).replies("Released");
     /// Ends a device's life.
     RETIRE_DEVICE = "retire_device", post("/api/v1/devices/{id}/retire", "devices", RUNS_DEVICES)
         .reads(&[json("Reasoned")]).query(&[WAIT]).if_match(IfMatchRule::Optional).replies("Device");

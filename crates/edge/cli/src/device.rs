@@ -159,6 +159,9 @@ pub(crate) enum DeviceCommand {
         /// Write the signed statement for the manufacturer to this file
         #[arg(long, value_name = "FILE")]
         statement: Option<PathBuf>,
+        /// Only say what would come of it
+        #[arg(long, conflicts_with = "statement")]
+        dry_run: bool,
         #[command(flatten)]
         why: Why,
         #[command(flatten)]
@@ -388,6 +391,7 @@ pub(crate) async fn run(
             device,
             next_owner,
             statement,
+            dry_run,
             why,
             wait,
         } => {
@@ -396,6 +400,12 @@ pub(crate) async fn run(
                 reason: why.reason.clone(),
                 next_owner,
             };
+            if dry_run {
+                let would = api.rehearse_release(&id, &release, why.version()).await?;
+                printer.note("nothing was changed: --dry-run");
+                printer.show(&would, |would| device_text(&would.device))?;
+                return Ok(Exit::Done);
+            }
             let released = wait
                 .client(api)
                 .release_device(&id, &release, why.version())

@@ -102,6 +102,9 @@ pub enum Order {
     ReleaseByStatement {
         /// The statement.
         statement: String,
+        /// Only say what would come of it.
+        #[serde(default)]
+        dry_run: bool,
     },
     /// End an ownership without the owner's word.
     ReleaseByOrder {
@@ -109,6 +112,9 @@ pub enum Order {
         serial: String,
         /// Why.
         reason: String,
+        /// Only say what would come of it.
+        #[serde(default)]
+        dry_run: bool,
     },
     /// Sign the manifest of what an owner has.
     Manifest {
@@ -318,6 +324,18 @@ impl Desk {
 }
 
 impl Factory {
+    async fn released(
+        &self,
+        actor: &Actor,
+        by: ReleaseBy<'_>,
+        dry_run: bool,
+    ) -> Result<Device, FactoryError> {
+        match dry_run {
+            true => self.rehearse_release(actor, by).await,
+            false => self.release(actor, by).await,
+        }
+    }
+
     /// Carries out one order.
     ///
     /// # Errors
@@ -358,17 +376,21 @@ impl Factory {
                 }
                 Reply::Devices(devices)
             }
-            Order::ReleaseByStatement { statement } => {
+            Order::ReleaseByStatement { statement, dry_run } => {
                 let statement = decode(&statement)?;
                 let by = ReleaseBy::Statement(&statement);
-                Reply::Devices(vec![self.release(actor, by).await?])
+                Reply::Devices(vec![self.released(actor, by, dry_run).await?])
             }
-            Order::ReleaseByOrder { serial, reason } => {
+            Order::ReleaseByOrder {
+                serial,
+                reason,
+                dry_run,
+            } => {
                 let by = ReleaseBy::Order {
                     serial: &serial,
                     reason: &reason,
                 };
-                Reply::Devices(vec![self.release(actor, by).await?])
+                Reply::Devices(vec![self.released(actor, by, dry_run).await?])
             }
             Order::Manifest {
                 owner,

@@ -206,27 +206,44 @@ impl Factory {
     /// # Errors
     /// [`FactoryError::Refused`] with `not-sold` or `other-owner`; a statement that does not hold.
     pub async fn release(&self, actor: &Actor, by: ReleaseBy<'_>) -> Result<Device, FactoryError> {
+        let end = &self.end(by)?;
+        accepted(self.settle(|| self.ending(actor, end)).await?)
+    }
+
+    /// Says what a release would come to, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`Factory::release`].
+    pub async fn rehearse_release(
+        &self,
+        actor: &Actor,
+        by: ReleaseBy<'_>,
+    ) -> Result<Device, FactoryError> {
+        accepted(self.ending(actor, &self.end(by)?).await?)
+    }
+
+    /// Which ownership ends, and on whose word.
+    fn end(&self, by: ReleaseBy<'_>) -> Result<End, FactoryError> {
+        let because = |code: &str, said: &str| {
+            let said: String = said.chars().take(512).collect();
+            Reason::new(code, said, "manufacturer policy")
+        };
         match by {
             ReleaseBy::Statement(bytes) => {
                 let statement = self.statement(bytes)?;
-                let reason = Reason::new(
-                    "owner-statement",
-                    statement.reason.chars().take(512).collect::<String>(),
-                    "manufacturer policy",
-                );
-                let evidence = Evidence::new("release-statement", Digest::of(bytes));
-                let said = Some((statement.owner, statement.released_at));
-                self.end(actor, &statement.serial, said, reason, Some(evidence))
-                    .await
+                Ok(End {
+                    said: Some((statement.owner, statement.released_at)),
+                    reason: because("owner-statement", &statement.reason),
+                    evidence: Some(Evidence::new("release-statement", Digest::of(bytes))),
+                    serial: statement.serial,
+                })
             }
-            ReleaseBy::Order { serial, reason } => {
-                let reason = Reason::new(
-                    "manufacturer-order",
-                    reason.chars().take(512).collect::<String>(),
-                    "manufacturer policy",
-                );
-                self.end(actor, serial, None, reason, None).await
-            }
+            ReleaseBy::Order { serial, reason } => Ok(End {
+                serial: serial.to_owned(),
+                said: None,
+                reason: because("manufacturer-order", reason),
+                evidence: None,
+            }),
         }
     }
 
@@ -247,47 +264,43 @@ impl Factory {
         )?)
     }
 
-    async fn end(
-        &self,
-        actor: &Actor,
-        serial: &str,
-        said: Option<(OwnerId, jiff::Timestamp)>,
-        reason: Reason,
-        evidence: Option<Evidence>,
-    ) -> Result<Device, FactoryError> {
-        let (reason, evidence) = (&reason, &evidence);
-        let outcome = self
-            .settle(|| async move {
-                let device = self.device(serial).await?;
-                let current = self.store.current_ownership(device.id).await?;
-                let named = said.map(|(owner, _)| owner);
-                let owner = match named.or(current.as_ref().map(|current| current.owner)) {
-                    Some(owner) => owner,
-                    None => return Err(refused(Refusal::NotSold)),
-                };
-                let owner = self
-                    .store
-                    .owner(owner)
-                    .await?
-                    .ok_or_else(|| refused(Refusal::OwnerUnknown))?;
-                let facts = SellFacts {
-                    now: self.clock.now(),
-                    actor,
-                    device: &device,
-                    owner: &owner,
-                    current: current.as_ref(),
-                };
-                let mut outcome =
-                    decide::release_ownership(&facts, said.map(|(_, stated_at)| stated_at));
-                for entry in &mut outcome.commit.entries {
-                    entry.reasons.push(reason.clone());
-                    entry.evidence.extend(evidence.clone());
-                }
-                Ok(outcome)
-            })
-            .await?;
-        accepted(outcome)
+    async fn ending(&self, actor: &Actor, end: &End) -> Result<Outcome<Device>, FactoryError> {
+        let device = self.device(&end.serial).await?;
+        let current = self.store.current_ownership(device.id).await?;
+        let named = end.said.map(|(owner, _)| owner);
+        let owner = match named.or(current.as_ref().map(|current| current.owner)) {
+            Some(owner) => owner,
+            None => return Err(refused(Refusal::NotSold)),
+        };
+        let owner = self
+            .store
+            .owner(owner)
+            .await?
+            .ok_or_else(|| refused(Refusal::OwnerUnknown))?;
+        let facts = SellFacts {
+            now: self.clock.now(),
+            actor,
+            device: &device,
+            owner: &owner,
+            current: current.as_ref(),
+        };
+        let stated_at = end.said.map(|(_, stated_at)| stated_at);
+        let mut outcome = decide::release_ownership(&facts, stated_at);
+        for entry in &mut outcome.commit.entries {
+            entry.reasons.push(end.reason.clone());
+            entry.evidence.extend(end.evidence.clone());
+        }
+        Ok(outcome)
     }
+}
+
+/// An ownership that ends.
+struct End {
+    serial: String,
+    /// The owner whose word it is, and when it was given.
+    said: Option<(OwnerId, jiff::Timestamp)>,
+    reason: Reason,
+    evidence: Option<Evidence>,
 }
 
 pub(crate) fn refused(refusal: Refusal) -> FactoryError {

@@ -82,6 +82,9 @@ pub(crate) struct Release {
     /// Without the owner's word: why
     #[arg(long, requires = "serial")]
     reason: Option<String>,
+    /// Only say what would come of it
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// `manufacturer manifest`
@@ -190,16 +193,23 @@ pub(super) async fn sell(mut command: Sell, at: &Place<'_>) -> Result<Exit, Fail
 }
 
 pub(super) async fn release(command: Release, at: &Place<'_>) -> Result<Exit, Failure> {
+    let dry_run = command.dry_run;
     let order = match (command.statement, command.serial) {
         (Some(file), _) => Order::ReleaseByStatement {
             statement: BASE64_STANDARD.encode(statement(input::read(&file)?)),
+            dry_run,
         },
         (None, serial) => Order::ReleaseByOrder {
             serial: serial.unwrap_or_default(),
             reason: command.reason.unwrap_or_default(),
+            dry_run,
         },
     };
-    show_devices(at.order(order).await?, at)
+    let reply = at.order(order).await?;
+    if dry_run {
+        at.printer.note("nothing was changed: --dry-run");
+    }
+    show_devices(reply, at)
 }
 
 pub(super) async fn manifest(command: Manifest, at: &Place<'_>) -> Result<Exit, Failure> {

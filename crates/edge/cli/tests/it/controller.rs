@@ -67,8 +67,17 @@ fn a_device_is_imported_kept_apart_let_back_and_given_up() {
     world.refused("device retire A-1 --reason x --if-version 99 --dir c", 6);
     assert_eq!(world.refused("device show A-9 --dir c", 5), "not-found");
 
+    let would = world.json("device release A-1 --reason sold --dry-run --dir c");
+    assert_eq!(would["device"]["state"], "released");
+    assert!(would.get("statement").is_none(), "{would}");
+    let still = world.json("device show A-1 --dir c");
+    assert_ne!(still["state"], "released");
     let released = world.json("device release A-1 --reason sold --statement st.cms --dir c");
     assert_eq!(released["device"]["state"], "released");
+    let would = "manufacturer --dir m release --statement st.cms --dry-run";
+    for _ in 0..2 {
+        assert_eq!(world.json(would)["devices"][0]["state"], "released");
+    }
     world.json("manufacturer --dir m release --statement st.cms");
     let journal = world.json("device journal A-1 --dir c");
     assert_eq!(journal["entries"][0]["action"], "provisioned");

@@ -60,7 +60,11 @@ fn a_device_that_is_sold_is_not_sold_to_another() {
     world.refused("manufacturer --dir m sell A-1 --to Other --dry-run", 1);
     world.refused("manufacturer --dir m sell A-1 --to Nobody", 5);
     world.refused("manufacturer --dir m sell A-9 --to Plant", 5);
+    world.json("manufacturer --dir m release A-1 --reason returned --dry-run");
+    let still = world.json("manufacturer --dir m device show A-1");
+    assert_eq!(still["device"]["state"], "transferred");
     world.json("manufacturer --dir m release A-1 --reason returned");
+    world.refused("manufacturer --dir m release A-1 --reason x --dry-run", 1);
     world.json("manufacturer --dir m sell A-1 --to Other");
 }
 

@@ -549,7 +549,7 @@ fn text_of_key(device: &vouchsafe_fleet::Device) -> String {
     URL_SAFE_NO_PAD.encode(format!("{}\0{}", device.serial, device.id))
 }
 
-fn shown(device: vouchsafe_fleet::Device, waiting: bool) -> Device {
+pub(super) fn shown(device: vouchsafe_fleet::Device, waiting: bool) -> Device {
     Device {
         id: device.id.to_string(),
         manufacturer: device.manufacturer.to_string(),

@@ -3,6 +3,8 @@
 //! 1. The statement is signed by the registrar's key.
 //! 2. The release is committed with the statement's digest as its evidence.
 //! 3. Only then does the statement leave. Whoever lost it asks again and gets the same word anew.
+//!
+//! A dry run decides, and neither signs nor commits.
 
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
@@ -13,11 +15,11 @@ use jiff::Timestamp;
 use vouchsafe_api::{IfMatch, Release, Released, Version, WaitQuery};
 use vouchsafe_fleet::decide::{self, OperateFacts, Outcome};
 use vouchsafe_fleet::release::{RELEASE_FORMAT, ReleaseStatement};
-use vouchsafe_fleet::{Device, Digest, Evidence, OwnerId, State as Life};
+use vouchsafe_fleet::{Actor, Device, Digest, Evidence, OwnerId, Reason, State as Life};
 
-use super::device::{Standing, enforced, find, version};
+use super::device::{Standing, enforced, find, shown, version};
 use super::problem::{Failure, accepted, bad_request};
-use super::request::{Asked, Body, reason};
+use super::request::{Asked, Body, DryRunQuery, reason};
 use super::{Caller, sign};
 use crate::controller::{Controller, Fault};
 
@@ -26,6 +28,7 @@ pub(super) async fn release_device(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     Asked(wait): Asked<WaitQuery>,
+    Asked(DryRunQuery { dry_run }): Asked<DryRunQuery>,
     headers: HeaderMap,
     Body(release): Body<Release>,
 ) -> Result<(Version, Json<Released>), Failure> {
@@ -38,6 +41,9 @@ pub(super) async fn release_device(
         .map_err(|_| bad_request("`next_owner` must be an id of 32 hexadecimal digits"))?;
     let if_match = IfMatch::from_headers(&headers)?;
     let actor = caller.actor();
+    if dry_run {
+        return rehearse(&controller, &actor, &id, if_match, &said).await;
+    }
     let outcome = controller
         .settle_as::<_, Failure, _, _>(async || {
             let device = find(&controller, &id).await?;
@@ -51,18 +57,8 @@ pub(super) async fn release_device(
             let now = controller.clock.now();
             let why = &release.reason;
             let statement = signed(&controller, &device, why, next_owner, now).await?;
-            let standing = Standing::of(&controller, &device).await?;
-            let outcome = decide::release(&OperateFacts {
-                now,
-                actor: &actor,
-                device: &device,
-                credentials: &standing.credentials,
-                wifi: &standing.wifi,
-                addresses: &standing.addresses,
-                ownership: standing.ownership.as_ref(),
-                reasons: &said,
-                evidence: &[Evidence::new("release-statement", Digest::of(&statement))],
-            });
+            let evidence = [Evidence::new("release-statement", Digest::of(&statement))];
+            let outcome = given_up(&controller, &actor, &device, &said, &evidence, now).await?;
             Ok(outcome.map(|device| (device, statement)))
         })
         .await?;
@@ -70,6 +66,56 @@ pub(super) async fn release_device(
     let (version, Json(device)) = enforced(&controller, released, wait, true).await?;
     let statement = STANDARD.encode(statement);
     Ok((version, Json(Released { device, statement })))
+}
+
+/// What giving the device up would come to. Nothing is stored, and no statement is signed: it would be as
+/// good as one that is meant.
+async fn rehearse(
+    controller: &Controller,
+    actor: &Actor,
+    id: &str,
+    if_match: IfMatch,
+    said: &[Reason],
+) -> Result<(Version, Json<Released>), Failure> {
+    let stored = find(controller, id).await?;
+    let version = version(&stored);
+    if_match.check(version)?;
+    let would = match stored.state {
+        Life::Released => stored,
+        _ => {
+            let now = controller.clock.now();
+            let outcome = given_up(controller, actor, &stored, said, &[], now).await?;
+            accepted(outcome.decision)?
+        }
+    };
+    let released = Released {
+        device: shown(would, false),
+        statement: String::new(),
+    };
+    Ok((version, Json(released)))
+}
+
+/// Decides on what is stored.
+async fn given_up(
+    controller: &Controller,
+    actor: &Actor,
+    device: &Device,
+    said: &[Reason],
+    evidence: &[Evidence],
+    now: Timestamp,
+) -> Result<Outcome<Device>, Failure> {
+    let standing = Standing::of(controller, device).await?;
+    Ok(decide::release(&OperateFacts {
+        now,
+        actor,
+        device,
+        credentials: &standing.credentials,
+        wifi: &standing.wifi,
+        addresses: &standing.addresses,
+        ownership: standing.ownership.as_ref(),
+        reasons: said,
+        evidence,
+    }))
 }
 
 async fn signed(

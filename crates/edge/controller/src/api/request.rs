@@ -66,7 +66,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     }
 }
 
-/// Whether an import only says what it would do.
+/// Whether an import or a release only says what it would do.
 #[derive(Debug, Clone, Copy, serde::Deserialize)]
 pub(super) struct DryRunQuery {
     #[serde(default)]
