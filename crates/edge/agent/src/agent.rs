@@ -243,14 +243,14 @@ impl Agent {
         let network = device.config.network.as_ref();
         let way_in = network.and_then(|network| Some((network, network.way_in()?)));
         let credential = match (device.folder.credential()?, &way_in) {
-            (None, Some((network, pattern))) => self.way_in(network, pattern, once).await?,
+            (None, Some((network, sought))) => self.way_in(network, sought, once).await?,
             (None, None) => self.join(aside, once).await?,
-            (Some(credential), Some((network, pattern)))
+            (Some(credential), Some((network, sought)))
                 if self.outside.swap(false, Ordering::Relaxed)
                     || self.is_to_be_told(&credential)
                     || device.has_ended()? =>
             {
-                self.way_in(network, pattern, once).await?
+                self.way_in(network, sought, once).await?
             }
             (Some(credential), _) => {
                 // A crash may have come between the credential and its copies.

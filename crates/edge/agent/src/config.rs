@@ -14,7 +14,8 @@ use vouchsafe_net::Origin;
 
 use crate::birth::read;
 use crate::error::LocalError;
-use crate::supplicant::open::SsidPattern;
+use crate::supplicant::open::{Sought, SsidPattern};
+use crate::supplicant::realm::Realm;
 
 /// What an operator or a maker can set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +64,11 @@ pub struct NetworkConfig {
     /// registrar there which network its certificate opens: `BRSKI%*`, one `*` for anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onboarding_ssid: Option<String>,
-    /// The Wi-Fi network, by WPA3-Enterprise, where it is known beforehand. Without this and the key
+    /// The same of open networks that announce this realm (IEEE 802.11u), such as `eap.arpa`, whatever their
+    /// names; they are tried first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onboarding_realm: Option<String>,
+    /// The Wi-Fi network, by WPA3-Enterprise, where it is known beforehand. Without this and the keys
     /// above, a wired port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssid: Option<String>,
@@ -89,14 +94,22 @@ fn anonymous() -> String {
 }
 
 impl NetworkConfig {
-    /// By which names of open networks the device finds its way in, where it comes over the air.
-    pub(crate) fn way_in(&self) -> Option<SsidPattern> {
-        self.onboarding_ssid.as_deref().and_then(SsidPattern::parse)
+    /// By which open networks the device finds its way in, where it comes over the air.
+    pub(crate) fn way_in(&self) -> Option<Sought> {
+        let sought = Sought {
+            realm: self.onboarding_realm.as_deref().and_then(Realm::parse),
+            names: self.onboarding_ssid.as_deref().and_then(SsidPattern::parse),
+        };
+        (sought.realm.is_some() || sought.names.is_some()).then_some(sought)
+    }
+
+    fn comes_over_the_air(&self) -> bool {
+        self.onboarding_ssid.is_some() || self.onboarding_realm.is_some()
     }
 
     /// Whether the registrar has to tell which network the certificate opens.
     pub(crate) fn must_be_told(&self) -> bool {
-        self.ssid.is_none() && self.onboarding_ssid.is_some()
+        self.ssid.is_none() && self.comes_over_the_air()
     }
 
     fn check(&self) -> Result<(), LocalError> {
@@ -114,7 +127,7 @@ impl NetworkConfig {
                 return wrong("network", &error.to_string());
             }
         }
-        if self.server_name.is_some() && self.ssid.is_none() && self.onboarding_ssid.is_some() {
+        if self.server_name.is_some() && self.must_be_told() {
             return wrong(
                 "network.server_name",
                 "is told by the registrar, like the SSID",
@@ -125,6 +138,12 @@ impl NetworkConfig {
         {
             let why = "must be text of 1 to 32 octets, with one * at most, and more than that";
             return wrong("network.onboarding_ssid", why);
+        }
+        if let Some(realm) = &self.onboarding_realm
+            && Realm::parse(realm).is_none()
+        {
+            let why = "must be a realm, such as eap.arpa";
+            return wrong("network.onboarding_realm", why);
         }
         if !plain(&self.identity) || self.identity.contains('"') {
             return wrong("network.identity", "must be text, without quotes");

@@ -252,10 +252,10 @@ pub enum AgentError {
         last: Failure,
     },
     /// No open network led to a registrar: none was there, or all of them are left alone for a while.
-    #[error("no open network named like {pattern} is there to be tried")]
+    #[error("no open network {sought} is there to be tried")]
     NoOpenNetwork {
         /// What was looked for.
-        pattern: String,
+        sought: String,
     },
     /// An open network is there, and yet the device is not in it.
     #[error("the network does not let the device in")]

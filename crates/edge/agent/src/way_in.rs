@@ -1,6 +1,6 @@
 //! The way in of a device that comes over the air: BRSKI over IEEE 802.11.
 //!
-//! 1. Open networks with a name like the device's pattern are looked for ([`open`]). Those that failed are left
+//! 1. Open networks of the device's realm, or with a name like its pattern, are looked for ([`open`]). Those that failed are left
 //!    alone for a while, twice as long each time.
 //! 2. One is joined. Nobody in it is believed: there is a registrar or a proxy to one, or there is not.
 //! 3. There the device does what it is short of: it joins a domain by a voucher, or has its certificate renewed,
@@ -18,7 +18,7 @@ use crate::error::{AgentError, Failure, LocalError};
 use crate::event::Event;
 use crate::folder::Credential;
 use crate::random;
-use crate::supplicant::open::{self, SsidPattern};
+use crate::supplicant::open::{self, Sought};
 use crate::supplicant::{Control, member};
 
 /// Longest stay in an open network. A person who has to decide may take longer; then the device comes back.
@@ -39,12 +39,12 @@ impl Agent {
     pub(crate) async fn way_in(
         &self,
         config: &NetworkConfig,
-        pattern: &SsidPattern,
+        sought: &Sought,
         once: bool,
     ) -> Result<Credential, AgentError> {
         let mut control = Control::open(&config.supplicant).await?;
         // 1
-        let free = self.free(open::around(&mut control, pattern).await?);
+        let free = self.free(open::around(&mut control, sought).await?);
         self.device.tell(Event::Searching {
             candidates: free.len(),
         });
@@ -70,7 +70,7 @@ impl Agent {
             None => {
                 self.nothing_there()?;
                 AgentError::NoOpenNetwork {
-                    pattern: pattern.to_string(),
+                    sought: sought.to_string(),
                 }
             }
         })

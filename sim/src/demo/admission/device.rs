@@ -37,7 +37,7 @@ pub(in crate::demo) struct Place<'a> {
 pub(in crate::demo) enum Access {
     /// 802.1X at a wired port.
     Wired,
-    /// WPA3-Enterprise, once open networks with such names led it to its registrar.
+    /// WPA3-Enterprise, once an open network that it finds by this setting led it to its registrar.
     Wifi(&'static str),
 }
 
@@ -132,8 +132,9 @@ impl<'a> Device<'a> {
         match self.place.by {
             // Nobody wants to wait for minutes here.
             Access::Wired => settings.push_str("prove_again = 10\n"),
-            Access::Wifi(pattern) => {
-                settings.push_str(&format!("onboarding_ssid = \"{pattern}\"\n"));
+            Access::Wifi(by) => {
+                settings.push_str(by);
+                settings.push('\n');
             }
         }
         fs::write(dir.join("agent.toml"), settings)?;

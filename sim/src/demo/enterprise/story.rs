@@ -37,9 +37,11 @@ const DEVICE: &str = "LW-0001";
 /// Was never sold.
 const UNSOLD: &str = "LW-0002";
 
-/// The open network, and what devices look for.
+/// The open network, and by what devices look for it: the one by its realm, the other by its name.
 const OPEN: &str = "BRSKI%harbour";
-const PATTERN: &str = "BRSKI%*";
+const REALM: &str = "eap.arpa";
+const BY_REALM: &str = "onboarding_realm = \"eap.arpa\"";
+const BY_NAME: &str = "onboarding_ssid = \"BRSKI%*\"";
 /// The closed one.
 const CLOSED: &str = "harbour";
 
@@ -105,8 +107,8 @@ async fn act(
     let points = [open_point(&site, open)?, closed_point(&site, closed)?];
     let mut gateway =
         Gateway::start(&site, &settings(&site, &open.interface, &closed.interface)).await?;
-    let mut device = Device::new(&site, DEVICE, place(first_space, first));
-    let mut unsold = Device::new(&site, UNSOLD, place(second_space, second));
+    let mut device = Device::new(&site, DEVICE, place(first_space, first, BY_REALM));
+    let mut unsold = Device::new(&site, UNSOLD, place(second_space, second, BY_NAME));
 
     narrator.chapter(2, "The open network");
     onlooker(&mut unsold).await?;
@@ -132,19 +134,24 @@ async fn act(
     Ok(())
 }
 
-fn place<'a>(space: &'a Space, radio: &'a Radio) -> Place<'a> {
+fn place<'a>(space: &'a Space, radio: &'a Radio, by: &'static str) -> Place<'a> {
     Place {
         space,
         interface: &radio.interface,
         mac: &radio.address,
-        by: Access::Wifi(PATTERN),
+        by: Access::Wifi(by),
     }
 }
 
 /// The access point that anybody may join.
 fn open_point(site: &Site<'_>, radio: &Radio) -> anyhow::Result<Hostap> {
     let mut settings: Vec<String> = CHANNEL.map(str::to_owned).to_vec();
-    settings.extend([format!("ssid={OPEN}"), "ap_isolate=1".to_owned()]);
+    settings.extend([
+        format!("ssid={OPEN}"),
+        "ap_isolate=1".to_owned(),
+        "interworking=1".to_owned(),
+        format!("nai_realm=0,{REALM}"),
+    ]);
     let setup = Setup::on(Kind::AccessPoint, &radio.interface, &settings);
     let point = gateway::authenticator(site, OPEN, setup)?;
     point.until("state", "ENABLED")?;
@@ -152,8 +159,8 @@ fn open_point(site: &Site<'_>, radio: &Radio) -> anyhow::Result<Hostap> {
     site.net
         .gateway
         .ip(&format!("addr add {GATEWAY}/24 dev {interface}\n"))?;
-    let said = "is open, and leads to the join proxy only";
-    site.narrator.said(OPEN, Tone::Plain, said);
+    let said = format!("is open, announces the realm {REALM}, and leads to the join proxy only");
+    site.narrator.said(OPEN, Tone::Plain, &said);
     Ok(point)
 }
 

@@ -17,6 +17,7 @@ pub(crate) mod control;
 pub(crate) mod hand_over;
 pub(crate) mod member;
 pub(crate) mod open;
+pub(crate) mod realm;
 #[cfg(test)]
 mod tests;
 

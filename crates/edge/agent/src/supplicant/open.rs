@@ -1,7 +1,8 @@
 //! Open networks: anybody's, and good for nothing but to find a registrar, who then proves itself by a voucher.
 //!
 //! 1. The supplicant looks around. What it tells of is anybody's word: names that are no text of 1 to 32 octets
-//!    are passed over, networks that are not open too, and only names like the device's pattern count.
+//!    are passed over, networks that are not open too, and only those count that announce the device's realm
+//!    ([`super::realm`]) or have a name like its pattern, the former first.
 //! 2. One of them is joined, and no other. The block is known by its `id_str`.
 //! 3. When the interface has an address that the network can be spoken to with, the rest begins.
 //! 4. The block is removed, whatever came of it.
@@ -13,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use vouchsafe_brski::networks::MAX_SSID;
 
 use super::hand_over::hex;
+use super::realm::Realm;
 use super::{Control, SupplicantError};
 
 /// By which our network is known.
@@ -35,6 +37,29 @@ const MAX_AROUND: usize = 256;
 
 /// Most of them that are tried in one go.
 const MAX_TRIED: usize = 8;
+
+/// Most networks around that are asked for their realms: each may take its time.
+const MAX_ASKED: usize = 8;
+
+/// Which open networks a device tries.
+#[derive(Debug, Clone)]
+pub(crate) struct Sought {
+    /// Those that announce this realm; they come first.
+    pub(crate) realm: Option<Realm>,
+    /// Those with such names.
+    pub(crate) names: Option<SsidPattern>,
+}
+
+impl std::fmt::Display for Sought {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.realm, &self.names) {
+            (Some(realm), Some(names)) => write!(f, "for the realm {realm} or named like {names}"),
+            (Some(realm), None) => write!(f, "for the realm {realm}"),
+            (None, Some(names)) => write!(f, "named like {names}"),
+            (None, None) => f.write_str("at all"),
+        }
+    }
+}
 
 /// Names with one `*` at most, for anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,10 +94,10 @@ impl std::fmt::Display for SsidPattern {
     }
 }
 
-/// Step 1: the names of open networks like this, those heard best first.
+/// Step 1: the names of such open networks, those heard best first.
 pub(crate) async fn around(
     control: &mut Control,
-    pattern: &SsidPattern,
+    sought: &Sought,
 ) -> Result<Vec<String>, SupplicantError> {
     control.forget_events().await?;
     // One that is looking already will tell as well.
@@ -86,7 +111,24 @@ pub(crate) async fn around(
         }
     }
     let results = control.ask("SCAN_RESULTS").await?;
-    Ok(open_networks(&results, pattern))
+    let open = open_networks(&results);
+    let mut found = Vec::new();
+    if let Some(realm) = &sought.realm {
+        for network in open.iter().take(MAX_ASKED) {
+            if realm.is_announced(control, &network.access_point).await? {
+                found.push(network.ssid.clone());
+            }
+        }
+    }
+    if let Some(names) = &sought.names {
+        let named = open.into_iter().map(|it| it.ssid);
+        let named: Vec<_> = named
+            .filter(|ssid| names.fits(ssid) && !found.contains(ssid))
+            .collect();
+        found.extend(named);
+    }
+    found.truncate(MAX_TRIED);
+    Ok(found)
 }
 
 /// Step 2; whether the supplicant is in it.
@@ -153,29 +195,43 @@ fn has_address(addresses: &str, name: &str) -> bool {
     })
 }
 
-/// Lines of `bssid \t frequency \t signal \t flags \t ssid`, after one that says so.
-fn open_networks(results: &str, pattern: &SsidPattern) -> Vec<String> {
-    let mut found: Vec<(i32, String)> = Vec::new();
+/// An open network, by the access point of it that is heard best.
+#[derive(Debug)]
+struct OpenNetwork {
+    signal: i32,
+    access_point: String,
+    ssid: String,
+}
+
+/// Lines of `bssid \t frequency \t signal \t flags \t ssid`, after one that says so; the best heard come first.
+fn open_networks(results: &str) -> Vec<OpenNetwork> {
+    let mut found: Vec<OpenNetwork> = Vec::new();
     for line in results.lines().skip(1).take(MAX_AROUND) {
-        let mut parts = line.splitn(5, '\t').skip(2);
-        let (Some(signal), Some(flags), Some(ssid)) = (parts.next(), parts.next(), parts.next())
-        else {
+        let parts: Vec<&str> = line.splitn(5, '\t').collect();
+        let [access_point, _, signal, flags, ssid] = parts[..] else {
             continue;
         };
         let closed = ["WPA", "RSN", "WEP", "OWE", "SAE", "OSEN"];
         let is_open = flags.contains("[ESS]") && !closed.iter().any(|word| flags.contains(word));
-        let Some(ssid) = name(ssid).filter(|ssid| is_open && pattern.fits(ssid)) else {
+        let is_address = access_point
+            .bytes()
+            .all(|it| it.is_ascii_hexdigit() || it == b':');
+        let Some(ssid) = name(ssid).filter(|_| is_open && is_address) else {
             continue;
         };
-        let signal: i32 = signal.parse().unwrap_or(i32::MIN);
-        match found.iter_mut().find(|(_, known)| *known == ssid) {
-            Some((best, _)) => *best = signal.max(*best),
-            None => found.push((signal, ssid)),
+        let network = OpenNetwork {
+            signal: signal.parse().unwrap_or(i32::MIN),
+            access_point: access_point.to_owned(),
+            ssid,
+        };
+        match found.iter_mut().find(|known| known.ssid == network.ssid) {
+            Some(known) if known.signal < network.signal => *known = network,
+            Some(_) => {}
+            None => found.push(network),
         }
     }
-    found.sort_by_key(|(signal, _)| std::cmp::Reverse(*signal));
-    let names = found.into_iter().map(|(_, ssid)| ssid);
-    names.take(MAX_TRIED).collect()
+    found.sort_by_key(|network| std::cmp::Reverse(network.signal));
+    found
 }
 
 /// A name as the supplicant writes it, if it is plain text of 1 to 32 octets.
@@ -233,7 +289,11 @@ mod tests {
             02:00:00:00:00:07\t2437\t-10\t[ESS]\tguests\n\
             02:00:00:00:00:08\t2437\tloud\t[ESS]\tBRSKI%odd\n\
             02:00:00:00:00:09\n";
-        let found = open_networks(results, &pattern());
+        let found = open_networks(results);
+        let far = found.iter().find(|it| it.ssid == "BRSKI%far").unwrap();
+        assert_eq!(far.access_point, "02:00:00:00:00:03");
+        let names = found.iter().map(|network| &*network.ssid);
+        let found: Vec<_> = names.filter(|ssid| pattern().fits(ssid)).collect();
         assert_eq!(found, ["BRSKI%far", "BRSKI%near", "BRSKI%odd"]);
     }
 
@@ -263,9 +323,9 @@ mod tests {
     fn a_crowd_of_made_up_networks_is_bounded() {
         let mut results = "bssid / …\n".to_owned();
         for number in 0..10_000 {
-            results.push_str(&format!("02:…\t2437\t-9\t[ESS]\tBRSKI%{number}\n"));
+            results.push_str(&format!("02:00\t2437\t-9\t[ESS]\tBRSKI%{number}\n"));
         }
-        assert_eq!(open_networks(&results, &pattern()).len(), MAX_TRIED);
+        assert_eq!(open_networks(&results).len(), MAX_AROUND);
     }
 
     #[test]

@@ -38,7 +38,7 @@ struct Blocks {
 }
 
 impl Air {
-    /// `entered` hears the name of each network that is selected.
+    /// `entered` hears the name of each network that is selected. A network may announce a realm: `NAME@REALM`.
     fn new(around: &[&str], entered: impl Fn(&str) + Send + 'static) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("no-such-interface");
@@ -50,7 +50,12 @@ impl Air {
         let over = Arc::new(AtomicBool::new(false));
         let (hears, ends) = (Arc::clone(&heard), Arc::clone(&over));
         let mut results = "bssid / frequency / signal level / flags / ssid\n".to_owned();
-        for (place, ssid) in around.iter().enumerate() {
+        let mut realms = BTreeMap::new();
+        for (place, network) in around.iter().enumerate() {
+            let (ssid, realm) = network.split_once('@').unwrap_or((network, ""));
+            if !realm.is_empty() {
+                realms.insert(format!("02:00:00:00:00:0{place}"), realm.to_owned());
+            }
             let line = format!("02:00:00:00:00:0{place}\t2437\t-{place}0\t[ESS]\t{ssid}\n");
             results.push_str(&line);
         }
@@ -65,8 +70,15 @@ impl Air {
                 let mut said = match command.as_str() {
                     "PING" => vec!["PONG\n".to_owned()],
                     "SCAN_RESULTS" => vec![results.clone()],
+                    command if command.starts_with("BSS ") => {
+                        vec![announced(&realms, &command[4..])]
+                    }
                     command => vec![blocks.answer(command)],
                 };
+                if let Some(asked) = command.strip_prefix("ANQP_GET ") {
+                    let (from, _) = asked.split_once(' ').unwrap();
+                    said.push(format!("<3>ANQP-QUERY-DONE addr={from} result=SUCCESS"));
+                }
                 if command == "SCAN" {
                     said.push("<3>CTRL-EVENT-SCAN-RESULTS ".to_owned());
                 }
@@ -92,6 +104,7 @@ impl Air {
         NetworkConfig {
             supplicant: self.path.clone(),
             onboarding_ssid: Some("BRSKI%*".to_owned()),
+            onboarding_realm: None,
             ssid: None,
             server_name: None,
             prove_again: 300,
@@ -163,6 +176,19 @@ impl Blocks {
     fn ssid(&self) -> String {
         text(&self.settings[&self.selected.unwrap()]["ssid"])
     }
+}
+
+/// What the supplicant knows of an access point: that it interworks, and for which realm.
+fn announced(realms: &BTreeMap<String, String>, access_point: &str) -> String {
+    let Some(realm) = realms.get(access_point) else {
+        return format!("bssid={access_point}\nie=000178\n");
+    };
+    let length = u8::try_from(realm.len()).unwrap();
+    let mut list = vec![1, 0, length + 3, 0, 0, length];
+    list.extend_from_slice(realm.as_bytes());
+    list.push(0);
+    let digits: String = list.iter().map(|octet| format!("{octet:02x}")).collect();
+    format!("bssid={access_point}\nie=0001786b0100\nanqp_nai_realm={digits}\n")
 }
 
 fn text(hexadecimal: &str) -> String {
@@ -274,6 +300,35 @@ async fn a_registrar_of_another_domain_names_no_network() {
     assert_eq!(put_aside(&told).len(), 1);
     assert_eq!(other.called(), Vec::<String>::new());
     assert_eq!(air.named(), [GENUINE]);
+}
+
+/// IEEE 802.11-2020 §9.4.5.10: a realm is found whatever the name of the network, and comes before names. It
+/// is believed no more than they are.
+#[tokio::test]
+async fn a_network_is_found_by_its_realm_and_believed_only_by_a_voucher() {
+    let rogue = format!("{ROGUE}@EAP.arpa");
+    let around = [GENUINE, "guests@example.com", "quay@eap.arpa", &rogue];
+    let (registrar, air, mut device) = world(&around, HARBOUR).await;
+    let mut config = air.config();
+    config.onboarding_realm = Some("eap.arpa".to_owned());
+    device.config.network = Some(config.clone());
+    let (status, told) = device.run_told().await;
+    assert_eq!(status.unwrap().state, "onboarded");
+    assert_eq!(put_aside(&told), []);
+    assert_eq!(air.named(), ["quay", "harbour", "jetty"]);
+    assert_eq!(registrar.issued(), 1);
+
+    // Who only has the realm gets no further than who only has the name.
+    let (_registrar, air, mut device) = world(&[&rogue, GENUINE], HARBOUR).await;
+    device.config.network = Some(NetworkConfig {
+        supplicant: air.path.clone(),
+        onboarding_ssid: None,
+        ..config
+    });
+    let (ended, told) = device.run_told().await;
+    assert!(ended.is_err(), "{ended:?}");
+    assert_eq!(put_aside(&told).len(), 1);
+    assert_eq!(air.named(), [ROGUE], "no name was asked for");
 }
 
 #[tokio::test]
