@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use aws_lc_rs::encoding::AsBigEndian;
 use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::pkcs8::Document;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair,
@@ -97,24 +97,61 @@ pub fn generate_pkcs8(algorithm: Algorithm) -> Result<Secret, Error> {
 /// [`Error::Random`] when the system gives no randomness.
 pub fn generate_key(algorithm: Algorithm) -> Result<(Secret, PublicKey), Error> {
     let made = match algorithm {
-        Algorithm::EcdsaP256 => ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING),
-        Algorithm::EcdsaP384 => ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING),
+        Algorithm::EcdsaP256 => ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING, &P256),
+        Algorithm::EcdsaP384 => ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING, &P384),
         Algorithm::Ed25519 => Ed25519KeyPair::generate().and_then(|pair| {
+            // The document zeroizes itself when it is dropped.
             let document = pair.to_pkcs8v1()?;
-            Ok((document, pair.public_key().as_ref().to_vec()))
+            let secret = Secret::new(document.as_ref().to_vec());
+            Ok((secret, pair.public_key().as_ref().to_vec()))
         }),
     };
-    let (document, bits) = made.map_err(|_| Error::Random)?;
+    let (secret, bits) = made.map_err(|_| Error::Random)?;
     let public_key = PublicKey::from_key_bits(algorithm.signature_algorithm(), &bits)
         .map_err(|_| Error::Random)?;
-    // The document zeroizes itself when it is dropped.
-    Ok((Secret::new(document.as_ref().to_vec()), public_key))
+    Ok((secret, public_key))
 }
 
-fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm) -> Result<(Document, Vec<u8>), Unspecified> {
+/// What stands in the PKCS#8 form of a key of one curve (RFC 5958 §2, RFC 5915 §3) before the private
+/// number, and between that and the point. The library would compute the point a second time to
+/// write the same bytes.
+struct Pkcs8 {
+    before: &'static [u8],
+    between: &'static [u8],
+}
+
+const P256: Pkcs8 = Pkcs8 {
+    before: &[
+        0x30, 0x81, 0x87, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d,
+        0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x04, 0x6d, 0x30,
+        0x6b, 0x02, 0x01, 0x01, 0x04, 0x20,
+    ],
+    between: &[0xa1, 0x44, 0x03, 0x42, 0x00],
+};
+const P384: Pkcs8 = Pkcs8 {
+    before: &[
+        0x30, 0x81, 0xb6, 0x02, 0x01, 0x00, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d,
+        0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22, 0x04, 0x81, 0x9e, 0x30, 0x81, 0x9b,
+        0x02, 0x01, 0x01, 0x04, 0x30,
+    ],
+    between: &[0xa1, 0x64, 0x03, 0x62, 0x00],
+};
+
+fn ecdsa(
+    algorithm: &'static EcdsaSigningAlgorithm,
+    form: &Pkcs8,
+) -> Result<(Secret, Vec<u8>), Unspecified> {
     let pair = EcdsaKeyPair::generate(algorithm)?;
-    let document = pair.to_pkcs8v1()?;
-    Ok((document, pair.public_key().as_ref().to_vec()))
+    let point = pair.public_key().as_ref().to_vec();
+    Ok((written(&pair, form)?, point))
+}
+
+fn written(pair: &EcdsaKeyPair, form: &Pkcs8) -> Result<Secret, Unspecified> {
+    // It zeroizes itself when it is dropped.
+    let number = pair.private_key().as_be_bytes()?;
+    let point = pair.public_key().as_ref();
+    let parts = [form.before, number.as_ref(), form.between, point];
+    Ok(Secret::new(parts.concat()))
 }
 
 #[cfg(test)]
@@ -122,6 +159,21 @@ mod tests {
     use vouchsafe_trust::{Signer, SoftwareSigner};
 
     use super::*;
+
+    #[test]
+    fn a_key_is_written_as_the_library_writes_it() {
+        for (algorithm, form) in [
+            (&ECDSA_P256_SHA256_ASN1_SIGNING, &P256),
+            (&ECDSA_P384_SHA384_ASN1_SIGNING, &P384),
+        ] {
+            // Numbers that begin with zeros keep their length.
+            for _ in 0..600 {
+                let pair = EcdsaKeyPair::generate(algorithm).unwrap();
+                let document = pair.to_pkcs8v1().unwrap();
+                assert_eq!(written(&pair, form).unwrap().expose(), document.as_ref());
+            }
+        }
+    }
 
     #[test]
     fn a_key_comes_with_its_own_public_half() {

@@ -3,13 +3,13 @@
 //! 1. Serial numbers are taken in chunks; those that have an identity already are passed over, so
 //!    that a batch that was broken off is continued by running it again.
 //! 2. All cores make keys and sign certificates for one chunk while the chunk before it is stored.
-//! 3. The keys of a chunk are made durable, then its records in one commit. A key whose record is
-//!    never stored is worthless; a record without its key would be a lost serial number.
+//! 3. The keys of a chunk are made durable, then its records in one commit, while the keys of the next
+//!    are. A key whose record is never stored is worthless; a record without its key would be a lost
+//!    serial number.
 //!
 //! Memory holds a few chunks, whatever the size of the batch.
 
 use std::collections::{HashSet, VecDeque};
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,6 +26,7 @@ use vouchsafe_trust::{Certificate, PublicKey, Secret};
 use crate::birth::{self, Birth, birth_folder};
 use crate::bootstrapping::{self, Bootstrapping, LabelOf, LabelText};
 use crate::factory::{Factory, FactoryError, off_thread};
+use crate::presses::Presses;
 use crate::provision::{NewDevice, Press};
 
 /// Devices of one chunk, which is one transaction. Their names are hashes, so that a small one would
@@ -33,7 +34,7 @@ use crate::provision::{NewDevice, Press};
 const CHUNK: usize = 4000;
 
 /// Chunks that are pressed while one is stored, so that neither waits for the other.
-const AHEAD: usize = 2;
+const AHEAD: usize = 1;
 
 /// Largest list of serial numbers that is read, in bytes.
 const MAX_LIST: u64 = 256 * 1024 * 1024;
@@ -111,7 +112,14 @@ struct Pressed {
     commit: Commit,
 }
 
-type Pressing = tokio::task::JoinHandle<Result<Vec<Pressed>, FactoryError>>;
+/// A chunk of them.
+struct Chunk {
+    pressed: Vec<Pressed>,
+    /// Serial numbers of the chunk that have an identity already.
+    passed_over: u64,
+}
+
+type Pressing = tokio::task::JoinHandle<Result<Chunk, FactoryError>>;
 
 struct Born {
     model: Option<String>,
@@ -161,11 +169,13 @@ impl Factory {
         };
         let mut list = List::open(batch)?;
         let mut keeper = Keeper::open(&batch.output).await?;
+        let presses = Presses::start()?;
         let mut made = Progress {
             total: list.total,
             ..Progress::default()
         };
         let mut ahead: VecDeque<Pressing> = VecDeque::with_capacity(AHEAD + 1);
+        let mut kept: Option<Vec<Pressed>> = None;
         let mut end = None;
         loop {
             while end.is_none() && ahead.len() <= AHEAD {
@@ -181,25 +191,37 @@ impl Factory {
                     // What came before it is stored.
                     Err(error) => end = Some(Err(error)),
                     Ok(chunk) => {
-                        let fresh = self.fresh(chunk, &batch.output, &mut made).await?;
-                        // 2
-                        let pressing = press(self.clone(), actor.clone(), fresh, recipe.clone());
+                        let pressing = press(
+                            self.clone(),
+                            actor.clone(),
+                            chunk,
+                            recipe.clone(),
+                            presses.clone(),
+                        );
                         ahead.push_back(tokio::spawn(pressing));
                     }
                 }
             }
             // 3
-            if let Some(pressing) = ahead.pop_front() {
-                let pressed = pressing.await.map_err(|_| FactoryError::Broken)??;
-                made.made += keeper.keep(self, pressed).await?;
+            let pressing = ahead.pop_front();
+            if pressing.is_none() && kept.is_none() {
                 progress(&made);
+                return end.unwrap_or(Ok(())).map(|()| made);
             }
-            if ahead.is_empty()
-                && let Some(end) = end
-            {
-                progress(&made);
-                return end.map(|()| made);
+            let store = keeper.output.clone();
+            let stored = async {
+                match kept.take() {
+                    Some(pressed) => store.store(self, pressed).await,
+                    None => Ok(0),
+                }
+            };
+            let (stored, next) = tokio::join!(stored, keeper.next(pressing));
+            made.made += stored?;
+            if let Some(chunk) = next? {
+                made.passed_over += chunk.passed_over;
+                kept = Some(chunk.pressed);
             }
+            progress(&made);
         }
     }
 
@@ -234,25 +256,25 @@ impl Factory {
     }
 
     /// Passes over serial numbers that have an identity; a birth folder that was left without its
-    /// certificate gets it.
+    /// certificate gets it. Gives the others, and how many were passed over.
     async fn fresh(
         &self,
         chunk: Vec<Blank>,
         output: &Output,
-        made: &mut Progress,
-    ) -> Result<Vec<Blank>, FactoryError> {
+    ) -> Result<(Vec<Blank>, u64), FactoryError> {
         let ids: Vec<DeviceId> = chunk
             .iter()
             .map(|blank| DeviceId::new(self.home.id, &blank.device.serial))
             .collect();
         let known: HashSet<DeviceId> = self.store.known_devices(&ids).await?.into_iter().collect();
         let mut fresh = Vec::with_capacity(chunk.len());
+        let mut passed_over = 0;
         for (blank, id) in chunk.into_iter().zip(ids) {
             if !known.contains(&id) {
                 fresh.push(blank);
                 continue;
             }
-            made.passed_over += 1;
+            passed_over += 1;
             if let Output::Folders(folder) = output {
                 let folder = birth_folder(folder, &blank.device.serial)?;
                 let unfinished =
@@ -264,7 +286,7 @@ impl Factory {
                 }
             }
         }
-        Ok(fresh)
+        Ok((fresh, passed_over))
     }
 
     fn write_birth(
@@ -299,27 +321,20 @@ fn key_label(device: &Device) -> String {
 async fn press(
     factory: Factory,
     actor: Actor,
-    devices: Vec<Blank>,
+    chunk: Vec<Blank>,
     recipe: Recipe,
-) -> Result<Vec<Pressed>, FactoryError> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let share = devices.len().div_ceil(cores).max(1);
-    let mut works = Vec::new();
-    for some in devices.chunks(share) {
-        let (some, factory, actor) = (some.to_vec(), factory.clone(), actor.clone());
-        let recipe = recipe.clone();
-        works.push(tokio::task::spawn_blocking(move || {
-            let press = Press::new(&factory);
-            some.into_iter()
-                .map(|blank| press_one(&factory, &press, &actor, blank, &recipe))
-                .collect::<Result<Vec<_>, _>>()
-        }));
-    }
-    let mut pressed = Vec::with_capacity(devices.len());
-    for work in works {
-        pressed.extend(work.await.map_err(|_| FactoryError::Broken)??);
-    }
-    Ok(pressed)
+    presses: Presses,
+) -> Result<Chunk, FactoryError> {
+    let (fresh, passed_over) = factory.fresh(chunk, &recipe.output).await?;
+    let shared = Arc::new((Press::new(&factory), factory, actor, recipe));
+    let each = move |blank| {
+        let (press, factory, actor, recipe) = &*shared;
+        press_one(factory, press, actor, blank, recipe)
+    };
+    Ok(Chunk {
+        pressed: presses.map(fresh, each).await?,
+        passed_over,
+    })
 }
 
 fn press_one(
@@ -404,52 +419,74 @@ fn make_keys(blank: &Blank, recipe: &Recipe) -> Result<Keys, FactoryError> {
 }
 
 /// Step 3.
-enum Keeper {
-    Bundle(Option<BundleWriter>),
-    Folders(PathBuf),
+struct Keeper {
+    output: Output,
+    /// Where the keys go, unless they lie in their folders already.
+    bundle: Option<BundleWriter>,
 }
 
 impl Keeper {
     async fn open(output: &Output) -> Result<Self, FactoryError> {
-        match output.clone() {
-            Output::Folders(folder) => Ok(Self::Folders(folder)),
+        let bundle = match output.clone() {
+            Output::Folders(_) => None,
             Output::Bundle { file, sealing_key } => {
-                off_thread(move || {
+                let opened = off_thread(move || {
                     let sealer = Sealer::open(&sealing_key, Permissions::OwnerOnly)?;
                     // What a crash left unfinished was never promised to anybody.
                     if file.exists() {
                         BundleWriter::repair(&file, &sealer)?;
                     }
-                    Ok(Self::Bundle(Some(BundleWriter::open(&file, &sealer)?)))
-                })
-                .await?
+                    BundleWriter::open(&file, &sealer)
+                });
+                Some(opened.await??)
             }
-        }
+        };
+        Ok(Self {
+            output: output.clone(),
+            bundle,
+        })
     }
 
-    /// Stores a chunk; how many identities it made.
-    async fn keep(
-        &mut self,
+    /// The next chunk, when its keys are durable.
+    async fn next(&mut self, pressing: Option<Pressing>) -> Result<Option<Chunk>, FactoryError> {
+        let Some(pressing) = pressing else {
+            return Ok(None);
+        };
+        let mut chunk = pressing.await.map_err(|_| FactoryError::Broken)??;
+        self.keep_keys(&mut chunk.pressed).await?;
+        Ok(Some(chunk))
+    }
+
+    async fn keep_keys(&mut self, pressed: &mut [Pressed]) -> Result<(), FactoryError> {
+        if matches!(self.output, Output::Folders(_)) {
+            return Ok(());
+        }
+        let Some(mut writer) = self.bundle.take() else {
+            return Err(FactoryError::Broken);
+        };
+        let keys: Vec<(String, Secret)> = pressed
+            .iter_mut()
+            .flat_map(|one| std::mem::take(&mut one.keys))
+            .collect();
+        let written = off_thread(move || {
+            for (label, key) in &keys {
+                writer.append(label, key.expose())?;
+            }
+            writer.sync().map(|()| writer)
+        })
+        .await??;
+        self.bundle = Some(written);
+        Ok(())
+    }
+}
+
+impl Output {
+    /// Stores a chunk whose keys are durable; how many identities it made.
+    async fn store(
+        &self,
         factory: &Factory,
         mut pressed: Vec<Pressed>,
     ) -> Result<u64, FactoryError> {
-        if let Self::Bundle(slot) = self {
-            let Some(mut writer) = slot.take() else {
-                return Err(FactoryError::Broken);
-            };
-            let keys: Vec<(String, Secret)> = pressed
-                .iter_mut()
-                .flat_map(|one| std::mem::take(&mut one.keys))
-                .collect();
-            let written = off_thread(move || {
-                for (label, key) in &keys {
-                    writer.append(label, key.expose())?;
-                }
-                writer.sync().map(|()| writer)
-            })
-            .await??;
-            *slot = Some(written);
-        }
         let (whole, parts) = together(&mut pressed);
         let stored = match whole.is_empty() {
             true => Ok(()),
@@ -498,7 +535,11 @@ type Ends = [usize; 3];
 
 /// Moves all commits of a chunk into one.
 fn together(pressed: &mut [Pressed]) -> (Arc<Commit>, Vec<Ends>) {
-    let mut whole = Commit::default();
+    let mut whole = Commit {
+        guards: Vec::with_capacity(room(pressed, |commit| commit.guards.len())),
+        changes: Vec::with_capacity(room(pressed, |commit| commit.changes.len())),
+        entries: Vec::with_capacity(room(pressed, |commit| commit.entries.len())),
+    };
     let mut parts = Vec::with_capacity(pressed.len());
     for one in pressed {
         let part = std::mem::take(&mut one.commit);
@@ -508,6 +549,10 @@ fn together(pressed: &mut [Pressed]) -> (Arc<Commit>, Vec<Ends>) {
         parts.push([whole.guards.len(), whole.changes.len(), whole.entries.len()]);
     }
     (Arc::new(whole), parts)
+}
+
+fn room(pressed: &[Pressed], of_one: impl Fn(&Commit) -> usize) -> usize {
+    pressed.iter().map(|one| of_one(&one.commit)).sum()
 }
 
 /// Gives each device its part again.
@@ -646,7 +691,7 @@ impl List {
             }
         }
         self.recent.push_back(seen);
-        if self.recent.len() > AHEAD + 1 {
+        if self.recent.len() > AHEAD + 2 {
             self.recent.pop_front();
         }
         Ok(chunk)

@@ -20,6 +20,7 @@ mod manifest;
 pub mod masa;
 mod owners;
 mod period;
+mod presses;
 mod provision;
 mod sales;
 mod serve;

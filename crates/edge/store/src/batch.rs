@@ -85,8 +85,8 @@ impl<'t, 'c> Batch<'t, 'c> {
     pub(crate) async fn apply(&mut self, number: usize, commit: &'c Commit) -> Result<(), Stop> {
         let plan = Plan::new(commit)?;
         let mut work = Work {
-            heads: HashMap::new(),
-            lines: Vec::new(),
+            heads: HashMap::with_capacity(plan.new_devices.len()),
+            lines: Vec::with_capacity(commit.entries.len()),
             sealed: commit.entries.iter().map(|_| None).collect(),
             touched: false,
         };

@@ -72,6 +72,7 @@ impl<'c> Plan<'c> {
     fn sort_guards(&mut self, commit: &'c Commit) -> Result<Conditions<'c>, CommitError> {
         let written = Written::by(commit)?;
         let mut conditions = Conditions::default();
+        conditions.devices.reserve(written.devices.len());
         for guard in &commit.guards {
             match guard {
                 Guard::DeviceAbsent { id } if written.devices.contains(id) => {
@@ -166,6 +167,7 @@ impl<'c> Plan<'c> {
     }
 
     fn sort_entries(&mut self, commit: &'c Commit) {
+        self.entries.reserve(commit.entries.len());
         let mut put: HashSet<DeviceId> = self.new_devices.iter().map(|device| device.id).collect();
         put.extend(self.changed_devices.iter().map(|(device, _)| device.id));
         let journaled = commit
@@ -230,7 +232,7 @@ struct Written<'c> {
 impl<'c> Written<'c> {
     fn by(commit: &'c Commit) -> Result<Self, CommitError> {
         let mut written = Self {
-            devices: HashSet::new(),
+            devices: HashSet::with_capacity(commit.changes.len()),
             vouchers: HashMap::new(),
         };
         for change in &commit.changes {

@@ -15,6 +15,9 @@ use crate::statement::{Value, Values};
 
 /// Pages of 4096 bytes that the write-ahead log may hold before it is written back: 16 MiB.
 const WAL_PAGES: u32 = 4096;
+/// The same while transactions of [`MANY_ROWS`] follow each other, 64 MiB: each of them writes most pages
+/// of an index of hashes anew, and only the last of these needs to get into the file.
+const WAL_PAGES_MANY: u32 = 16 * 1024;
 /// Page cache of the writing connection, in KiB. After a page was split SQLite looks at all that it
 /// keeps, at each commit, so that for small ones a small cache is quicker.
 const WRITER_CACHE_KIB: u32 = 8 * 1024;
@@ -62,11 +65,13 @@ impl Sqlite {
     pub(crate) fn expect(&mut self, rows: usize) -> Result<(), EngineError> {
         let roomy = rows >= MANY_ROWS;
         if roomy != self.roomy {
-            let size = match roomy {
-                true => WRITER_CACHE_MANY_KIB,
-                false => WRITER_CACHE_KIB,
+            let (cache, log) = match roomy {
+                true => (WRITER_CACHE_MANY_KIB, WAL_PAGES_MANY),
+                false => (WRITER_CACHE_KIB, WAL_PAGES),
             };
-            self.execute(&format!("PRAGMA cache_size = -{size}"))?;
+            self.execute(&format!(
+                "PRAGMA cache_size = -{cache}; PRAGMA wal_autocheckpoint = {log}"
+            ))?;
             self.roomy = roomy;
         }
         Ok(())

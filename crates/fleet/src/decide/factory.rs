@@ -166,23 +166,27 @@ impl ProvisionPermit {
         let sha256 = Digest::of(&idevid_der);
         device.idevid_sha256 = Some(sha256);
         device.idevid_der = Some(idevid_der);
-        let mut commit = Commit::default();
-        commit.guards.push(Guard::DeviceAbsent { id: device.id });
+        // By the hundred thousand: no room is taken that is not filled.
+        let mut guards = Vec::with_capacity(2);
+        guards.push(Guard::DeviceAbsent { id: device.id });
         if let Some(spki_sha256) = device.idevid_spki_sha256 {
-            commit.guards.push(Guard::KeyUnused {
+            guards.push(Guard::KeyUnused {
                 spki_sha256,
                 device: device.id,
             });
         }
-        commit
-            .changes
-            .push(Change::PutDevice(Box::new(device.clone())));
-        commit.entries.push(
-            device_entry(&device, Action::Provisioned, &self.actor, device.created_at)
-                .on(Evidence::new("idevid", sha256))
-                .with("serial", &device.serial)
-                .with("key-origin", device.key_origin),
-        );
+        let entry = Entry {
+            evidence: vec![Evidence::new("idevid", sha256)],
+            ..device_entry(&device, Action::Provisioned, &self.actor, device.created_at)
+        };
+        let entry = entry
+            .with("serial", &device.serial)
+            .with("key-origin", device.key_origin);
+        let mut commit = Commit {
+            guards,
+            changes: vec![Change::PutDevice(Box::new(device.clone()))],
+            entries: vec![entry],
+        };
         if let Some(key) = &self.bootstrapping {
             let given = ImportKey {
                 key: key.facts(),

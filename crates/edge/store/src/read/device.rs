@@ -5,8 +5,11 @@ use vouchsafe_fleet::{Device, DeviceId, Digest, ManufacturerId, OwnerId, State};
 use crate::Store;
 use crate::error::ReadError;
 use crate::row::{Columns, name};
-use crate::statement::Values;
+use crate::statement::{Values, largest_power_of_two};
 use crate::table::device;
+
+/// Most names of one statement: few enough that preparing it anew costs little, many enough that it is rare.
+const MOST_IDS: usize = 128;
 
 /// Which devices a list shows. Empty means all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,25 +81,28 @@ impl Store {
             .transpose()
     }
 
-    /// Which of these devices there are; in no order. A thousand at once is a good number.
+    /// Which of these devices there are; in no order.
     ///
     /// # Errors
     /// As [`Store::device`].
     pub async fn known_devices(&self, ids: &[DeviceId]) -> Result<Vec<DeviceId>, ReadError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
+        let mut known = Vec::new();
+        let mut rest = ids;
+        while !rest.is_empty() {
+            let count = largest_power_of_two(rest.len().min(MOST_IDS));
+            let (now, later) = rest.split_at(count);
+            rest = later;
+            let mut values = Values::new();
+            for id in now {
+                values.push_text(name(id.as_bytes()));
+            }
+            let places: Vec<String> = (1..=count).map(|number| format!("?{number}")).collect();
+            let sql = format!("SELECT id FROM device WHERE id IN ({})", places.join(","));
+            for row in self.readers().fetch_all(&sql, values).await? {
+                known.push(Columns::of(&row, "device").parsed("id")?);
+            }
         }
-        let mut values = Values::new();
-        let mut places = String::new();
-        for (index, id) in ids.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            places.push_str(&format!("{comma}?{}", index + 1));
-            values.push_text(name(id.as_bytes()));
-        }
-        let sql = format!("SELECT id FROM device WHERE id IN ({places})");
-        let rows = self.readers().fetch_all(&sql, values).await?;
-        let read = |row| Columns::of(row, "device").parsed("id");
-        rows.iter().map(read).collect()
+        Ok(known)
     }
 
     /// Devices in the order of their serial numbers, behind `after`, at most `limit`.
