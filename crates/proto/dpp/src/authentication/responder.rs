@@ -254,7 +254,8 @@ impl Accepted {
         let responder = Responder {
             session: self.session,
             nonces,
-            own_key,
+            // A configurator needs its own protocol key no more, an enrollee as the octets that it stores.
+            own_key: own_key.put_by(),
             own_hash: self.own_hash,
             peer_hash,
             k2,

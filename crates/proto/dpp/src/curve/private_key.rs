@@ -98,6 +98,12 @@ impl PrivateKey {
         })
     }
 
+    /// The same key without what makes agreement fast, which takes more room than all the rest of a session
+    /// that waits. It agrees by the slow way from then on.
+    pub(crate) fn put_by(self) -> Self {
+        Self { fast: None, ..self }
+    }
+
     /// Whose key it is.
     #[must_use]
     pub fn curve(&self) -> Curve {
