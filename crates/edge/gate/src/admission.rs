@@ -129,6 +129,7 @@ struct Arriving<'a> {
     credential: String,
     class: &'a str,
     name: Option<String>,
+    socket: Option<String>,
     seconds: u32,
 }
 
@@ -224,6 +225,7 @@ impl Admission {
                 credential,
                 class,
                 name: question.station().session.clone(),
+                socket: question.station().socket.clone(),
                 seconds,
             };
             self.let_in(&mut inner, arriving, now)?;
@@ -265,8 +267,11 @@ impl Admission {
         // Nobody proved anything, so whoever was first stays, until its access point says that it left, or its
         // time is over.
         let is_there = |at: &Place| {
-            let found = inner.sessions.find(at).filter(|_| *at != place);
-            found.is_some_and(|it| now < it.until)
+            let found = inner.sessions.find(at).filter(|it| now < it.until);
+            let is_other = |it: &Session| {
+                it.socket.is_some() && station.socket.is_some() && it.socket != station.socket
+            };
+            found.is_some_and(|it| *at != place || is_other(it))
         };
         if inner.sessions.of_station(mac).iter().any(is_there) {
             return Err(Denial::Elsewhere);
@@ -277,6 +282,7 @@ impl Admission {
             credential: String::new(),
             class,
             name: station.session.clone(),
+            socket: station.socket.clone(),
             seconds,
         };
         self.let_in(&mut inner, arriving, now)?;
@@ -554,6 +560,7 @@ impl Admission {
             credential: arriving.credential,
             segment: segment.map(|it| it.as_str().to_owned()),
             name: arriving.name,
+            socket: arriving.socket,
             since: now,
             until: until.unwrap_or(Timestamp::MAX),
             ending: None,

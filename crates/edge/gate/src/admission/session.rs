@@ -42,6 +42,9 @@ pub struct Session {
     pub segment: Option<String>,
     /// The access point's own name for the session.
     pub name: Option<String>,
+    /// The socket of the switch that it is plugged into, where that says so.
+    #[serde(default)]
+    pub socket: Option<String>,
     /// Since when.
     pub since: Timestamp,
     /// Until when it counts without a new proof.

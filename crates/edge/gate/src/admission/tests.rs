@@ -81,6 +81,7 @@ pub(crate) fn session(class: &str) -> Session {
         credential: "01".to_owned(),
         segment: Some("cameras".to_owned()),
         name: None,
+        socket: None,
         since: now(),
         until: now() + SignedDuration::from_hours(1),
         ending: None,
@@ -270,6 +271,7 @@ fn ask(admission: &Admission, class: &str, station: Station) -> Result<(), Denia
         credential: "01".to_owned(),
         class,
         name: station.session.clone(),
+        socket: station.socket.clone(),
         seconds: 60,
     };
     admission.let_in(&mut inner, arriving, now())
@@ -404,6 +406,7 @@ fn another_device_with_a_copied_address_does_not_hide_the_session_of_the_first()
             credential: "02".to_owned(),
             class,
             name: None,
+            socket: None,
             seconds: 60,
         };
         admission.let_in(&mut inner, arriving, now)
@@ -499,8 +502,21 @@ fn a_station_without_proof_is_at_one_port_at_a_time() {
     // At another port, and at another switch.
     assert_eq!(come(1, "b", "2", now()), Err("station-elsewhere"));
     assert_eq!(come(2, "a", "3", now()), Err("station-elsewhere"));
-    // Where it is, it may ask again. And what was not renewed keeps it nowhere.
+    // Where it is, it may ask again; at another socket of the same switch it is a copy. And what was not renewed keeps it nowhere.
     assert_eq!(come(1, "a", "4", now()), Ok(()));
+    let plugged = |socket: &str, at| {
+        let station = Station {
+            mac: Some([2, 0, 0, 0, 0, 1]),
+            access_point: Some("a".to_owned()),
+            socket: Some(socket.to_owned()),
+            ..Station::default()
+        };
+        let decided = admission.decide_station(1, &station, "6", at);
+        decided.map(|_| ()).map_err(|denial| denial.code())
+    };
+    assert_eq!(plugged("eth7", now()), Ok(()));
+    assert_eq!(plugged("eth8", now()), Err("station-elsewhere"));
+    assert_eq!(plugged("eth7", now()), Ok(()));
     let over = now() + SignedDuration::from_secs(3600);
     assert_eq!(come(2, "a", "5", over), Ok(()));
 }
