@@ -659,10 +659,18 @@ fn a_body_of_another_encoding_than_its_type_is_refused_with_406() {
 fn variants_are_read_only_when_the_switch_is_on() {
     let mut world = World::new();
     let text = base64(&world.pledge_request(Encoding::CmsJson));
+    let error = world
+        .at_registrar(text.as_bytes(), Encoding::CmsJson)
+        .unwrap_err();
     assert!(
-        world
-            .at_registrar(text.as_bytes(), Encoding::CmsJson)
-            .is_err()
+        matches!(
+            error,
+            Error::Signature {
+                source: EnvelopeError::Malformed(_),
+                ..
+            }
+        ),
+        "{error:?}"
     );
     world.compatibility.accept_base64_body = true;
     world

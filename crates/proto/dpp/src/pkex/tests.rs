@@ -311,7 +311,10 @@ fn a_wrong_responder_is_refused_and_stays_counted() {
     let (commit, reveal) = initiator.handle(&response).unwrap();
     let (other, _) = begin_exchange(code(), &mut Tries::default(), 3);
     let (_, responder) = answer(&other, &code(), &mut theirs).unwrap();
-    assert!(responder.handle(&commit, &mut theirs).is_err());
+    assert_eq!(
+        responder.handle(&commit, &mut theirs).err(),
+        Some(Refusal::PkexCode.into())
+    );
     let transcript = run(Curve::P256, PkexBinding::Versions);
     assert_eq!(
         reveal.handle(&transcript.frames[3], &mut ours).err(),

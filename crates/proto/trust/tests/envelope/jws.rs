@@ -238,7 +238,10 @@ fn mixed_forms_doubled_members_and_other_encodings_are_malformed_rfc7515_7_2() {
     let url = BASE64_URL_SAFE_NO_PAD.encode(party.certificate.der());
     let mut header = header(&party);
     header["x5c"] = json!([url]);
-    assert!(parse(&general(&[entry(&party, &header)])).is_err());
+    assert_eq!(
+        parse(&general(&[entry(&party, &header)])).unwrap_err(),
+        Malformed::Base64.into()
+    );
 }
 
 /// RFC 5280 §6.1.3.
