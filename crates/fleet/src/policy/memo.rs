@@ -14,10 +14,10 @@ use regorus::Value;
 use super::verdict::Verdict;
 
 /// Verdicts that are remembered; when there are as many, all are forgotten.
-const VERDICTS: usize = 64;
+const VERDICTS: usize = 1024;
 
-/// Longest key in bytes of text, so that nobody fills the memory with names.
-const MAX_TEXT: usize = 1024;
+/// Largest key: a part counts one, and each byte of text. So nobody fills the memory with names, or claims.
+const MAX_WEIGHT: usize = 1024;
 
 /// The word for the input.
 const INPUT: &str = "input";
@@ -53,7 +53,7 @@ impl Memo {
 
     /// What is remembered by, unless there is too much of it.
     pub(super) fn key(&self, input: &Value) -> Option<Vec<Value>> {
-        let mut text = 0;
+        let mut left = MAX_WEIGHT;
         self.reads
             .iter()
             .map(|read| {
@@ -68,14 +68,10 @@ impl Memo {
                 match part {
                     Value::Undefined | Value::Null => Some(part.clone()),
                     _ if read.only_null => Some(Value::from(false)),
-                    Value::String(string) => {
-                        text += string.len();
-                        (text <= MAX_TEXT).then(|| part.clone())
+                    _ => {
+                        left = without(left, part)?;
+                        Some(part.clone())
                     }
-                    Value::Bool(_) | Value::Number(_) => Some(part.clone()),
-                    // Claims, where there are none, which is the usual case.
-                    Value::Array(items) if items.is_empty() => Some(part.clone()),
-                    _ => None,
                 }
             })
             .collect()
@@ -94,6 +90,20 @@ impl Memo {
             given.clear();
         }
         given.insert(key, verdict.clone());
+    }
+}
+
+/// What is left of a weight without that of a value; none when it is more.
+fn without(left: usize, value: &Value) -> Option<usize> {
+    let left = left.checked_sub(1)?;
+    match value {
+        Value::String(text) => left.checked_sub(text.len()),
+        Value::Array(items) => items.iter().try_fold(left, without),
+        Value::Set(items) => items.iter().try_fold(left, without),
+        Value::Object(fields) => fields.iter().try_fold(left, |left, (name, value)| {
+            without(without(left, name)?, value)
+        }),
+        Value::Undefined | Value::Null | Value::Bool(_) | Value::Number(_) => Some(left),
     }
 }
 
@@ -228,9 +238,14 @@ mod tests {
         assert!(of("{\"a\": \"short\"}").is_some());
         assert!(of("{\"a\": []}").is_some());
         assert!(of("{}").is_some());
-        assert!(of("{\"a\": [1]}").is_none());
-        assert!(of("{\"a\": {\"b\": 1}}").is_none());
-        assert!(of(&format!("{{\"a\": \"{}\"}}", "x".repeat(MAX_TEXT + 1))).is_none());
+        assert!(of("{\"a\": [{\"b\": \"c\"}, 2, null]}").is_some());
+        assert_ne!(of("{\"a\": [1, 2]}"), of("{\"a\": [2, 1]}"));
+        assert_ne!(of("{\"a\": {\"b\": 1}}"), of("{\"a\": {\"b\": 2}}"));
+        assert!(of(&format!("{{\"a\": \"{}\"}}", "x".repeat(MAX_WEIGHT))).is_none());
+        assert!(of(&format!("{{\"a\": {{\"{}\": 1}}}}", "x".repeat(MAX_WEIGHT))).is_none());
+        assert!(of(&format!("{{\"a\": [{}1]}}", "1, ".repeat(MAX_WEIGHT))).is_none());
+        let deep = |levels| format!("{{\"a\": {}{}}}", "[".repeat(levels), "]".repeat(levels));
+        assert!(of(&deep(9)).is_some());
         assert_ne!(of("{\"a\": null}"), of("{}"));
         assert_ne!(of("{\"a\": null}"), of("{\"a\": false}"));
     }
