@@ -117,6 +117,10 @@ pub struct Credential {
     pub confirmed_at: Option<Timestamp>,
 }
 
+/// Most certificates of a device that count at the same time ([`Credential::counts`]). A device renews twice in a
+/// certificate's life; one that asks without end would hold more than anybody can revoke.
+pub const MAX_HELD: usize = 64;
+
 impl Credential {
     /// Whether the device may still use it: not revoked, and not over. One that was superseded counts
     /// until its end, since the device may not have got the newer one.

@@ -21,6 +21,7 @@ mod statement;
 mod stranger;
 mod voucher;
 pub mod wifi;
+mod wish;
 
 pub use administer::{create_token, put_manufacturer, put_owner, put_policy, revoke_token};
 pub use enrol::{
@@ -45,6 +46,7 @@ pub use voucher::{
     ApprovalFacts, Forward, MasaAnswer, VoucherAnswerFacts, VoucherRequestFacts,
     VoucherStatusFacts, approve, deny_approval, voucher_answer, voucher_request, voucher_status,
 };
+pub use wish::{DENIAL_WINDOW, WishKind, approval_id};
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -65,6 +65,8 @@ text_enum! {
         CredentialExpired = "credential-expired",
         /// The credential belongs to another device.
         CredentialOfAnother = "credential-of-another",
+        /// The device holds as many certificates as it may.
+        TooManyCredentials = "too-many-credentials",
         /// The birth certificate may not be used for a further credential.
         IdevidReenrolForbidden = "idevid-reenrol-forbidden",
         /// The credential is not active.
@@ -246,6 +248,7 @@ impl Refusal {
             | Self::CredentialSuperseded
             | Self::CredentialExpired
             | Self::CredentialOfAnother
+            | Self::TooManyCredentials
             | Self::IdevidReenrolForbidden
             | Self::OwnerBlocked
             | Self::RegistrarRevoked
@@ -412,6 +415,10 @@ impl Refusal {
             Self::CredentialOfAnother => (
                 "The credential belongs to another device.",
                 "RFC 7030 §4.2.2",
+            ),
+            Self::TooManyCredentials => (
+                "The device holds 64 certificates that have not run out: revoke what it does not need.",
+                "owner policy",
             ),
             Self::IdevidReenrolForbidden => (
                 "A further credential needs the present one; the birth certificate is not enough.",

@@ -10,7 +10,7 @@ use vouchsafe_fleet::decide::{MAX_STRANGERS, Outcome, Strangers};
 use vouchsafe_fleet::policy::{Address, Input, Onboarding, Policy, RequestKind, Verdict};
 use vouchsafe_fleet::{
     Answer, Claim, ClaimSubject, Commit, Device, DeviceId, Manufacturer, OwnerId, Reason, Refusal,
-    Strength,
+    Strength, VoucherRecord,
 };
 use vouchsafe_net::{Clock, ReloadableIdentity};
 use vouchsafe_store::{CommitError, ReadError, Store};
@@ -346,6 +346,22 @@ impl Controller {
         Ok(verdict)
     }
 
+    /// Since when a device is this owner's. Asked only where there is an approval: most have none.
+    ///
+    /// # Errors
+    /// [`Fault::Read`].
+    pub(crate) async fn owned_since(
+        &self,
+        device: DeviceId,
+        approval: Option<&VoucherRecord>,
+    ) -> Result<Option<Timestamp>, Fault> {
+        if approval.is_none() {
+            return Ok(None);
+        }
+        let ownership = self.store.current_ownership(device).await?;
+        Ok(ownership.map(|ownership| ownership.since))
+    }
+
     /// All that is claimed about a device, its model, its manufacturer and its owner.
     ///
     /// # Errors
@@ -362,8 +378,8 @@ impl Controller {
     /// Whether a device holds a certificate of this domain that counts.
     pub(crate) async fn holds_credential(&self, device: DeviceId) -> Result<bool, Fault> {
         let now = self.clock.now();
-        let credentials = self.store.credentials(device).await?;
-        Ok(credentials.iter().any(|one| one.counts(now)))
+        let credentials = self.store.credentials_that_count(device, now).await?;
+        Ok(!credentials.is_empty())
     }
 
     /// Takes the policy from the store anew, where another replica may have put it.

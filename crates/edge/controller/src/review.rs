@@ -317,8 +317,8 @@ async fn change(
     let mut credentials = Vec::new();
     if device.state == State::Quarantined {
         // Whether it comes back as it was depends on what it holds.
-        credentials = store.credentials(device.id).await?;
-        credentials.retain(|one| !one.status.is_revoked());
+        let now = controller.clock.now();
+        credentials = store.credentials_that_count(device.id, now).await?;
         wifi = store.holdings(device.id).await?;
     }
     let actor = Actor::new(ActorKind::Policy, policy.id().to_string());

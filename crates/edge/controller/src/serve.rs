@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use vouchsafe_net::{BindError, ClientAuth, Clock, Limits, Origin, Server, ServerOptions};
 use vouchsafe_store::{OpenError, Store, StoreConfig};
 
@@ -165,22 +166,13 @@ pub async fn serve(
     let reviews = tokio::spawn(review::keep(controller.clone()));
     let device_router = crate::device_router(controller.clone());
     let api_router = crate::api::routes(&controller).with_state(controller.clone());
-    let serving = async {
-        tokio::join!(
-            devices.serve(device_router, told(stopped.clone())),
-            api.serve(api_router, told(stopped.clone())),
-            async {
-                match dpp {
-                    Some(listener) => {
-                        listener
-                            .serve(controller.clone(), told(stopped.clone()))
-                            .await
-                    }
-                    None => 0,
-                }
-            },
-        )
-    };
+    // Tasks of their own: a thread that accepts goes on with the connection, and wakes no other for it.
+    let mut listeners = JoinSet::new();
+    listeners.spawn(devices.serve(device_router, told(stopped.clone())));
+    listeners.spawn(api.serve(api_router, told(stopped.clone())));
+    if let Some(listener) = dpp {
+        listeners.spawn(listener.serve(controller.clone(), told(stopped)));
+    }
     let stop = async {
         stop.await;
         // Devices look elsewhere from now on.
@@ -195,9 +187,10 @@ pub async fn serve(
         controller.stopping.send_replace(true);
     };
     // 4
-    let ((cut, cut_api, cut_dpp), ()) = tokio::join!(serving, stop);
-    if cut + cut_api + cut_dpp > 0 {
-        tracing::warn!(connections = cut + cut_api + cut_dpp, "cut at shutdown");
+    let (cut, ()) = tokio::join!(listeners.join_all(), stop);
+    let cut: u64 = cut.into_iter().sum();
+    if cut > 0 {
+        tracing::warn!(connections = cut, "cut at shutdown");
     }
     for writer in [access_files, desired_state].into_iter().flatten() {
         // It stops by itself, and what it writes is whole.

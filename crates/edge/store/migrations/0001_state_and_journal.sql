@@ -47,7 +47,7 @@ CREATE TABLE credential (
     issued_at      BIGINT NOT NULL,
     confirmed_at   BIGINT
 );
-CREATE INDEX credential_device  ON credential (device, issued_at, id);
+CREATE INDEX credential_device  ON credential (device, not_after, id);
 CREATE INDEX credential_spki    ON credential (spki_sha256, issued_at);
 CREATE INDEX credential_revoked ON credential (revoked_at, id) WHERE revoked_at IS NOT NULL;
 

@@ -51,7 +51,7 @@ CREATE TABLE access_credential (
     issued_at      BIGINT NOT NULL,
     confirmed_at   BIGINT
 );
-CREATE INDEX access_credential_device  ON access_credential (device, issued_at, id);
+CREATE INDEX access_credential_device  ON access_credential (device, status, issued_at, id);
 CREATE INDEX access_credential_key     ON access_credential (key_sha256, issued_at);
 CREATE INDEX access_credential_network ON access_credential (network, status, kind, id);
 

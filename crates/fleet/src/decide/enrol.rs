@@ -1,7 +1,8 @@
 //! Credentials (RFC 7030 §4.2, RFC 8995 §5.9).
 //!
 //! 1. A device asks for a certificate ([`enrol`]), with its birth certificate or with the
-//!    credential it has. The request's own signature is proved.
+//!    credential it has. The request's own signature is proved. Where policy wants a person's word, and
+//!    none was given with the voucher, it waits for one.
 //! 2. The permit it gets names what the CA may certify; the CA signs.
 //! 3. [`EnrolPermit::issue`] turns the certificate into a commit. If a guard fails, somebody
 //!    else was faster: the certificate is thrown away, and the facts decide anew.
@@ -10,9 +11,10 @@
 use jiff::Timestamp;
 
 use super::voucher::{check_device, within};
+use super::wish::{Wish, WishKind, use_up};
 use super::{Outcome, REPLAY_WINDOW, StoredAnswer, advance, device_entry, put_device, wrong_state};
 use crate::commit::{Change, Commit, Guard};
-use crate::credential::{Credential, CredentialStatus};
+use crate::credential::{Credential, CredentialStatus, MAX_HELD};
 use crate::device::Device;
 use crate::ids::{CredentialId, DeviceId, Digest, OwnerId};
 use crate::journal::{Action, Actor, ActorKind, Evidence, Reason};
@@ -34,6 +36,17 @@ pub enum EnrolIdentity<'a> {
     },
     /// With a credential of this owner.
     Credential(&'a Credential),
+}
+
+impl EnrolIdentity<'_> {
+    /// SHA-256 of the SubjectPublicKeyInfo of the key that it proved.
+    #[must_use]
+    pub const fn key(&self) -> Digest {
+        match self {
+            Self::Idevid { spki_sha256, .. } => *spki_sha256,
+            Self::Credential(credential) => credential.spki_sha256,
+        }
+    }
 }
 
 /// A certificate request with proof of possession, and what is known about the device.
@@ -58,10 +71,15 @@ pub struct EnrolFacts<'a> {
     pub key_holder: Option<DeviceId>,
     /// The credential that answers this very request, if there is one.
     pub answered: Option<&'a Credential>,
-    /// The device's active credentials.
-    pub active: &'a [Credential],
+    /// The device's certificates that count ([`Credential::counts`]).
+    pub held: &'a [Credential],
     /// The device's latest voucher record.
     pub voucher: Option<&'a VoucherRecord>,
+    /// The record of what a person said about this wish, under the name that
+    /// [`approval_id`](super::approval_id) computes from [`EnrolIdentity::key`].
+    pub approval: Option<&'a VoucherRecord>,
+    /// Since when the device is this owner's; needed where there is an approval.
+    pub owned_since: Option<Timestamp>,
     /// What policy says.
     pub verdict: &'a Verdict,
     /// Whether an onboarded device may get a further credential with its birth certificate
@@ -78,6 +96,7 @@ pub struct EnrolPermit {
     request_sha256: Digest,
     key_spki_sha256: Digest,
     superseded: Vec<CredentialId>,
+    approval: Option<VoucherRecord>,
     reasons: Vec<Reason>,
     with_idevid: bool,
     now: Timestamp,
@@ -142,21 +161,29 @@ fn try_enrol<'a>(
     if let Some(answered) = facts.answered {
         return repeat(facts, answered).map(Outcome::replay).map_err(plain);
     }
+    if facts.held.len() >= MAX_HELD {
+        return Err(plain(Refusal::TooManyCredentials));
+    }
     if facts.verdict.answer == Answer::Deny {
         return Err((Refusal::PolicyDenied, &facts.verdict.reasons));
     }
     let events = steps(facts).map_err(plain)?;
+    let mut approved = None;
     if let Answer::Wait { retry_after } = facts.verdict.answer
-        && facts.device.state == State::Claimed
+        && !has_voucher(facts)
     {
-        // Without a voucher nobody has approved this device before.
-        return Ok(Outcome {
-            decision: super::Decision::Wait {
-                retry_after,
-                reasons: facts.verdict.reasons.clone(),
-            },
-            commit: Commit::default(),
-        });
+        let wish = wish(facts);
+        if wish.denied_lately() {
+            return Err(plain(Refusal::ApprovalDenied));
+        }
+        approved = wish.approved();
+        if approved.is_none() {
+            return Ok(wish.ask(retry_after, &facts.verdict.reasons, || {
+                device_entry(facts.device, Action::ApprovalAsked, actor, facts.now)
+                    .with("method", "est")
+                    .on(Evidence::new("csr", facts.request_sha256))
+            }));
+        }
     }
     let mut next = facts.device.clone();
     let mut actions = Vec::with_capacity(events.len());
@@ -166,12 +193,12 @@ fn try_enrol<'a>(
         actions.push(action);
     }
     next.version = facts.device.version.saturating_add(1);
-    if let Answer::Allow {
-        segment: Some(segment),
-    } = &facts.verdict.answer
-        && next.segment.is_none()
-    {
-        next.segment = Some(segment.clone());
+    let segment = match &facts.verdict.answer {
+        Answer::Allow { segment } => segment.as_ref(),
+        Answer::Wait { .. } | Answer::Deny => approved.and_then(|record| record.segment.as_ref()),
+    };
+    if next.segment.is_none() {
+        next.segment = segment.cloned();
     }
     let permit = EnrolPermit {
         device: facts.device.clone(),
@@ -179,16 +206,34 @@ fn try_enrol<'a>(
         actions,
         request_sha256: facts.request_sha256,
         key_spki_sha256: facts.key_spki_sha256,
-        superseded: facts
-            .active
-            .iter()
+        superseded: active(facts.held)
             .map(|credential| credential.id.clone())
             .collect(),
+        approval: approved.cloned(),
         reasons: facts.verdict.reasons.clone(),
         with_idevid: matches!(facts.identity, EnrolIdentity::Idevid { .. }),
         now: facts.now,
     };
     Ok(Outcome::accept(permit, Commit::default()))
+}
+
+/// Whether this onboarding began with a voucher: policy was asked then, and a person where it said so.
+fn has_voucher(facts: &EnrolFacts<'_>) -> bool {
+    facts.device.state == State::Onboarding
+        && matches!(facts.identity, EnrolIdentity::Idevid { .. })
+        && !has_trust(facts, ManufacturerTrust::PlainEst)
+}
+
+const fn wish<'a>(facts: &EnrolFacts<'a>) -> Wish<'a> {
+    Wish {
+        now: facts.now,
+        owner: facts.owner,
+        kind: WishKind::Certificate,
+        device: facts.device,
+        key: facts.identity.key(),
+        record: facts.approval,
+        owned_since: facts.owned_since,
+    }
 }
 
 fn has_trust(facts: &EnrolFacts<'_>, trust: ManufacturerTrust) -> bool {
@@ -215,16 +260,19 @@ fn check_credential(facts: &EnrolFacts<'_>, credential: &Credential) -> Result<(
         // The answer that carried the successor may have been lost. Once the device has
         // confirmed it, or it was revoked, the old one has no more say.
         CredentialStatus::Superseded
-            if facts.active.is_empty()
-                || facts
-                    .active
-                    .iter()
-                    .any(|active| active.confirmed_at.is_some()) =>
+            if active(facts.held).next().is_none()
+                || active(facts.held).any(|active| active.confirmed_at.is_some()) =>
         {
             Err(Refusal::CredentialSuperseded)
         }
         CredentialStatus::Superseded => Ok(()),
     }
+}
+
+/// Those that nothing newer has replaced.
+pub(super) fn active(held: &[Credential]) -> impl Iterator<Item = &Credential> {
+    let is_active = |credential: &&Credential| credential.status == CredentialStatus::Active;
+    held.iter().filter(is_active)
 }
 
 /// The same request gets the same certificate, for a while.
@@ -312,6 +360,9 @@ impl EnrolPermit {
         let mut commit = Commit::default();
         put_device(&mut commit, &self.device, self.next);
         put_certificate(&mut commit, &credential, &self.superseded);
+        if let Some(record) = &self.approval {
+            use_up(&mut commit, record, self.now);
+        }
         for action in self.actions {
             let mut entry = device_entry(&self.device, action, &actor, self.now)
                 .on(Evidence::new("csr", self.request_sha256));

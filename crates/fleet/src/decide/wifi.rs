@@ -31,9 +31,7 @@ pub use claim::{
     ClaimUriFacts, ClaimedKey, ImportKey, RemoveKeyFacts, SettleKeyFacts, claim_uri, device_of,
     remove_key, settle_key,
 };
-pub use configure::{
-    ConfigureFacts, ConfigurePermit, Configured, IssuedAccess, Proof, approval_id, configure,
-};
+pub use configure::{ConfigureFacts, ConfigurePermit, Configured, IssuedAccess, Proof, configure};
 pub use configured::{ConfiguredFacts, ReportStage, configured};
 pub use knock::{
     AnnouncementFacts, FailedFacts, GuessFacts, Known, announcement, attempt_failed, code_guessed,
@@ -45,21 +43,13 @@ pub use network::{
     replace_signing_key,
 };
 
-use jiff::{SignedDuration, Timestamp};
-
-use super::voucher::{asked_since, within};
 use crate::device::Device;
 use crate::ids::OwnerId;
 use crate::journal::Evidence;
 use crate::lifecycle::State;
 use crate::manufacturer::{Manufacturer, ManufacturerTrust};
 use crate::refusal::Refusal;
-use crate::voucher::{VoucherRecord, VoucherStatus};
 use crate::wifi::BootstrappingKey;
-
-/// For how long a person's no holds. After that a device that keeps asking is shown to people
-/// again.
-pub const DENIAL_WINDOW: SignedDuration = SignedDuration::from_hours(24);
 
 /// The device is ours and may come in, and nobody disputes its key.
 fn check_known(
@@ -89,13 +79,6 @@ fn check_known(
         return Err(Refusal::OtherOwner);
     }
     Ok(())
-}
-
-/// Whether a person said no to this device lately.
-fn denied_lately(approval: Option<&VoucherRecord>, now: Timestamp) -> bool {
-    approval.is_some_and(|record| {
-        record.status == VoucherStatus::Denied && within(record.updated_at, now, DENIAL_WINDOW)
-    })
 }
 
 /// The bootstrapping key as evidence: its hash is that of its SubjectPublicKeyInfo.

@@ -1,5 +1,8 @@
 //! RFC 7030 §4.2 and RFC 8995 §5.9.
 
+use jiff::SignedDuration;
+use vouchsafe_fleet::commit::Change;
+use vouchsafe_fleet::credential::MAX_HELD;
 use vouchsafe_fleet::decide::*;
 use vouchsafe_fleet::*;
 
@@ -48,9 +51,115 @@ fn a_plain_est_manufacturer_needs_none_but_policy_is_asked() {
     );
     let waiting = enrol(&enrol_facts(at(0), &maker, &device, &wait));
     assert!(matches!(waiting.decision, Decision::Wait { .. }));
+    assert_eq!(actions(&waiting.commit), ["approval-asked"]);
     refused(
         &enrol(&enrol_facts(at(0), &maker, &device, &deny)),
         Refusal::PolicyDenied,
+    );
+}
+
+/// Asked once for each wish, answered once, good for one certificate.
+#[test]
+fn without_a_voucher_a_person_is_asked_where_policy_says_so() {
+    let (maker, here, wait) = (
+        maker(ManufacturerTrust::PlainEst),
+        device(State::Claimed),
+        wait(),
+    );
+    let mut world = World::default();
+    world.devices.insert(here.id, here.clone());
+    let facts = EnrolFacts {
+        owned_since: Some(at(0)),
+        ..enrol_facts(at(0), &maker, &here, &wait)
+    };
+    let (id, _) = approval_id(WishKind::Certificate, here.id, facts.identity.key());
+    world.commit(&enrol(&facts).commit).unwrap();
+    let asked = world.vouchers[&id].clone();
+    let again = enrol(&EnrolFacts {
+        approval: Some(&asked),
+        ..facts
+    });
+    assert!(matches!(again.decision, Decision::Wait { .. }));
+    assert!(again.commit.is_empty());
+
+    let alice = person();
+    let answer = |record, segment| ApprovalFacts {
+        now: at(60),
+        actor: &alice,
+        device: &here,
+        record: Some(record),
+        segment,
+        comment: None,
+    };
+    let no = match deny_approval(&answer(&asked, None)).decision {
+        Decision::Accept(record) => record,
+        other => panic!("{other:?}"),
+    };
+    let denied = EnrolFacts {
+        now: at(70),
+        approval: Some(&no),
+        ..facts
+    };
+    refused(&enrol(&denied), Refusal::ApprovalDenied);
+
+    let yes = accepted(&approve(&answer(&asked, Some("office"))));
+    for (stale, why) in [
+        (
+            at(60) + PENDING_WINDOW + SignedDuration::from_secs(1),
+            "too long ago",
+        ),
+        (at(70), "before it was released and claimed again"),
+    ] {
+        let outcome = enrol(&EnrolFacts {
+            now: stale,
+            approval: Some(&yes),
+            owned_since: (stale > at(70)).then(|| at(0)).or(Some(at(65))),
+            ..facts
+        });
+        assert!(matches!(outcome.decision, Decision::Wait { .. }), "{why}");
+    }
+    world
+        .commit(&approve(&answer(&asked, Some("office"))).commit)
+        .unwrap();
+    let permit = accepted(&enrol(&EnrolFacts {
+        now: at(70),
+        approval: Some(&yes),
+        ..facts
+    }));
+    assert_eq!(permit.segment(), Some("office"));
+    world
+        .commit(&permit.issue(issued(1, at(70))).commit)
+        .unwrap();
+    assert_eq!(world.vouchers[&id].status, VoucherStatus::Used);
+}
+
+/// RFC 7030 §4.2.2: what policy lets wait is not renewed, and the credential stays what it is.
+#[test]
+fn a_renewal_waits_where_policy_says_so() {
+    let (maker, here, wait) = (required(), device(State::Onboarded), wait());
+    let present = credential(1, at(0));
+    let facts = EnrolFacts {
+        identity: EnrolIdentity::Credential(&present),
+        held: std::slice::from_ref(&present),
+        owned_since: Some(at(0)),
+        ..enrol_facts(at(10), &maker, &here, &wait)
+    };
+    let waiting = enrol(&facts);
+    assert!(matches!(waiting.decision, Decision::Wait { .. }));
+    assert_eq!(actions(&waiting.commit), ["approval-asked"]);
+    let [Change::PutVoucher(record)] = waiting.commit.changes.as_slice() else {
+        panic!("{:?}", waiting.commit);
+    };
+    let (id, _) = approval_id(WishKind::Certificate, here.id, present.spki_sha256);
+    assert_eq!(record.id, id);
+    // A yes to being configured, or to another key, is none to this.
+    assert_ne!(
+        id,
+        approval_id(WishKind::Configuration, here.id, present.spki_sha256).0
+    );
+    assert_ne!(
+        id,
+        approval_id(WishKind::Certificate, here.id, birth_key()).0
     );
 }
 
@@ -101,7 +210,7 @@ fn a_renewal_and_a_revocation_that_race_see_each_other() {
     let active = [present.clone()];
     let facts = EnrolFacts {
         identity: EnrolIdentity::Credential(&present),
-        active: &active,
+        held: &active,
         ..enrol_facts(at(1), &maker, &device, &allow)
     };
     let mut world = World::default();
@@ -145,15 +254,38 @@ fn a_superseded_credential_gets_nothing_after_its_successor_was_revoked() {
     let (maker, device, allow) = (required(), device(State::Onboarded), allow());
     let mut old = credential(1, at(0));
     old.status = CredentialStatus::Superseded;
-    let ask = |active: &[Credential]| {
+    let ask = |held: &[Credential]| {
         enrol(&EnrolFacts {
             identity: EnrolIdentity::Credential(&old),
-            active,
+            held,
             ..enrol_facts(at(1), &maker, &device, &allow)
         })
     };
     accepted(&ask(&[credential(2, at(0))]));
     refused(&ask(&[]), Refusal::CredentialSuperseded);
+}
+
+/// What nobody can list nobody can revoke. A request that was answered still gets its answer.
+#[test]
+fn a_device_holds_no_more_certificates_than_can_be_revoked() {
+    let (maker, device, allow) = (required(), device(State::Onboarded), allow());
+    let present = credential(1, at(0));
+    let mut held: Vec<Credential> = (0..MAX_HELD)
+        .map(|number| credential(u8::try_from(number).unwrap(), at(0)))
+        .collect();
+    let ask = |held: &[Credential], answered| {
+        enrol(&EnrolFacts {
+            identity: EnrolIdentity::Credential(&present),
+            held,
+            answered,
+            ..enrol_facts(at(1), &maker, &device, &allow)
+        })
+    };
+    refused(&ask(&held, None), Refusal::TooManyCredentials);
+    let again = ask(&held, Some(&present));
+    assert!(matches!(again.decision, Decision::Replay(_)));
+    held.pop();
+    accepted(&ask(&held, None));
 }
 
 #[test]
@@ -207,7 +339,7 @@ fn rfc7030_4_2_2_renewal_supersedes() {
     let active = [old.clone()];
     let facts = EnrolFacts {
         identity: EnrolIdentity::Credential(&old),
-        active: &active,
+        held: &active,
         ..enrol_facts(at(60 * DAY), &maker, &device, &allow)
     };
     let outcome = accepted(&enrol(&facts)).issue(issued(2, at(60 * DAY)));
@@ -234,7 +366,7 @@ fn a_credential_that_does_not_count_renews_nothing() {
     let try_with = |credential: &Credential, now| {
         enrol(&EnrolFacts {
             identity: EnrolIdentity::Credential(credential),
-            active: &active,
+            held: &active,
             ..enrol_facts(now, &maker, &device, &allow)
         })
     };
@@ -261,7 +393,7 @@ fn an_old_credential_counts_until_its_successor_works() {
     let unconfirmed = [credential(2, at(DAY))];
     accepted(&enrol(&EnrolFacts {
         identity: EnrolIdentity::Credential(&old),
-        active: &unconfirmed,
+        held: &unconfirmed,
         ..enrol_facts(at(DAY + 1), &maker, &device, &allow)
     }));
 }

@@ -41,7 +41,7 @@ fn onboard(world: &mut World, id: DeviceId, round: u8, start: i64) {
     let (voucher, active) = (world.vouchers[&record.id].clone(), world.active(id));
     let permit = accepted(&enrol(&EnrolFacts {
         voucher: Some(&voucher),
-        active: &active,
+        held: &active,
         request_sha256: Digest::of(&[round, 1]),
         key_spki_sha256: Digest::of(&[round, 2]),
         ..enrol_facts(at(start + 3), &maker, &device, &verdict)

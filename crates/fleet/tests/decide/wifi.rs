@@ -2,10 +2,11 @@
 
 use jiff::SignedDuration;
 use vouchsafe_fleet::commit::{Change, Guard};
+use vouchsafe_fleet::credential::MAX_HELD;
 use vouchsafe_fleet::decide::wifi::*;
 use vouchsafe_fleet::decide::{
-    ApprovalFacts, Decision, IssuedCertificate, OperateFacts, approve, deny_approval, quarantine,
-    release, restore, retire, revoke_access,
+    ApprovalFacts, Decision, IssuedCertificate, OperateFacts, WishKind, approval_id, approve,
+    deny_approval, quarantine, release, restore, retire, revoke_access,
 };
 use vouchsafe_fleet::wifi::*;
 use vouchsafe_fleet::*;
@@ -494,7 +495,7 @@ fn a_person_decides_late_and_once() {
         .networks
         .insert("home".to_owned(), networks[0].clone());
     world.wifi.keys.insert(key.id, key.clone());
-    let (id, _) = approval_id(here.id, key.id);
+    let (id, _) = approval_id(WishKind::Configuration, here.id, key.id);
     let facts = configure_facts(&key, &here, &networks, &verdict);
     let outcome = configure(&facts);
     assert!(matches!(outcome.decision, Decision::Wait { .. }));
@@ -838,6 +839,14 @@ fn a_certificate_by_wifi_is_held_to_the_guards_of_est() {
         certificates: &certificates,
         ..configure_facts(&key, &before, &networks, &verdict)
     };
+    let many: Vec<Credential> = (0..MAX_HELD)
+        .map(|number| credential(u8::try_from(number).unwrap(), at(0)))
+        .collect();
+    let full = configure(&ConfigureFacts {
+        certificates: &many,
+        ..facts
+    });
+    refused(&full, Refusal::TooManyCredentials);
     let permit = accepted(&configure(&facts));
     let certificate = |number: u8| IssuedAccess::Certificate {
         issued: IssuedCertificate {

@@ -3,7 +3,7 @@
 
 use vouchsafe_fleet::commit::Guard;
 use vouchsafe_fleet::decide::wifi::*;
-use vouchsafe_fleet::decide::{ApprovalFacts, Decision, approve};
+use vouchsafe_fleet::decide::{ApprovalFacts, Decision, WishKind, approval_id, approve};
 use vouchsafe_fleet::wifi::*;
 use vouchsafe_fleet::*;
 
@@ -78,7 +78,7 @@ fn an_approval_is_for_one_key_and_ends_with_the_ownership() {
     let (key, networks) = (key(), [home]);
     let facts = configure_facts(&key, &before, &networks, &verdict);
     world.commit(&configure(&facts).commit).unwrap();
-    let (id, _) = approval_id(before.id, key.id);
+    let (id, _) = approval_id(WishKind::Configuration, before.id, key.id);
     let yes = approve(&ApprovalFacts {
         now: at(60),
         actor: &alice,
@@ -124,7 +124,11 @@ fn an_approval_is_for_one_key_and_ends_with_the_ownership() {
     assert_eq!(door(Some(at(65))), None);
 
     // Another key of the same device, or its connector, is another wish.
-    let other = approval_id(before.id, Digest::of(b"a second label"));
+    let other = approval_id(
+        WishKind::Configuration,
+        before.id,
+        Digest::of(b"a second label"),
+    );
     assert_ne!(other.0, id);
 }
 

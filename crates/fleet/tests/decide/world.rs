@@ -159,8 +159,10 @@ pub(crate) fn enrol_facts<'a>(
         key_spki_sha256: Digest::of(b"key 1"),
         key_holder: None,
         answered: None,
-        active: &[],
+        held: &[],
         voucher: None,
+        approval: None,
+        owned_since: None,
         verdict,
         idevid_reenrol: false,
     }

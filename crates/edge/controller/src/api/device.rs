@@ -402,8 +402,9 @@ impl Standing {
         controller: &Controller,
         device: &vouchsafe_fleet::Device,
     ) -> Result<Self, Failure> {
-        let mut credentials = controller.store.credentials(device.id).await?;
-        credentials.retain(|credential| !credential.status.is_revoked());
+        let now = controller.clock.now();
+        let store = &controller.store;
+        let credentials = store.credentials_that_count(device.id, now).await?;
         let ownership = controller.store.current_ownership(device.id).await?;
         Ok(Self {
             credentials,

@@ -745,7 +745,7 @@ impl Batch<'_> {
             None => None,
         };
         let standing = match &device {
-            Some(device) if with_standing => store.holdings(device.id).await?.standing,
+            Some(device) if with_standing => store.wifi_standing(device.id).await?,
             _ => None,
         };
         let labelled = match (&key, id) {

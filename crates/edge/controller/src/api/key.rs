@@ -14,7 +14,7 @@ use vouchsafe_fleet::decide::wifi::{
     self, ClaimUriFacts, ClaimedKey, RemoveKeyFacts, SettleKeyFacts,
 };
 use vouchsafe_fleet::wifi::{self as stored, KeyFacts};
-use vouchsafe_fleet::{CredentialStatus, DeviceId, Digest, ManufacturerId, Reason};
+use vouchsafe_fleet::{DeviceId, Digest, ManufacturerId, Reason};
 
 use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, Body, after, optional_reason, reason};
@@ -253,10 +253,11 @@ pub(super) async fn settle_bootstrapping_key(
             let device = device::find(&controller, &settle.device).await?;
             let present = device::find(&controller, &key.device.to_string()).await?;
             let holdings = controller.store.holdings(present.id).await?;
-            let mut certificates = controller.store.credentials(present.id).await?;
-            certificates.retain(|credential| credential.status == CredentialStatus::Active);
+            let now = controller.clock.now();
+            let store = &controller.store;
+            let certificates = store.credentials_that_count(present.id, now).await?;
             Ok(wifi::settle_key(&SettleKeyFacts {
-                now: controller.clock.now(),
+                now,
                 actor: &actor,
                 key: &key,
                 device: &device,

@@ -169,7 +169,7 @@ pub(super) async fn of_device(
         conflicts: false,
     };
     let keys = store.bootstrapping_keys(&filter, None, MAX_KEYS).await?;
-    let standing = store.holdings(device.id).await?.standing;
+    let standing = store.wifi_standing(device.id).await?;
     let access = store.access_credentials(device.id).await?;
     if keys.is_empty() && standing.is_none() && access.is_empty() {
         return Ok(None);

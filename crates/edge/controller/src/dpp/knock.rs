@@ -1,13 +1,12 @@
 //! A hash that somebody shows: who is meant, and whether it is worth while to answer.
 
 use jiff::Timestamp;
-use vouchsafe_fleet::decide::wifi::{self, AnnouncementFacts, FailedFacts, Known, approval_id};
-use vouchsafe_fleet::decide::{Decision, Outcome};
+use vouchsafe_fleet::decide::wifi::{self, AnnouncementFacts, FailedFacts, Known};
+use vouchsafe_fleet::decide::{Decision, Outcome, WishKind, approval_id};
 use vouchsafe_fleet::policy::{Method, Onboarding, RequestKind, Verdict};
 use vouchsafe_fleet::wifi::{Announcement, BootstrappingKey, HashForm, MAX_ANNOUNCEMENTS};
 use vouchsafe_fleet::{Device, Digest, Evidence, Reason, Refusal};
 
-use super::question::owned_since;
 use crate::controller::{Controller, Fault};
 
 /// Who shows a hash, and from where.
@@ -113,9 +112,9 @@ impl Knock {
         let verdict = controller
             .dpp_verdict(RequestKind::Configure, device, onboarding)
             .await?;
-        let (wish, _) = approval_id(device.id, key.id);
+        let (wish, _) = approval_id(WishKind::Configuration, device.id, key.id);
         let approval = controller.store.voucher(wish).await?;
-        let owned_since = owned_since(controller, device.id, approval.is_some()).await?;
+        let owned_since = controller.owned_since(device.id, approval.as_ref()).await?;
         let manufacturer = controller.manufacturers.current();
         let manufacturer = manufacturer.manufacturer(device.manufacturer);
         Ok(wifi::announcement(&AnnouncementFacts {

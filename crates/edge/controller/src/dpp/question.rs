@@ -1,17 +1,15 @@
 //! A configuration request of a device that proved who it is: facts, decision, and what is made of
 //! it (steps 3 and 4 of [`decide::wifi`](vouchsafe_fleet::decide::wifi)).
 
-use jiff::Timestamp;
 use vouchsafe_dpp::object::{NetRole, RequestObject};
 use vouchsafe_fleet::decide::wifi::{
-    self, ConfigureFacts, ConfigurePermit, ConfiguredFacts, Proof, ReportStage, approval_id,
+    self, ConfigureFacts, ConfigurePermit, ConfiguredFacts, Proof, ReportStage,
 };
-use vouchsafe_fleet::decide::{self, Outcome, Strangers};
+use vouchsafe_fleet::decide::{self, Outcome, Strangers, WishKind, approval_id};
 use vouchsafe_fleet::policy::{Method, Onboarding, RequestKind};
 use vouchsafe_fleet::wifi::{Assurance, DeviceRole, Given, MAX_NETWORKS};
 use vouchsafe_fleet::{
-    Actor, ActorKind, CredentialId, CredentialStatus, Device, DeviceId, Digest, Evidence, Reason,
-    Refusal,
+    Actor, ActorKind, CredentialId, Device, DeviceId, Digest, Evidence, Reason, Refusal,
 };
 
 use super::credential::{self, Asked, Made};
@@ -102,7 +100,7 @@ impl Question<'_> {
         let Some(device) = store.device(self.device).await? else {
             return Ok(Outcome::nobody(Refusal::UnknownDevice));
         };
-        let holdings = store.holdings(device.id).await?;
+        let holdings = store.active_holdings(device.id).await?;
         let given = holdings.standing.as_ref().and_then(|it| it.given.as_ref());
         let label = match self.shown {
             Shown::Bootstrapping { key, .. } => Some(key),
@@ -146,12 +144,13 @@ impl Question<'_> {
         let manufacturer = manufacturers.manufacturer(device.manufacturer);
         let most = u32::try_from(MAX_NETWORKS).unwrap_or(u32::MAX);
         let networks = store.networks(None, most).await?;
-        let mut certificates = store.credentials(device.id).await?;
-        certificates.retain(|credential| credential.status == CredentialStatus::Active);
-        let approval = store.voucher(approval_id(device.id, proof.key()).0).await?;
-        let owned_since = owned_since(controller, device.id, approval.is_some()).await?;
+        let now = controller.clock.now();
+        let certificates = store.credentials_that_count(device.id, now).await?;
+        let (wish, _) = approval_id(WishKind::Configuration, device.id, proof.key());
+        let approval = store.voucher(wish).await?;
+        let owned_since = controller.owned_since(device.id, approval.as_ref()).await?;
         Ok(wifi::configure(&ConfigureFacts {
-            now: controller.clock.now(),
+            now,
             owner: controller.owner,
             proof,
             label: key.as_ref(),
@@ -174,22 +173,6 @@ impl Question<'_> {
         let evidence = Evidence::new("configuration-request", self.request_sha256);
         note(self.controller, self.device, reason, evidence).await
     }
-}
-
-/// Since when a device is this owner's. Asked only where there is an approval: most have none.
-///
-/// # Errors
-/// [`Fault::Read`].
-pub(super) async fn owned_since(
-    controller: &Controller,
-    device: DeviceId,
-    approval: bool,
-) -> Result<Option<Timestamp>, Fault> {
-    if !approval {
-        return Ok(None);
-    }
-    let ownership = controller.store.current_ownership(device).await?;
-    Ok(ownership.map(|ownership| ownership.since))
 }
 
 /// Writes down that a device that proved who it is was told no.
@@ -241,7 +224,7 @@ impl Report<'_> {
                 let Some(device): Option<Device> = store.device(self.on.device).await? else {
                     return Ok::<_, Fault>(Outcome::nobody(Refusal::UnknownDevice));
                 };
-                let holdings = store.holdings(device.id).await?;
+                let holdings = store.active_holdings(device.id).await?;
                 Ok(wifi::configured(&ConfiguredFacts {
                     now: controller.clock.now(),
                     device: &device,

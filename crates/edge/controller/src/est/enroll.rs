@@ -17,11 +17,11 @@ use vouchsafe_brski::est::{
     self, MEDIA_TYPE_CERTS_ONLY, MEDIA_TYPE_REQUEST, MEDIA_TYPE_SERVER_KEY, ServerKey,
 };
 use vouchsafe_brski::{Error, Refusal as Rule, Unsupported, status};
-use vouchsafe_fleet::credential::CredentialStatus;
 use vouchsafe_fleet::decide::{
-    self, Decision, EnrolFacts, EnrolIdentity, EnrolPermit, Outcome, Strangers,
+    self, Decision, EnrolFacts, EnrolIdentity, EnrolPermit, Outcome, Strangers, WishKind,
+    approval_id,
 };
-use vouchsafe_fleet::policy::{RequestKind, Verdict};
+use vouchsafe_fleet::policy::{self, RequestKind, Verdict};
 use vouchsafe_fleet::{
     Actor, ActorKind, Credential, Device, DeviceId, Digest, Evidence, Manufacturer,
     ManufacturerTrust, Refusal,
@@ -296,13 +296,15 @@ impl Question<'_> {
             },
             Proved::Domain { credential } => EnrolIdentity::Credential(credential),
         };
-        let mut found = store.active_or_answering(id, self.request_sha256).await?;
+        let now = self.controller.clock.now();
+        let found = store.counting_or_answering(id, self.request_sha256, now);
+        let mut found = found.await?;
         let answered = found
             .iter()
             .find(|credential| credential.request_sha256 == self.request_sha256)
             .cloned();
-        found.retain(|credential| credential.status == CredentialStatus::Active);
-        let active = found;
+        found.retain(|credential| credential.counts(now));
+        let held = found;
         if answered
             .as_ref()
             .is_some_and(|credential| credential.spki_sha256 != self.key_spki_sha256)
@@ -313,8 +315,16 @@ impl Question<'_> {
             return Ok(self.refused(&device, Refusal::Replayed));
         }
         let voucher = store.latest_voucher(id).await?;
+        let approval = match verdict.answer {
+            policy::Answer::Wait { .. } => {
+                let (wish, _) = approval_id(WishKind::Certificate, id, identity.key());
+                store.voucher(wish).await?
+            }
+            policy::Answer::Allow { .. } | policy::Answer::Deny => None,
+        };
+        let owned_since = self.controller.owned_since(id, approval.as_ref()).await?;
         Ok(decide::enrol(&EnrolFacts {
-            now: self.controller.clock.now(),
+            now,
             owner: self.controller.owner,
             manufacturer: record,
             device: &device,
@@ -323,8 +333,10 @@ impl Question<'_> {
             key_spki_sha256: self.key_spki_sha256,
             key_holder: store.key_holder(self.key_spki_sha256).await?,
             answered: answered.as_ref(),
-            active: &active,
+            held: &held,
             voucher: voucher.as_ref(),
+            approval: approval.as_ref(),
+            owned_since,
             verdict: &verdict,
             idevid_reenrol: !self.controller.config.est.refuse_idevid_renewal,
         }))
@@ -349,7 +361,7 @@ impl Question<'_> {
             )
         });
         if !trusted && matches!(self.proved, Proved::Domain { .. }) {
-            let standing = self.controller.store.holdings(device.id).await?.standing;
+            let standing = self.controller.store.wifi_standing(device.id).await?;
             if let Some(given) = standing.and_then(|standing| standing.given) {
                 let verdict =
                     self.controller

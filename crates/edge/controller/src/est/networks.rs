@@ -57,7 +57,7 @@ async fn told(controller: &Controller, peer: &Peer) -> Result<Vec<networks::Netw
     // 3
     let most = u32::try_from(wifi::MAX_NETWORKS).unwrap_or(u32::MAX);
     let all = controller.store.networks(None, most).await?;
-    let standing = controller.store.holdings(device.id).await?.standing;
+    let standing = controller.store.wifi_standing(device.id).await?;
     let wanted = standing.and_then(|standing| standing.wanted);
     let fitting = for_members(&all, wanted.as_deref(), device.segment.as_deref());
     Ok(fitting

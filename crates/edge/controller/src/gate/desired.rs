@@ -423,8 +423,8 @@ impl DesiredStates {
         if self.ending.values().any(|(ending, _)| *ending == device.id) {
             return Ok(Admitted::default());
         }
-        let mut credentials = self.controller.store.credentials(device.id).await?;
-        credentials.retain(|credential| credential.counts(now));
+        let store = &self.controller.store;
+        let credentials = store.credentials_that_count(device.id, now).await?;
         let holds_credential = !credentials.is_empty();
         let stations = granted
             .into_iter()

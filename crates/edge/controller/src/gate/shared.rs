@@ -169,9 +169,11 @@ impl Gates {
         }
     }
 
-    /// Whether this run made a version; of others it is not known what they say.
+    /// Whether this run made a version; of others it is not known what they say, nor of one that is still
+    /// to come.
     pub(super) fn is_ours(&self, version: u64) -> bool {
-        version % RUNS == self.current().run
+        let current = self.current();
+        version % RUNS == current.run && version <= current.version
     }
 
     /// By how many seconds a version is older than the newest; none before there is one.
@@ -511,6 +513,28 @@ mod tests {
                 panic!("not the whole");
             };
             assert_eq!(whole.version > told, is_followed);
+        }
+    }
+
+    /// What a gate says of a version that nobody has told yet confirms nothing.
+    #[test]
+    fn only_what_this_run_told_is_ours() {
+        let gates = Gates::default();
+        let newest = {
+            let mut current = gates.current();
+            current.run = 3;
+            let now = Timestamp::from_second(1_750_000_000).unwrap();
+            let newest = current.next(now);
+            current.replace(newest, now);
+            newest
+        };
+        for (version, expected) in [
+            (newest, true),
+            (newest - RUNS, true),
+            (newest + 1, false),
+            (newest + RUNS, false),
+        ] {
+            assert_eq!(gates.is_ours(version), expected, "{version}");
         }
     }
 

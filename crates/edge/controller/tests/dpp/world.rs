@@ -17,8 +17,10 @@ use vouchsafe_dpp::uri::BootstrappingUri;
 use vouchsafe_dpp::{
     Agreement as _, BootstrappingKey, BootstrappingPublicKey, Curve, PrivateKey, tcp,
 };
-use vouchsafe_fleet::decide::wifi::{self, AssignFacts, ClaimUriFacts, NetworkFacts, approval_id};
-use vouchsafe_fleet::decide::{self, ApprovalFacts, OperateFacts, approve, revoke_access};
+use vouchsafe_fleet::decide::wifi::{self, AssignFacts, ClaimUriFacts, NetworkFacts};
+use vouchsafe_fleet::decide::{
+    self, ApprovalFacts, OperateFacts, WishKind, approval_id, approve, revoke_access,
+};
 use vouchsafe_fleet::wifi::BootstrappingKey as BootstrappingRecord;
 use vouchsafe_fleet::wifi::{
     DeviceRole, Holdings, KeyFacts, KeySource, Network, NetworkCredential,
@@ -287,7 +289,10 @@ impl World {
         let [key] = &keys[..] else {
             panic!("{} labels", keys.len());
         };
-        store.voucher(approval_id(id, key.id).0).await.unwrap()
+        store
+            .voucher(approval_id(WishKind::Configuration, id, key.id).0)
+            .await
+            .unwrap()
     }
 
     /// A person says yes.

@@ -8,6 +8,7 @@ use aws_lc_rs::signature::{ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519
 use axum::http::header;
 use vouchsafe_brski::{Encoding, PATH_VOUCHER_STATUS, est};
 use vouchsafe_controller::config::{Config, Period};
+use vouchsafe_fleet::credential::MAX_HELD;
 use vouchsafe_fleet::decide;
 use vouchsafe_fleet::wifi::{self, Assurance, DeviceRole, Given, Standing};
 use vouchsafe_fleet::{
@@ -20,6 +21,7 @@ use vouchsafe_trust::{
 };
 
 use crate::forge;
+use crate::onboarding::settle;
 use crate::world::{
     ACCEPTED, Birth, SERIAL, World, ask, assert_answer, csr, csr_of, enroll, new_key, said, send,
 };
@@ -336,6 +338,36 @@ async fn a_revoked_credential_is_refused() {
     }
 }
 
+/// A device that asks without end holds no more than what can be revoked with it, all of which then is: also
+/// what it superseded, which others who read the CRL would still take.
+#[tokio::test]
+async fn a_device_that_renews_without_end_is_revoked_whole() {
+    let world = World::new().await;
+    let birth = world.maker.device(SERIAL);
+    world.onboarded(&birth).await;
+    let mut line = world.connect(Some(&birth)).await;
+    for _ in 1..MAX_HELD {
+        let answer = enroll(&mut line, "simplereenroll", &csr(SERIAL, &*new_key())).await;
+        assert_eq!(answer.status(), 200, "{}", said(&answer));
+    }
+    let before = world.before(SERIAL).await;
+    let answer = enroll(&mut line, "simplereenroll", &csr(SERIAL, &*new_key())).await;
+    world
+        .assert_refused(&before, &answer, 403, "too-many-credentials")
+        .await;
+    let store = &world.controller.store;
+    let now = world.now();
+    let held = store.credentials_that_count(world.id(SERIAL), now).await;
+    assert_eq!(held.unwrap().len(), MAX_HELD);
+    world
+        .operate(SERIAL, |facts| {
+            decide::revoke_all(facts, RevocationReason::KeyCompromise)
+        })
+        .await;
+    let left = store.credentials_that_count(world.id(SERIAL), now).await;
+    assert_eq!(left.unwrap(), []);
+}
+
 /// RFC 5280 §4.1.2.5: one that has run out does not renew; the birth certificate still does.
 #[tokio::test]
 async fn an_expired_credential_is_refused() {
@@ -516,6 +548,31 @@ async fn a_device_of_a_plain_est_manufacturer_enrols_without_voucher() {
     world.trust_maker(ManufacturerTrust::PlainEst).await;
     let mut line = world.connect(Some(&world.maker.device(SERIAL))).await;
     let answer = enroll(&mut line, "simpleenroll", &csr(SERIAL, &*new_key())).await;
+    assert_eq!(answer.status(), 200, "{}", said(&answer));
+    let state = world.state(SERIAL).await;
+    assert_eq!(state.device.unwrap().state, Life::Onboarded);
+    assert_eq!(world.maker.masa.asked(), 0);
+    world.assert_sound().await;
+}
+
+/// RFC 7030 §4.2.3: 202 and Retry-After until a person has decided; the same list and the same answer as
+/// for a voucher request.
+#[tokio::test]
+async fn a_device_of_a_plain_est_manufacturer_waits_until_a_person_approves() {
+    let world = World::with(|config| config.policy.ask_a_person = true).await;
+    world.trust_maker(ManufacturerTrust::PlainEst).await;
+    let mut line = world.connect(Some(&world.maker.device(SERIAL))).await;
+    let request = csr(SERIAL, &*new_key());
+    for _ in 0..2 {
+        let answer = enroll(&mut line, "simpleenroll", &request).await;
+        assert_answer(&answer, 202, "approval-required");
+    }
+    assert_eq!(
+        world.actions(SERIAL).await,
+        [Action::Claimed, Action::ApprovalAsked]
+    );
+    settle(&world, decide::approve).await;
+    let answer = enroll(&mut line, "simpleenroll", &request).await;
     assert_eq!(answer.status(), 200, "{}", said(&answer));
     let state = world.state(SERIAL).await;
     assert_eq!(state.device.unwrap().state, Life::Onboarded);

@@ -127,7 +127,8 @@ async fn a_lost_answer_is_given_again() {
     }
 }
 
-async fn settle(world: &World, how: fn(&ApprovalFacts<'_>) -> Outcome<VoucherRecord>) {
+/// A person answers what the device's latest request waits for.
+pub(crate) async fn settle(world: &World, how: fn(&ApprovalFacts<'_>) -> Outcome<VoucherRecord>) {
     let store = &world.controller.store;
     let device = store.device(world.id(SERIAL)).await.unwrap().unwrap();
     let record = store.latest_voucher(device.id).await.unwrap();

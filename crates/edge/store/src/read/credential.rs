@@ -1,11 +1,12 @@
 //! Credentials, by device, number, key and request.
 
+use jiff::Timestamp;
 use vouchsafe_fleet::{Credential, CredentialId, DeviceId, Digest};
 
 use super::MOST_OF_A_DEVICE;
 use crate::Store;
 use crate::error::ReadError;
-use crate::row::name;
+use crate::row::{millis, name};
 use crate::statement::Values;
 use crate::table::credential;
 
@@ -51,18 +52,36 @@ impl Store {
         Ok(few)
     }
 
-    /// A device's credentials, oldest first.
+    /// A device's credentials, whatever became of them, oldest first: of very many those that end last.
     ///
     /// # Errors
     /// [`ReadError`] when the engine does not answer or a row is damaged.
     pub async fn credentials(&self, device: DeviceId) -> Result<Vec<Credential>, ReadError> {
-        const SQL: &str =
-            "SELECT * FROM credential WHERE device = ?1 ORDER BY issued_at, id LIMIT ?2 + 0";
+        const SQL: &str = "SELECT * FROM credential WHERE device = ?1 \
+             ORDER BY not_after DESC, id DESC LIMIT ?2 + 0";
         let values = Values::new()
             .text(name(device.as_bytes()))
             .number(MOST_OF_A_DEVICE);
-        let rows = self.readers().fetch_few(SQL, values).await?;
-        rows.iter().map(credential::read).collect()
+        self.few_credentials(SQL, values).await
+    }
+
+    /// A device's credentials that count ([`Credential::counts`]), oldest first. There are at most
+    /// [`MAX_HELD`](vouchsafe_fleet::credential::MAX_HELD).
+    ///
+    /// # Errors
+    /// As [`Store::credentials`].
+    pub async fn credentials_that_count(
+        &self,
+        device: DeviceId,
+        now: Timestamp,
+    ) -> Result<Vec<Credential>, ReadError> {
+        const SQL: &str = "SELECT * FROM credential WHERE device = ?1 AND not_after > ?2 \
+             AND status <> 'revoked' ORDER BY not_after DESC, id DESC LIMIT ?3 + 0";
+        let values = Values::new()
+            .text(name(device.as_bytes()))
+            .number(millis(now))
+            .number(MOST_OF_A_DEVICE);
+        self.few_credentials(SQL, values).await
     }
 
     /// A device's credentials that count, and the one that answers this certificate request
@@ -70,19 +89,21 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::credentials`].
-    pub async fn active_or_answering(
+    pub async fn counting_or_answering(
         &self,
         device: DeviceId,
         request_sha256: Digest,
+        now: Timestamp,
     ) -> Result<Vec<Credential>, ReadError> {
         const SQL: &str = "SELECT * FROM credential WHERE device = ?1 \
-             AND (status = 'active' OR request_sha256 = ?2) ORDER BY issued_at, id LIMIT ?3 + 0";
+             AND (request_sha256 = ?2 OR not_after > ?3 AND status <> 'revoked') \
+             ORDER BY not_after DESC, id DESC LIMIT ?4 + 0";
         let values = Values::new()
             .text(name(device.as_bytes()))
             .digest(request_sha256)
+            .number(millis(now))
             .number(MOST_OF_A_DEVICE);
-        let rows = self.readers().fetch_few(SQL, values).await?;
-        rows.iter().map(credential::read).collect()
+        self.few_credentials(SQL, values).await
     }
 
     /// The credential with this certificate serial number.
@@ -107,6 +128,18 @@ impl Store {
             "SELECT * FROM credential WHERE spki_sha256 = ?1 ORDER BY issued_at DESC LIMIT 1";
         self.read_credential(SQL, Values::new().digest(spki_sha256))
             .await
+    }
+
+    async fn few_credentials(
+        &self,
+        sql: &'static str,
+        values: Values,
+    ) -> Result<Vec<Credential>, ReadError> {
+        let rows = self.readers().fetch_few(sql, values).await?;
+        let found: Result<Vec<Credential>, _> = rows.iter().map(credential::read).collect();
+        let mut found = found?;
+        found.sort_by(|one, other| (one.issued_at, &one.id).cmp(&(other.issued_at, &other.id)));
+        Ok(found)
     }
 
     async fn read_credential(

@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
+
 use vouchsafe_fleet::wifi::{
     AccessCredential, Announcement, BootstrappingKey, Holdings, Network, Standing,
 };
-use vouchsafe_fleet::{CredentialId, DeviceId, Digest};
+use vouchsafe_fleet::{CredentialId, CredentialStatus, DeviceId, Digest};
 
 use super::MOST_OF_A_DEVICE;
 use crate::Store;
@@ -205,27 +206,52 @@ impl Store {
         self.wifi_document(SQL, values).await
     }
 
-    /// What a device holds: its standing, and its access credentials that are not revoked.
+    /// What a device holds: its standing, and its access credentials that are not revoked, oldest first.
+    /// Of very many that were superseded, those that were issued last.
     ///
     /// # Errors
     /// As [`Store::network`].
     pub async fn holdings(&self, device: DeviceId) -> Result<Holdings, ReadError> {
-        const ACCESS: &str = "SELECT * FROM access_credential WHERE device = ?1 \
-             AND status <> 'revoked' ORDER BY issued_at, id LIMIT ?2 + 0";
+        let mut holdings = self.active_holdings(device).await?;
+        let superseded = CredentialStatus::Superseded;
+        holdings
+            .access
+            .extend(self.access_of(device, superseded).await?);
+        in_order(&mut holdings.access);
+        Ok(holdings)
+    }
+
+    /// The same without what was superseded: as much for a device that was configured once as for one
+    /// that was a thousand times.
+    ///
+    /// # Errors
+    /// As [`Store::network`].
+    pub async fn active_holdings(&self, device: DeviceId) -> Result<Holdings, ReadError> {
+        let mut access = self.access_of(device, CredentialStatus::Active).await?;
+        in_order(&mut access);
         Ok(Holdings {
             standing: self.wifi_standing(device).await?,
-            access: {
-                let values = Values::new().text(name(device.as_bytes()));
-                let values = values.number(MOST_OF_A_DEVICE);
-                let rows = self.readers().fetch_few(ACCESS, values).await?;
-                rows.iter()
-                    .map(wifi::read_access)
-                    .collect::<Result<_, _>>()?
-            },
+            access,
         })
     }
 
-    /// All access credentials of a device, also those that are revoked, oldest first.
+    async fn access_of(
+        &self,
+        device: DeviceId,
+        status: CredentialStatus,
+    ) -> Result<Vec<AccessCredential>, ReadError> {
+        const SQL: &str = "SELECT * FROM access_credential WHERE device = ?1 AND status = ?2 \
+             ORDER BY issued_at DESC, id DESC LIMIT ?3 + 0";
+        let values = Values::new()
+            .text(name(device.as_bytes()))
+            .text(status.as_str())
+            .number(MOST_OF_A_DEVICE);
+        let rows = self.readers().fetch_few(SQL, values).await?;
+        rows.iter().map(wifi::read_access).collect()
+    }
+
+    /// All access credentials of a device, also those that are revoked, oldest first. Of very many that were
+    /// superseded not all.
     ///
     /// # Errors
     /// As [`Store::network`].
@@ -234,11 +260,13 @@ impl Store {
         device: DeviceId,
     ) -> Result<Vec<AccessCredential>, ReadError> {
         const SQL: &str = "SELECT * FROM access_credential WHERE device = ?1 \
-             ORDER BY issued_at, id LIMIT ?2 + 0";
+             ORDER BY status, issued_at, id LIMIT ?2 + 0";
         let values = Values::new()
             .text(name(device.as_bytes()))
             .number(MOST_OF_A_DEVICE);
-        self.read_access(SQL, values).await
+        let mut found = self.read_access(SQL, values).await?;
+        in_order(&mut found);
+        Ok(found)
     }
 
     /// The latest connector for this `netAccessKey` (SHA-256 of its SubjectPublicKeyInfo).
@@ -307,6 +335,11 @@ impl Store {
         let rows = self.readers().fetch_all(sql, values).await?;
         documents(&rows)
     }
+}
+
+/// Oldest first.
+fn in_order(access: &mut [AccessCredential]) {
+    access.sort_by(|one, other| (one.issued_at, &one.id).cmp(&(other.issued_at, &other.id)));
 }
 
 fn documents<T: DeserializeOwned>(rows: &[Row]) -> Result<Vec<T>, ReadError> {

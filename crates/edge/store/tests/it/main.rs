@@ -70,6 +70,7 @@ scenarios! {
     wifi::announcements_are_remembered_for_a_while,
     wifi::what_a_device_holds_is_its_own_and_ends_with_it,
     wifi::of_two_claims_for_one_key_exactly_one_wins,
+    wifi::what_counts_is_found_behind_a_long_past,
     scenario::a_batch_of_twenty_thousand_devices,
     failing::an_altered_entry_is_found,
     failing::a_removed_entry_is_found,

@@ -217,19 +217,23 @@ pub(crate) async fn registers_are_read_back(backend: &Backend) {
     );
     assert_eq!(
         store
-            .active_or_answering(id(0), second.request_sha256)
+            .counting_or_answering(id(0), second.request_sha256, at(9))
             .await
             .unwrap(),
         std::slice::from_ref(&second)
     );
     assert_eq!(
         store
-            .active_or_answering(id(0), first.request_sha256)
+            .counting_or_answering(id(0), first.request_sha256, at(9))
             .await
             .unwrap(),
         [first.clone(), second.clone()],
         "an answer stays one when it counts no more"
     );
+    let counting = store.credentials_that_count(id(0), at(9)).await.unwrap();
+    assert_eq!(counting, std::slice::from_ref(&second));
+    let over = store.credentials_that_count(id(0), second.not_after).await;
+    assert_eq!(over.unwrap(), []);
     assert_eq!(
         store.credential(&second.id).await.unwrap(),
         Some(second.clone())

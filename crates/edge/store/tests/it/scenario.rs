@@ -233,7 +233,7 @@ pub(crate) async fn a_key_belongs_to_one_device(backend: &Backend) {
         Conflict::Exists(_)
     ));
     let found = store
-        .active_or_answering(id(0), request_sha256)
+        .counting_or_answering(id(0), request_sha256, at(9))
         .await
         .unwrap();
     assert!(found.contains(&credential(1, 0, key(50))), "{found:?}");

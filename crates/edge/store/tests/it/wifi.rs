@@ -11,7 +11,7 @@ use vouchsafe_fleet::{Change, Commit, CredentialId, DeviceId, Digest, Guard, Sta
 use vouchsafe_store::{Conflict, KeyFilter};
 
 use crate::engine::Backend;
-use crate::fixture::{at, change, id, read, with_devices};
+use crate::fixture::{at, change, credential, id, read, with_devices};
 use crate::scenario::conflict;
 
 pub(crate) fn network(name: &str, version: u64) -> Network {
@@ -456,6 +456,11 @@ pub(crate) async fn what_a_device_holds_is_its_own_and_ends_with_it(backend: &Ba
         std::slice::from_ref(&superseded),
         "revoked ones are not held"
     );
+    let active = store.active_holdings(id(0)).await.unwrap();
+    assert_eq!(
+        (active.standing, active.access),
+        (holdings.standing, vec![])
+    );
     let all = store.access_credentials(id(0)).await.unwrap();
     assert_eq!(
         all,
@@ -525,4 +530,54 @@ pub(crate) async fn of_two_claims_for_one_key_exactly_one_wins(backend: &Backend
     }
     assert!(store.verify_journals().await.unwrap().is_sound());
     store.close().await;
+}
+
+/// However often a device was configured, what it has now is found, and with it everything that counts.
+pub(crate) async fn what_counts_is_found_behind_a_long_past(backend: &Backend) {
+    const PAST: usize = 1100;
+    let store = backend.open().await;
+    with_devices(&store, 1).await;
+    let connector = |number: usize| AccessKind::Connector {
+        net_access_key_sha256: hash("access", number),
+        signed_by: "kid".to_owned(),
+    };
+    let put = |number: usize, status| {
+        let access = AccessCredential {
+            status,
+            ..access(number, 0, connector(number))
+        };
+        wifi::Change::PutAccess(Box::new(access))
+    };
+    let mut changes: Vec<_> = (0..PAST)
+        .map(|number| put(number, CredentialStatus::Superseded))
+        .collect();
+    changes.push(put(PAST, CredentialStatus::Active));
+    store.commit(puts(changes)).await.unwrap();
+    let certificates = (0..=PAST).map(|number| {
+        let mut one = credential(number, 0, hash("certified", number));
+        if number < PAST {
+            one.not_after = at(i64::try_from(number).unwrap());
+            one.status = CredentialStatus::Superseded;
+        }
+        Change::PutCredential(Box::new(one))
+    });
+    let commit = Commit {
+        changes: certificates.collect(),
+        ..Commit::default()
+    };
+    store.commit(commit).await.unwrap();
+
+    let last = CredentialId(format!("{PAST:032x}"));
+    let active = store.active_holdings(id(0)).await.unwrap().access;
+    assert_eq!(active.len(), 1);
+    assert_eq!(active[0].id, last);
+    let held = store.holdings(id(0)).await.unwrap().access;
+    assert_eq!(held.last().unwrap().id, last);
+    assert!(held.is_sorted_by_key(|access| access.issued_at));
+    let now = at(i64::try_from(PAST).unwrap());
+    let counting = store.credentials_that_count(id(0), now).await.unwrap();
+    assert_eq!(counting.len(), 1);
+    assert_eq!(counting[0].id, last);
+    let all = store.credentials(id(0)).await.unwrap();
+    assert_eq!(all.last().unwrap().id, last);
 }

@@ -2,31 +2,29 @@
 
 mod permit;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 pub use permit::{Configured, IssuedAccess};
 
-use super::{asked_since, check_known, denied_lately, evidence_of};
+use super::{check_known, evidence_of};
 use crate::claim::{Claim, ClaimSubject, Strength};
-use crate::commit::{Change, Commit, Guard};
-use crate::credential::{Credential, CredentialStatus};
-use crate::decide::voucher::within;
-use crate::decide::{Decision, MAX_RETRY_AFTER, Outcome, PENDING_WINDOW, advance, device_entry};
+use crate::commit::Commit;
+use crate::credential::{Credential, CredentialStatus, MAX_HELD};
+use crate::decide::enrol::active;
+use crate::decide::wish::{Wish, WishKind};
+use crate::decide::{Outcome, advance, device_entry};
 use crate::device::Device;
-use crate::ids::{CredentialId, DeviceId, Digest, OwnerId, VoucherId};
+use crate::ids::{CredentialId, Digest, OwnerId};
 use crate::journal::{Action, Actor, ActorKind, Evidence, Reason};
 use crate::lifecycle::{Event, State};
 use crate::manufacturer::Manufacturer;
 use crate::policy::{Answer, Verdict};
 use crate::refusal::Refusal;
-use crate::voucher::{VoucherRecord, VoucherStatus};
+use crate::voucher::VoucherRecord;
 use crate::wifi::{
     AccessCredential, AccessKind, Assurance, BootstrappingKey, DeviceRole, Given, Holdings,
     Network, Standing,
 };
-
-/// What a request that waits says of its form.
-const MEDIA_TYPE: &str = "dpp";
 
 /// Of what a device says of itself, this many claims are kept.
 const MAX_SAID: usize = 16;
@@ -76,9 +74,10 @@ pub struct ConfigureFacts<'a> {
     pub networks: &'a [Network],
     /// What it holds already.
     pub holdings: &'a Holdings,
-    /// Its certificates that are active.
+    /// Its certificates that count ([`Credential::counts`]).
     pub certificates: &'a [Credential],
-    /// The record of what a person said, under the name that [`approval_id`] computes.
+    /// The record of what a person said, under the name that
+    /// [`approval_id`](crate::decide::approval_id) computes.
     pub approval: Option<&'a VoucherRecord>,
     /// Since when the device is this owner's; needed where there is an approval. What a person
     /// was asked before that was about another time.
@@ -102,15 +101,6 @@ impl Proof<'_> {
             },
         }
     }
-}
-
-/// The name of the record of what a person said about this device's wish to be configured, and
-/// what stands in it for the digest of a request: each try of the device with this key is the
-/// same wish. A yes to one key is none to another ([`Proof::key`]).
-#[must_use]
-pub fn approval_id(device: DeviceId, key: Digest) -> (VoucherId, Digest) {
-    let request = Digest::of_parts(&[b"vouchsafe configuration request\0", &device.0, &key.0]);
-    (VoucherId::new(device, request), request)
 }
 
 /// Leave to configure one device for one network.
@@ -155,21 +145,23 @@ fn try_configure<'a>(
 ) -> Result<Outcome<ConfigurePermit>, Refused<'a>> {
     let plain = |refusal| (refusal, [].as_slice());
     let role = check(facts).map_err(plain)?;
-    let said = facts
-        .approval
-        .filter(|record| asked_since(record, facts.owned_since));
-    let approved = said.filter(|record| {
-        record.status == VoucherStatus::Approved
-            && within(record.updated_at, facts.now, PENDING_WINDOW)
-    });
+    let wish = wish(facts);
+    let approved = wish.approved();
     // What policy denies stays denied even when a person said yes to an earlier state of things.
     let segment = match &facts.verdict.answer {
         Answer::Deny => return Err((Refusal::PolicyDenied, &facts.verdict.reasons)),
-        Answer::Wait { .. } if denied_lately(said, facts.now) => {
+        Answer::Wait { .. } if wish.denied_lately() => {
             return Err(plain(Refusal::ApprovalDenied));
         }
         Answer::Wait { retry_after } if approved.is_none() => {
-            return Ok(wait(facts, actor, *retry_after));
+            return Ok(wish.ask(*retry_after, &facts.verdict.reasons, || {
+                let action = Action::ApprovalAsked;
+                let mut entry = device_entry(facts.device, action, actor, facts.now)
+                    .with("method", "dpp")
+                    .with("assurance", assurance(facts));
+                entry.evidence = evidence(facts);
+                entry
+            }));
         }
         Answer::Wait { .. } => None,
         Answer::Allow { segment } => segment.clone(),
@@ -185,6 +177,9 @@ fn try_configure<'a>(
     let secret = network.gives_passphrase() || network.gives_certificate();
     if secret && matches!(facts.proof, Proof::Connector(_)) {
         return Err(plain(Refusal::ConnectorNotEnough));
+    }
+    if network.gives_certificate() && facts.certificates.len() >= MAX_HELD {
+        return Err(plain(Refusal::TooManyCredentials));
     }
     let mut next = facts.device.clone();
     let mut actions = Vec::new();
@@ -236,9 +231,7 @@ fn try_configure<'a>(
             .map(|access| access.id.clone())
             .collect(),
         shown,
-        superseded: facts
-            .certificates
-            .iter()
+        superseded: active(facts.certificates)
             .map(|credential| credential.id.clone())
             .collect(),
         key: match facts.proof {
@@ -286,6 +279,18 @@ fn check(facts: &ConfigureFacts<'_>) -> Result<DeviceRole, Refusal> {
 fn given_before<'a>(facts: &ConfigureFacts<'a>) -> Option<&'a Given> {
     let holdings: &'a Holdings = facts.holdings;
     holdings.standing.as_ref()?.given.as_ref()
+}
+
+const fn wish<'a>(facts: &ConfigureFacts<'a>) -> Wish<'a> {
+    Wish {
+        now: facts.now,
+        owner: facts.owner,
+        kind: WishKind::Configuration,
+        device: facts.device,
+        key: facts.proof.key(),
+        record: facts.approval,
+        owned_since: facts.owned_since,
+    }
 }
 
 /// What the proof is worth.
@@ -374,70 +379,4 @@ fn steps(facts: &ConfigureFacts<'_>) -> &'static [Event] {
         // From elsewhere there is no such step, and the life cycle says so.
         (_, _) => &[Event::Begin, Event::Enrol],
     }
-}
-
-fn wait(
-    facts: &ConfigureFacts<'_>,
-    actor: &Actor,
-    retry_after: SignedDuration,
-) -> Outcome<ConfigurePermit> {
-    let mut commit = Commit::default();
-    let asked_already = facts.approval.is_some_and(|record| {
-        record.status == VoucherStatus::AwaitingApproval
-            && asked_since(record, facts.owned_since)
-            && within(record.requested_at, facts.now, PENDING_WINDOW)
-    });
-    // A device that asks again writes nothing.
-    if !asked_already {
-        ask_a_person(facts, &mut commit);
-        let mut entry = device_entry(facts.device, Action::ApprovalAsked, actor, facts.now)
-            .with("method", "dpp")
-            .with("assurance", assurance(facts));
-        entry.evidence = evidence(facts);
-        entry.reasons.clone_from(&facts.verdict.reasons);
-        commit.entries.push(entry);
-    }
-    Outcome {
-        decision: Decision::Wait {
-            retry_after: retry_after.clamp(SignedDuration::from_secs(1), MAX_RETRY_AFTER),
-            reasons: facts.verdict.reasons.clone(),
-        },
-        commit,
-    }
-}
-
-fn ask_a_person(facts: &ConfigureFacts<'_>, commit: &mut Commit) {
-    let (id, request_sha256) = approval_id(facts.device.id, facts.proof.key());
-    let version = match facts.approval {
-        Some(record) => {
-            commit.guards.push(Guard::VoucherVersion {
-                id,
-                expected: record.version,
-            });
-            record.version.saturating_add(1)
-        }
-        None => {
-            commit.guards.push(Guard::VoucherAbsent { id });
-            1
-        }
-    };
-    commit
-        .changes
-        .push(Change::PutVoucher(Box::new(VoucherRecord {
-            id,
-            device: facts.device.id,
-            owner: Some(facts.owner),
-            request_sha256,
-            nonce: None,
-            status: VoucherStatus::AwaitingApproval,
-            assertion: None,
-            media_type: MEDIA_TYPE.to_owned(),
-            voucher: None,
-            expires_on: None,
-            reason: None,
-            segment: None,
-            requested_at: facts.now,
-            updated_at: facts.now,
-            version,
-        })));
 }

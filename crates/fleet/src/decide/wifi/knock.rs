@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::{asked_since, check_known, denied_lately};
+use super::check_known;
 use crate::commit::{Change, Commit};
+use crate::decide::wish::{Wish, WishKind};
 use crate::decide::{Decision, Outcome, device_entry};
 use crate::device::Device;
 use crate::ids::{Digest, OwnerId};
@@ -50,7 +51,7 @@ pub struct Known<'a> {
     /// The device's manufacturer, when somebody named one that is known.
     pub manufacturer: Option<&'a Manufacturer>,
     /// The record of what a person said about this device, under the name that
-    /// [`approval_id`](super::approval_id) computes.
+    /// [`approval_id`](crate::decide::approval_id) computes.
     pub approval: Option<&'a VoucherRecord>,
     /// Since when the device is this owner's; needed where there is an approval.
     pub owned_since: Option<Timestamp>,
@@ -99,10 +100,16 @@ fn judge<'a>(facts: &AnnouncementFacts<'a>) -> Result<(), (Refusal, &'a [Reason]
     if facts.verdict.answer == Answer::Deny {
         return Err((Refusal::PolicyDenied, &facts.verdict.reasons));
     }
-    let said = known
-        .approval
-        .filter(|record| asked_since(record, known.owned_since));
-    if denied_lately(said, facts.now) && matches!(facts.verdict.answer, Answer::Wait { .. }) {
+    let wish = Wish {
+        now: facts.now,
+        owner: facts.owner,
+        kind: WishKind::Configuration,
+        device: known.device,
+        key: known.key.id,
+        record: known.approval,
+        owned_since: known.owned_since,
+    };
+    if matches!(facts.verdict.answer, Answer::Wait { .. }) && wish.denied_lately() {
         return Err(plain(Refusal::ApprovalDenied));
     }
     Ok(())

@@ -6,11 +6,11 @@ use super::ConfigurePermit;
 use crate::commit::{Change, Commit, Guard};
 use crate::credential::{Credential, CredentialStatus};
 use crate::decide::enrol::put_certificate;
+use crate::decide::wish::use_up;
 use crate::decide::{IssuedCertificate, Outcome, device_entry, put_device};
 use crate::device::Device;
 use crate::ids::{CredentialId, Digest};
 use crate::journal::{Action, Actor, ActorKind, Evidence};
-use crate::voucher::{VoucherRecord, VoucherStatus};
 use crate::wifi::{
     self, AccessCredential, AccessKind, DeviceRole, Given, Network, SealedPassphrase, Standing,
 };
@@ -182,18 +182,7 @@ impl ConfigurePermit {
                 .push(Guard::Wifi(wifi::Guard::AccessActive { id: id.clone() }));
         }
         if let Some(record) = &self.approval {
-            commit.guards.push(Guard::VoucherVersion {
-                id: record.id,
-                expected: record.version,
-            });
-            commit
-                .changes
-                .push(Change::PutVoucher(Box::new(VoucherRecord {
-                    status: VoucherStatus::Used,
-                    updated_at: self.now,
-                    version: record.version.saturating_add(1),
-                    ..record.clone()
-                })));
+            use_up(commit, record, self.now);
         }
     }
 
