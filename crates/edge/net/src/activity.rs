@@ -25,6 +25,8 @@ struct State {
     requests: u64,
     /// What the request in flight did that its answer must say.
     spoiled: Option<Cut>,
+    /// Whether a body was given up before its end, after which nothing can be read but its rest.
+    unread: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,7 @@ impl Activity {
             phase,
             requests: 0,
             spoiled: None,
+            unread: false,
         });
         Self {
             limits,
@@ -67,6 +70,7 @@ impl Activity {
         state.phase = Phase::Answering;
         state.requests += 1;
         state.spoiled = None;
+        state.unread = false;
         (state.requests, InFlight(self.clone()))
     }
 
@@ -78,6 +82,16 @@ impl Activity {
     /// Which limit the request in flight broke.
     pub(crate) fn spoiled(&self) -> Option<Cut> {
         self.state().spoiled
+    }
+
+    /// The body of the request in flight was given up before its end.
+    pub(crate) fn left_unread(&self) {
+        self.state().unread = true;
+    }
+
+    /// Whether the peer may still be sending what nobody reads.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.state().unread
     }
 
     pub(crate) fn is_answering(&self) -> bool {

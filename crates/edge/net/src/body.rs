@@ -56,6 +56,8 @@ pub async fn read_body(body: axum::body::Body, limit: usize) -> Result<Bytes, Un
 pub(crate) struct BoundedBody {
     body: hyper::body::Incoming,
     left: usize,
+    /// Everything of it was read.
+    ended: bool,
     /// Its head announced more than fits: not a byte of it is read.
     oversized: bool,
     limits: Arc<Limits>,
@@ -74,6 +76,7 @@ impl BoundedBody {
         let (left, deadline) = (limits.body_bytes, Instant::now() + limits.body);
         let announced = body.size_hint().lower();
         Self {
+            ended: body.is_end_stream(),
             body,
             left,
             oversized: usize::try_from(announced).map_or(true, |announced| announced > left),
@@ -113,7 +116,10 @@ impl Body for BoundedBody {
         };
         this.timer = None;
         let frame = match frame {
-            None => return Poll::Ready(None),
+            None => {
+                this.ended = true;
+                return Poll::Ready(None);
+            }
             Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
             Some(Ok(frame)) => frame,
         };
@@ -133,6 +139,14 @@ impl Body for BoundedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Drop for BoundedBody {
+    fn drop(&mut self) {
+        if !self.ended && !self.body.is_end_stream() {
+            self.activity.left_unread();
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! 2. Wait for a turn; then the handshake, whose signature is the expensive part.
 //! 3. Note who the peer is ([`Peer`]).
 //! 4. Requests, one after the other, until a limit, the peer or the shutdown ends it.
-//! 5. Say goodbye in TLS; after a refused body, let the client read the answer first.
+//! 5. Say goodbye in TLS; after a body that was not read whole, let the client read the answer first.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -45,8 +45,8 @@ use crate::tls::{self, HandshakeFailure};
 /// How long the end of a connection may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Of a body that we refused, we read this much on, so that the client gets to our answer.
-const LINGER_BYTES: u64 = 512 * 1024;
+/// Of a body that nobody read to its end, we read this much on, so that the client gets to our answer.
+const LINGER_BYTES: u64 = 8 * 1024 * 1024;
 
 /// What all connections of a listener share.
 pub(crate) struct Shared {
@@ -166,7 +166,7 @@ pub(crate) async fn run(
         }
         None => {
             let stream = http.into_parts().io.into_inner();
-            let _ = timeout(GOODBYE, goodbye(stream, activity.spoiled().is_some())).await;
+            let _ = timeout(GOODBYE, goodbye(stream, activity.has_unread())).await;
         }
     }
 }

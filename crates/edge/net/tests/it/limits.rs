@@ -145,6 +145,37 @@ async fn an_oversized_body_is_answered_413_whether_announced_or_not() {
 }
 
 #[tokio::test]
+async fn whoever_sends_what_nobody_reads_gets_the_answer() {
+    let world = World::new(|options| options.limits.body_bytes = 1 << 20).await;
+    let send = async |path: &str, announced: bool| {
+        let mut stream = world.raw().await;
+        let (length, chunk) = (7 << 20, vec![b'x'; 1 << 16]);
+        let framing = match announced {
+            true => format!("content-length: {length}"),
+            false => "transfer-encoding: chunked".to_owned(),
+        };
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{framing}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        for _ in 0..length / chunk.len() {
+            if !announced {
+                stream.write_all(b"10000\r\n").await.unwrap();
+            }
+            stream.write_all(&chunk).await.unwrap();
+            if !announced {
+                stream.write_all(b"\r\n").await.unwrap();
+            }
+        }
+        rest(&mut stream).await
+    };
+    for announced in [true, false] {
+        let answer = send("/length", announced).await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+        let answer = send("/ignore", announced).await;
+        assert!(answer.ends_with("not read"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn an_oversized_head_is_answered_431() {
     let world = World::new(|_| {}).await;
     let mut stream = world.raw().await;
