@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::intake::differs;
 use super::stranger::{self, ShownManufacturer, Stranger, Strangers};
+use super::wish::asked_about;
 use super::{
     Decision, MAX_RETRY_AFTER, Outcome, PENDING_WINDOW, REPLAY_WINDOW, StoredAnswer, advance,
     device_entry, put_device, touched, wrong_state,
@@ -369,10 +370,8 @@ fn settle(
     next.status = status;
     next.segment = facts.segment.map(str::to_owned);
     put_record(&mut commit, record, next.clone());
-    let mut entry = device_entry(facts.device, action, facts.actor, facts.now).on(Evidence::new(
-        "pledge-voucher-request",
-        record.request_sha256,
-    ));
+    let mut entry =
+        device_entry(facts.device, action, facts.actor, facts.now).on(asked_about(record));
     if let Some(comment) = facts.comment {
         entry = entry.because(Reason::new("person", comment, "owner policy"));
     }

@@ -14,7 +14,7 @@ use super::{Decision, MAX_RETRY_AFTER, Outcome, PENDING_WINDOW};
 use crate::commit::{Change, Commit, Guard};
 use crate::device::Device;
 use crate::ids::{DeviceId, Digest, OwnerId, VoucherId};
-use crate::journal::{Entry, Reason};
+use crate::journal::{Entry, Evidence, Reason};
 use crate::voucher::{VoucherRecord, VoucherStatus};
 
 /// For how long a person's no holds. After that a device that keeps asking is shown to people
@@ -46,6 +46,23 @@ impl WishKind {
             Self::Certificate => "est",
         }
     }
+
+    /// What the journal calls it.
+    const fn evidence(self) -> &'static str {
+        match self {
+            Self::Configuration => "wish-to-be-configured",
+            Self::Certificate => "wish-for-a-certificate",
+        }
+    }
+}
+
+/// What a person who answers `record` was asked about: a device's wish, or else its voucher request.
+pub(super) fn asked_about(record: &VoucherRecord) -> Evidence {
+    let kind = [WishKind::Configuration, WishKind::Certificate]
+        .into_iter()
+        .find(|kind| kind.media_type() == record.media_type)
+        .map_or("pledge-voucher-request", WishKind::evidence);
+    Evidence::new(kind, record.request_sha256)
 }
 
 /// The name of the record of what a person said about a device's wish, and what stands in it for the

@@ -118,9 +118,12 @@ fn without_a_voucher_a_person_is_asked_where_policy_says_so() {
         });
         assert!(matches!(outcome.decision, Decision::Wait { .. }), "{why}");
     }
-    world
-        .commit(&approve(&answer(&asked, Some("office"))).commit)
-        .unwrap();
+    let answered = approve(&answer(&asked, Some("office"))).commit;
+    assert_eq!(
+        answered.entries[0].evidence[0].kind,
+        "wish-for-a-certificate"
+    );
+    world.commit(&answered).unwrap();
     let permit = accepted(&enrol(&EnrolFacts {
         now: at(70),
         approval: Some(&yes),

@@ -529,6 +529,9 @@ fn a_person_decides_late_and_once() {
         comment: Some("it is ours"),
     };
     let yes = approve(&settle(&record, Some("office")));
+    let asked = &yes.commit.entries[0].evidence[0];
+    assert_eq!(asked.kind, "wish-to-be-configured");
+    assert_eq!(asked.sha256, record.request_sha256);
     world.commit(&yes.commit).unwrap();
     let record = world.vouchers[&id].clone();
     let permit = accepted(&configure(&ConfigureFacts {
