@@ -41,6 +41,7 @@ const FOUNDATIONS: &[&str] = &[
     "vouchsafe-trust",
     "vouchsafe-fleet",
     "vouchsafe-keystore",
+    "vouchsafe-home",
     "vouchsafe-net",
     "vouchsafe-store",
     "vouchsafe-api",
@@ -211,6 +212,11 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
     match name {
         "vouchsafe-trust" | "vouchsafe-api" | "xtask" => Some(Vec::new()),
         "vouchsafe-fleet" | "vouchsafe-keystore" | "vouchsafe-net" => Some(vec!["vouchsafe-trust"]),
+        "vouchsafe-home" => Some(vec![
+            "vouchsafe-trust",
+            "vouchsafe-keystore",
+            "vouchsafe-net",
+        ]),
         "vouchsafe-store" => Some(vec!["vouchsafe-fleet"]),
         "vouchsafe" | "vouchsafe-sim" => Some(everything()),
         protocol if PROTOCOLS.contains(&protocol) => Some(vec!["vouchsafe-trust"]),

@@ -17,7 +17,8 @@ use std::process::ExitCode;
 
 use serde_json::json;
 use vouchsafe_api::{ClientError, Code, Problem};
-use vouchsafe_controller::{HomeError, ServeError};
+use vouchsafe_controller::{InitError, ServeError};
+use vouchsafe_home::HomeError;
 
 /// The exit codes, for `--help` and manual pages.
 pub(crate) const EXIT_CODES: &str = "\
@@ -219,10 +220,19 @@ impl From<Problem> for Failure {
 impl From<HomeError> for Failure {
     fn from(error: HomeError) -> Self {
         match &error {
-            HomeError::Absent(_) => Self::new(Exit::NotFound, "no-data-folder", chain(&error)),
+            HomeError::Absent { .. } => Self::new(Exit::NotFound, "no-data-folder", chain(&error)),
             HomeError::Present(_) => Self::new(Exit::Conflict, "data-folder-exists", chain(&error)),
             HomeError::Config(_) => Self::from_config(chain(&error)),
             _ => Self::new(Exit::Usage, "data-folder", chain(&error)),
+        }
+    }
+}
+
+impl From<InitError> for Failure {
+    fn from(error: InitError) -> Self {
+        match error {
+            InitError::Home(error) => error.into(),
+            error => Self::new(Exit::Usage, "data-folder", chain(&error)),
         }
     }
 }

@@ -5,43 +5,13 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use vouchsafe_dpp::uri::Host;
+pub use vouchsafe_home::{ConfigError, Period};
 
 /// Longest URL that goes into certificates, in bytes.
 const MAX_URL: usize = 200;
-
-/// Why a configuration was refused.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The file could not be read.
-    #[error("{path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is not TOML, or holds a key or a value that is not known.
-    #[error("{path}: {message}")]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Line, column and what was expected.
-        message: String,
-    },
-    /// The values are well-formed but make no sense together.
-    #[error("{key}: {message}")]
-    Value {
-        /// The key, dotted.
-        key: &'static str,
-        /// What is wrong and what would be right.
-        message: String,
-    },
-}
 
 /// Everything an operator can set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -310,83 +280,13 @@ impl Default for DppConfig {
     }
 }
 
-/// A length of time written as people do: `90s`, `15m`, `12h`, `365d`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Period(Duration);
-
-impl Period {
-    /// A period of whole seconds.
-    pub const fn from_secs(seconds: u64) -> Self {
-        Self(Duration::from_secs(seconds))
-    }
-
-    /// The same as the standard library has it.
-    pub const fn duration(self) -> Duration {
-        self.0
-    }
-
-    /// Reads `NUMBER` and one of `s`, `m`, `h`, `d`.
-    ///
-    /// # Errors
-    /// A sentence that says what would be right.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("\"{text}\" is not a length of time: write 90s, 15m, 12h or 365d");
-        let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-        let (number, unit) = text.split_at(split);
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        let scale = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3_600,
-            "d" => 86_400,
-            _ => return Err(wrong()),
-        };
-        number
-            .checked_mul(scale)
-            .map(Self::from_secs)
-            .ok_or_else(wrong)
-    }
-}
-
-impl std::fmt::Display for Period {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let seconds = self.0.as_secs();
-        for (scale, unit) in [(86_400, "d"), (3_600, "h"), (60, "m")] {
-            if seconds >= scale && seconds.is_multiple_of(scale) {
-                return write!(f, "{}{unit}", seconds / scale);
-            }
-        }
-        write!(f, "{seconds}s")
-    }
-}
-
-impl Serialize for Period {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Period {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(serde::de::Error::custom)
-    }
-}
-
 impl Config {
     /// Reads and checks `config.toml`.
     ///
     /// # Errors
     /// [`ConfigError`], which names the line or the key.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let config: Self = toml::from_str(&text).map_err(|error| ConfigError::Syntax {
-            path: path.to_owned(),
-            message: error.to_string(),
-        })?;
+        let config: Self = vouchsafe_home::read_config(path)?;
         config.check()?;
         Ok(config)
     }
@@ -396,54 +296,56 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Value`] for the first value that is out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let value = |key, message: &str| {
-            Err(ConfigError::Value {
-                key,
-                message: message.to_owned(),
-            })
-        };
-        if self.name.is_empty() || self.name.chars().count() > 64 {
-            return value("name", "must have 1 to 64 characters");
-        }
-        if !(64..=1_000_000).contains(&self.registrar.max_connections) {
-            return value(
-                "registrar.max_connections",
-                "must lie between 64 and 1000000",
-            );
-        }
-        if self.registrar.names.is_empty() {
-            return value(
-                "registrar.names",
-                "needs a name: devices look for one in the certificate",
-            );
-        }
-        if self.api.names.is_empty() {
-            return value("api.names", "needs a name: clients check it");
-        }
-        let lifetime = self.ldevid.lifetime.duration().as_secs();
-        if !(10..=3_650 * 86_400).contains(&lifetime) {
-            return value("ldevid.lifetime", "must lie between 10s and 3650d");
-        }
+        let check = ConfigError::unless;
+        let name_fits = (1..=64).contains(&self.name.chars().count());
+        check(name_fits, "name", "must have 1 to 64 characters")?;
+        check(
+            (64..=1_000_000).contains(&self.registrar.max_connections),
+            "registrar.max_connections",
+            "must lie between 64 and 1000000",
+        )?;
+        check(
+            !self.registrar.names.is_empty(),
+            "registrar.names",
+            "needs a name: devices look for one in the certificate",
+        )?;
+        check(
+            !self.api.names.is_empty(),
+            "api.names",
+            "needs a name: clients check it",
+        )?;
+        check(
+            (10..=3_650 * 86_400).contains(&self.ldevid.lifetime.seconds()),
+            "ldevid.lifetime",
+            "must lie between 10s and 3650d",
+        )?;
         let url = self.ldevid.pki_url.as_str();
         let rest = url.strip_prefix("http://").or(url.strip_prefix("https://"));
-        let is_fine = url.len() <= MAX_URL
+        let is_url = url.len() <= MAX_URL
             && rest.is_some_and(|rest| {
                 !rest.is_empty() && rest.chars().all(|each| each.is_ascii_graphic())
             });
-        if !url.is_empty() && !is_fine {
-            return value("ldevid.pki_url", "must be an http or https URL, or empty");
-        }
-        if !(1..=256).contains(&self.masa.connections) {
-            return value("masa.connections", "must lie between 1 and 256");
-        }
-        if !(1..=300).contains(&self.masa.timeout.duration().as_secs()) {
-            return value("masa.timeout", "must lie between 1s and 300s");
-        }
+        check(
+            url.is_empty() || is_url,
+            "ldevid.pki_url",
+            "must be an http or https URL, or empty",
+        )?;
+        check(
+            (1..=256).contains(&self.masa.connections),
+            "masa.connections",
+            "must lie between 1 and 256",
+        )?;
+        check(
+            (1..=300).contains(&self.masa.timeout.seconds()),
+            "masa.timeout",
+            "must lie between 1s and 300s",
+        )?;
         self.dpp.check()?;
-        if !self.store.url.starts_with("sqlite:") && !self.store.url.starts_with("postgres") {
-            return value("store.url", "must start with sqlite: or postgres://");
-        }
-        Ok(())
+        check(
+            self.store.url.starts_with("sqlite:") || self.store.url.starts_with("postgres"),
+            "store.url",
+            "must start with sqlite: or postgres://",
+        )
     }
 
     /// The file as `vouchsafe init` writes it.
@@ -454,27 +356,27 @@ impl Config {
 
 impl DppConfig {
     fn check(&self) -> Result<(), ConfigError> {
-        let value = |key, message: &str| {
-            Err(ConfigError::Value {
-                key,
-                message: message.to_owned(),
-            })
-        };
-        let years = 3_650 * 86_400;
-        let seconds = |period: Period| period.duration().as_secs();
-        if !(16..=100_000).contains(&self.max_sessions) {
-            return value("dpp.max_sessions", "must lie between 16 and 100000");
-        }
-        if seconds(self.wait_for_uri) > 300 {
-            return value("dpp.wait_for_uri", "must lie between 0s and 300s");
-        }
-        if !(60..=years).contains(&seconds(self.signing_key_overlap)) {
-            return value("dpp.signing_key_overlap", "must lie between 60s and 3650d");
-        }
-        if !self.host.is_empty() && self.host.parse::<Host>().is_err() {
-            return value("dpp.host", "must be HOST or HOST:PORT, as a URI has it");
-        }
-        Ok(())
+        let check = ConfigError::unless;
+        check(
+            (16..=100_000).contains(&self.max_sessions),
+            "dpp.max_sessions",
+            "must lie between 16 and 100000",
+        )?;
+        check(
+            self.wait_for_uri.seconds() <= 300,
+            "dpp.wait_for_uri",
+            "must lie between 0s and 300s",
+        )?;
+        check(
+            (60..=3_650 * 86_400).contains(&self.signing_key_overlap.seconds()),
+            "dpp.signing_key_overlap",
+            "must lie between 60s and 3650d",
+        )?;
+        check(
+            self.host.is_empty() || self.host.parse::<Host>().is_ok(),
+            "dpp.host",
+            "must be HOST or HOST:PORT, as a URI has it",
+        )
     }
 }
 
@@ -493,16 +395,6 @@ mod tests {
         let config = Config::default();
         assert_eq!(toml::from_str::<Config>(&config.to_toml()).unwrap(), config);
         config.check().unwrap();
-    }
-
-    #[test]
-    fn periods_are_read_and_written_as_people_write_them() {
-        for text in ["90s", "15m", "12h", "365d"] {
-            assert_eq!(Period::parse(text).unwrap().to_string(), text);
-        }
-        for text in ["", "d", "5", "5w", "-1d", "99999999999999999999d"] {
-            assert!(Period::parse(text).is_err(), "{text}");
-        }
     }
 
     #[test]

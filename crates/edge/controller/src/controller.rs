@@ -12,6 +12,7 @@ use vouchsafe_fleet::{
     Answer, Claim, ClaimSubject, Commit, Device, DeviceId, Manufacturer, OwnerId, Reason, Refusal,
     Strength, VoucherRecord,
 };
+use vouchsafe_home::HomeError;
 use vouchsafe_net::{Clock, ReloadableIdentity};
 use vouchsafe_store::{CommitError, ReadError, Store};
 use vouchsafe_trust::{Anchors, Authority};
@@ -22,7 +23,7 @@ use crate::config::Config;
 use crate::dpp::{Codes, Keys};
 use crate::est::Requirements;
 use crate::gate::{Gates, has_segment};
-use crate::home::{Home, HomeError};
+use crate::home::Home;
 use crate::metrics::Counted;
 use crate::registrar::Proofs;
 use crate::review::Reviews;

@@ -5,11 +5,11 @@ use vouchsafe_api::route;
 use vouchsafe_fleet::admission::Gate;
 use vouchsafe_fleet::decide::IssuedCertificate;
 use vouchsafe_fleet::{CredentialId, Device};
+use vouchsafe_home::validity;
 use vouchsafe_keystore::random;
 use vouchsafe_trust::{Name, Profile, PublicKey, SubjectAltName, oid};
 
 use crate::controller::{Controller, Fault};
-use crate::home::validity;
 
 /// The CA signs a certificate for a device's key. The caller holds a permit for both.
 ///

@@ -41,7 +41,7 @@ use axum::extract::DefaultBodyLimit;
 pub use catalogue::{Catalogue, KnownManufacturer, Manufacturers};
 pub use controller::{Controller, Fault};
 pub use est::Requirements;
-pub use home::{Home, HomeError, initialise};
+pub use home::{Home, InitError, initialise};
 pub use serve::{Ready, ServeError, serve};
 
 /// Everything that devices reach, to be served behind TLS with an optional client certificate.

@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use vouchsafe_home::HomeError;
 use vouchsafe_net::{BindError, ClientAuth, Clock, Limits, Origin, Server, ServerOptions};
 use vouchsafe_store::{OpenError, Store, StoreConfig};
 
@@ -22,7 +23,7 @@ use crate::controller::{Controller, Fault};
 use crate::discovery;
 use crate::dpp;
 use crate::gate::DesiredStates;
-use crate::home::{Home, HomeError};
+use crate::home::Home;
 use crate::review;
 use crate::revocation;
 

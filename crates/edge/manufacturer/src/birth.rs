@@ -17,12 +17,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use vouchsafe_fleet::Refusal;
+use vouchsafe_home::write_chain;
 use vouchsafe_keystore::{Algorithm, KeyStore, StoreUri, write_file};
 use vouchsafe_trust::{Certificate, PublicKey, Secret, Signer};
 
 use crate::bootstrapping::{Bootstrapping, LabelOf, PRIVATE_KEY_FILE};
 use crate::factory::FactoryError;
-use crate::home::write_chain;
 use crate::sales::refused;
 
 /// Where the key of a device born at the factory is, seen from its birth folder.

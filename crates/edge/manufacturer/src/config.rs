@@ -5,43 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use vouchsafe_fleet::decide::OwnershipPolicy;
+use vouchsafe_home::{ConfigError, Period};
 use vouchsafe_keystore::Algorithm;
-
-use crate::period::Period;
-
-/// Why a configuration was refused.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The file could not be read.
-    #[error("{path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is not TOML, or holds a key or a value that is not known.
-    #[error("{path}: {message}")]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Line, column and what was expected.
-        message: String,
-    },
-    /// The values are well-formed but make no sense together.
-    #[error("{key}: {message}")]
-    Value {
-        /// The key, dotted.
-        key: &'static str,
-        /// What is wrong and what would be right.
-        message: String,
-    },
-}
 
 /// Everything a manufacturer can set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -263,14 +232,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], which names the line or the key.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let config: Self = toml::from_str(&text).map_err(|error| ConfigError::Syntax {
-            path: path.to_owned(),
-            message: error.to_string(),
-        })?;
+        let config: Self = vouchsafe_home::read_config(path)?;
         config.check()?;
         Ok(config)
     }
@@ -280,11 +242,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Value`] for the first value that is out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let check = |fits: bool, key, message: &str| {
-            let message = message.to_owned();
-            fits.then_some(())
-                .ok_or(ConfigError::Value { key, message })
-        };
+        let check = ConfigError::unless;
         let name_fits = (1..=64).contains(&self.name.chars().count());
         check(name_fits, "name", "must have 1 to 64 characters")?;
         let url_fits = !self.masa_url.is_empty()

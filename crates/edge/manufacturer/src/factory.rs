@@ -6,11 +6,12 @@ use std::sync::Arc;
 use vouchsafe_brski::Compatibility;
 use vouchsafe_fleet::decide::{Decision, Outcome, StoredAnswer};
 use vouchsafe_fleet::{Actor, ActorKind, Commit, Reason, Refusal};
+use vouchsafe_home::HomeError;
 use vouchsafe_net::Clock;
 use vouchsafe_store::{CommitError, OpenError, ReadError, Store, StoreConfig};
 use vouchsafe_trust::{Anchors, EnvelopeError, IssueError, ParseError, RequestError};
 
-use crate::home::{Home, HomeError};
+use crate::home::Home;
 use crate::owners::Owners;
 
 /// How often a decision is made anew when others were faster.

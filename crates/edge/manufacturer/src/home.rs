@@ -21,83 +21,25 @@
 //! from one root, every device in the field could sign vouchers and manifests, since the path alone
 //! would not tell them apart. The line has a root of its own for the same reason.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use vouchsafe_fleet::ManufacturerId;
-use vouchsafe_keystore::{KeyStore, StoreUri, random, write_file};
+use vouchsafe_home::{
+    BACKDATE, CONFIG_FILE, HomeError, ServerIdentity, key, key_store, read_chain, server_identity,
+    store_url, validity, write_chain,
+};
+use vouchsafe_keystore::{KeyStore, random, write_file};
 use vouchsafe_net::{Clock, Identity};
 use vouchsafe_trust::{
-    Anchors, Authority, Certificate, IssueError, Name, Profile, Signer, SubjectAltName, Validity,
-    oid,
+    Anchors, Authority, Certificate, IssueError, Name, Profile, Signer, Validity, oid,
 };
 
-use crate::config::{Config, ConfigError};
-
-/// How long the listeners' certificates live; they are renewed by `serve`.
-const SERVER_LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 365);
+use crate::config::Config;
 
 /// How long the certificate of a line station lives.
 const STATION_LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 365 * 5);
-
-/// Certificates begin this long before they are made, for clocks that are a little behind.
-pub(crate) const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
-
-/// Why a data folder cannot be made or opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HomeError {
-    /// There is no `config.toml`.
-    #[error("{0} holds no config.toml: run `vouchsafe manufacturer init --dir {0}` first")]
-    Absent(PathBuf),
-    /// `init` found a configuration already.
-    #[error("{0} is a data folder already: its config.toml is kept as it is")]
-    Present(PathBuf),
-    /// The configuration was refused.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A file could not be read.
-    #[error("{path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A private key could not be made, opened or used, or a file not be written.
-    #[error(transparent)]
-    Keys(#[from] vouchsafe_keystore::Error),
-    /// A certificate could not be read.
-    #[error("{path}: {source}")]
-    Certificate {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: vouchsafe_trust::ParseError,
-    },
-    /// A certificate could not be issued, or does not belong to its key.
-    #[error("certificate for {what}: {source}")]
-    Issue {
-        /// Which certificate.
-        what: &'static str,
-        /// What is wrong.
-        source: IssueError,
-    },
-    /// A chain and its key do not make a TLS identity.
-    #[error("{what}: {source}")]
-    Identity {
-        /// Which identity.
-        what: &'static str,
-        /// What is wrong.
-        source: vouchsafe_net::IdentityError,
-    },
-    /// A file that should hold certificates is empty.
-    #[error("{0} holds no certificate")]
-    Empty(PathBuf),
-}
 
 /// The opened data folder: configuration, authorities and identities, but no store.
 #[derive(Debug)]
@@ -131,7 +73,7 @@ pub struct Home {
 /// [`HomeError::Present`] when there is nothing to do; else as opening.
 pub fn init(dir: &Path, config: &Config, clock: &Clock) -> Result<Home, HomeError> {
     config.check()?;
-    let config_file = dir.join("config.toml");
+    let config_file = dir.join(CONFIG_FILE);
     if config_file.exists() {
         return Err(HomeError::Present(dir.to_owned()));
     }
@@ -148,21 +90,18 @@ impl Home {
     /// # Errors
     /// [`HomeError`], which names the file and the next step.
     pub fn open(dir: &Path, clock: &Clock) -> Result<Self, HomeError> {
-        let config_file = dir.join("config.toml");
+        let config_file = dir.join(CONFIG_FILE);
         if !config_file.exists() {
-            return Err(HomeError::Absent(dir.to_owned()));
+            return Err(HomeError::Absent {
+                dir: dir.to_owned(),
+                init: "vouchsafe manufacturer init",
+            });
         }
         Self::new(dir, Config::read(&config_file)?, clock.clone(), false)
     }
 
     fn new(dir: &Path, config: Config, clock: Clock, make: bool) -> Result<Self, HomeError> {
-        let mut address: StoreUri = config
-            .keys
-            .store
-            .parse()
-            .map_err(vouchsafe_keystore::Error::from)?;
-        address.resolve_from(dir);
-        let keys = KeyStore::open_uri(&address)?;
+        let keys = KeyStore::open_uri(&key_store(dir, &config.keys.store)?)?;
         let maker = Maker {
             dir,
             config: &config,
@@ -202,12 +141,7 @@ impl Home {
     /// The store's address, relative files taken from the data folder.
     #[must_use]
     pub fn store_url(&self) -> String {
-        match self.config.store.url.strip_prefix("sqlite:") {
-            Some(file) if !file.starts_with('/') => {
-                format!("sqlite:{}", self.dir.join(file).display())
-            }
-            _ => self.config.store.url.clone(),
-        }
+        store_url(&self.dir, &self.config.store.url)
     }
 
     /// The MASA listener's identity. Made anew when it is missing, when its names are no longer
@@ -242,11 +176,8 @@ impl Home {
             what: "the line station",
             source,
         };
-        let mut address: StoreUri = STATION_KEY_STORE
-            .parse()
-            .map_err(vouchsafe_keystore::Error::from)?;
-        address.resolve_from(folder);
-        let signer = key(&KeyStore::open_uri(&address)?, "station", &self.config)?;
+        let keys = KeyStore::open_uri(&key_store(folder, STATION_KEY_STORE)?)?;
+        let signer = key(&keys, "station", self.config.algorithm())?;
         let subject = self.name(name).map_err(issue)?;
         let certificate = self
             .line
@@ -272,31 +203,22 @@ impl Home {
 
     fn server_identity(
         &self,
-        what: &'static str,
+        label: &'static str,
         authority: &Authority,
         names: &[String],
     ) -> Result<Identity, HomeError> {
-        let issue = |source| HomeError::Issue { what, source };
-        let file = self.dir.join(format!("{what}.pem"));
-        let signer = key(&self.keys, what, &self.config)?;
-        let subject = self.name(what).map_err(issue)?;
-        let mut profile = Profile::tls_server(subject, &[]);
-        profile.subject_alt_names = names.iter().map(|name| alternative_name(name)).collect();
-        let now = self.clock.now();
-        let chain = match read_chain(&file) {
-            Ok(chain) if still_good(&chain, authority, &profile, &*signer, now) => chain,
-            _ => {
-                let lifetime = validity(now, SERVER_LIFETIME);
-                let leaf = authority
-                    .issue(&profile, signer.public_key(), &random::serial(), lifetime)
-                    .map_err(issue)?;
-                let mut chain = vec![leaf];
-                chain.extend_from_slice(authority.chain());
-                write_chain(&file, &chain)?;
-                chain
-            }
-        };
-        Identity::new(chain, signer).map_err(|source| HomeError::Identity { what, source })
+        server_identity(&ServerIdentity {
+            dir: &self.dir,
+            label,
+            keys: &self.keys,
+            algorithm: self.config.algorithm(),
+            authority,
+            organization: &self.config.name,
+            common_name: label,
+            names,
+            profile: |subject| Profile::tls_server(subject, &[]),
+            now: self.clock.now(),
+        })
     }
 }
 
@@ -316,7 +238,7 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn signer(&self, label: &str) -> Result<Arc<dyn Signer>, HomeError> {
         if self.make {
-            key(self.keys, label, self.config)
+            key(self.keys, label, self.config.algorithm())
         } else {
             Ok(self.keys.load(label)?)
         }
@@ -387,85 +309,4 @@ impl Maker<'_> {
     fn lasting(&self) -> Validity {
         Validity::without_end(self.now.saturating_sub(BACKDATE).unwrap_or(self.now))
     }
-}
-
-/// When a certificate should be renewed: after two thirds of its life.
-fn renewal_time(certificate: &Certificate) -> Timestamp {
-    let life = certificate
-        .not_after()
-        .duration_since(certificate.not_before());
-    let two_thirds = Duration::try_from(life).unwrap_or_default() / 3 * 2;
-    certificate
-        .not_before()
-        .saturating_add(two_thirds)
-        .unwrap_or(Timestamp::MAX)
-}
-
-fn validity(now: Timestamp, lifetime: SignedDuration) -> Validity {
-    let not_before = now.saturating_sub(BACKDATE).unwrap_or(now);
-    Validity::new(
-        not_before,
-        now.saturating_add(lifetime).unwrap_or(Timestamp::MAX),
-    )
-}
-
-fn still_good(
-    chain: &[Certificate],
-    authority: &Authority,
-    profile: &Profile,
-    signer: &dyn Signer,
-    now: Timestamp,
-) -> bool {
-    let Some(leaf) = chain.first() else {
-        return false;
-    };
-    leaf.public_key() == signer.public_key()
-        && leaf
-            .verify_signature(authority.certificate().public_key())
-            .is_ok()
-        && leaf
-            .subject_alt_names()
-            .is_ok_and(|names| names == profile.subject_alt_names)
-        && now < renewal_time(leaf)
-}
-
-fn alternative_name(name: &str) -> SubjectAltName {
-    match name.parse() {
-        Ok(IpAddr::V4(address)) => SubjectAltName::Ip(address.octets().to_vec()),
-        Ok(IpAddr::V6(address)) => SubjectAltName::Ip(address.octets().to_vec()),
-        Err(_) => SubjectAltName::Dns(name.to_owned()),
-    }
-}
-
-fn key(keys: &KeyStore, label: &str, config: &Config) -> Result<Arc<dyn Signer>, HomeError> {
-    match keys.load(label) {
-        Err(vouchsafe_keystore::Error::NotFound { .. }) => {
-            Ok(keys.create(label, config.algorithm())?)
-        }
-        other => Ok(other?),
-    }
-}
-
-/// Reads the certificates of a PEM file.
-///
-/// # Errors
-/// [`HomeError::Read`], [`HomeError::Certificate`].
-pub(crate) fn read_chain(path: &Path) -> Result<Vec<Certificate>, HomeError> {
-    let pem = std::fs::read_to_string(path).map_err(|source| HomeError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    Certificate::many_from_pem(&pem).map_err(|source| HomeError::Certificate {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-pub(crate) fn write_chain(path: &Path, chain: &[Certificate]) -> Result<(), HomeError> {
-    let pem: String = chain.iter().map(Certificate::pem).collect();
-    // What is the same already need not be written, so that a read-only folder can be opened.
-    if std::fs::read(path).is_ok_and(|present| present == pem.as_bytes()) {
-        return Ok(());
-    }
-    Ok(write_file(path, pem.as_bytes())?)
 }

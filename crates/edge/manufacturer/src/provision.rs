@@ -13,6 +13,7 @@ use std::path::Path;
 use vouchsafe_fleet::decide::wifi::ImportKey;
 use vouchsafe_fleet::decide::{self, Outcome, ProvisionFacts};
 use vouchsafe_fleet::{Actor, Device, DeviceId, Digest, KeyOrigin, Refusal};
+use vouchsafe_home::BACKDATE;
 use vouchsafe_keystore::{Algorithm, random};
 use vouchsafe_trust::{
     Authority, Certificate, CertificateRequest, HardwareModuleName, Name, Profile, PublicKey,
@@ -22,7 +23,6 @@ use vouchsafe_trust::{
 use crate::birth::{self, Birth};
 use crate::bootstrapping::{Bootstrapping, LabelOf, LabelText};
 use crate::factory::{Factory, FactoryError, Settled, off_thread, settled};
-use crate::home::BACKDATE;
 use crate::sales::refused;
 
 /// A device to be.

@@ -15,6 +15,7 @@ use axum::routing::get;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tokio::sync::watch;
+use vouchsafe_home::HomeError;
 use vouchsafe_net::{
     BindError, ClientAuth, Clock, Identity, Limits, ReloadableIdentity, Server, ServerOptions,
 };
@@ -23,7 +24,6 @@ use vouchsafe_trust::Anchors;
 use crate::config::ListenerConfig;
 use crate::desk;
 use crate::factory::{Factory, FactoryError, off_thread};
-use crate::home::HomeError;
 use crate::line::Line;
 use crate::masa::Masa;
 

@@ -12,9 +12,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use vouchsafe_manufacturer::{
-    Config, DeskError, Factory, FactoryError, Home, HomeError, Ready, ServeError,
-};
+use vouchsafe_home::HomeError;
+use vouchsafe_manufacturer::{Config, DeskError, Factory, FactoryError, Home, Ready, ServeError};
 use vouchsafe_net::Clock;
 use vouchsafe_store::OpenError;
 
@@ -243,17 +242,6 @@ async fn off_thread<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Failure::new(Exit::Internal, "worker", error.to_string()))
-}
-
-impl From<HomeError> for Failure {
-    fn from(error: HomeError) -> Self {
-        match &error {
-            HomeError::Absent(_) => Self::new(Exit::NotFound, "no-data-folder", chain(&error)),
-            HomeError::Present(_) => Self::new(Exit::Conflict, "data-folder-exists", chain(&error)),
-            HomeError::Config(_) => Self::from_config(chain(&error)),
-            _ => Self::new(Exit::Usage, "data-folder", chain(&error)),
-        }
-    }
 }
 
 impl From<FactoryError> for Failure {

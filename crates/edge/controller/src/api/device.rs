@@ -3,8 +3,9 @@
 //! Each change reads the device, lets `vouchsafe-fleet` decide, and commits with the device's
 //! version as guard; If-Match is checked on what was read.
 
-use axum::extract::{Path, State};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -209,99 +210,81 @@ async fn answer_waiting(
     tagged(controller, find(controller, id).await?).await
 }
 
-pub(super) async fn quarantine_device(
-    State(controller): State<Controller>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-    Asked(wait): Asked<WaitQuery>,
-    headers: HeaderMap,
-    Body(why): Body<Reasoned>,
-) -> Result<Tagged, Failure> {
-    operate(
-        &controller,
-        &caller,
-        &id,
-        &headers,
-        &why,
-        wait,
-        decide::quarantine,
-    )
-    .await
+pub(super) async fn quarantine_device(order: Order) -> Result<Tagged, Failure> {
+    order.carried_out(decide::quarantine).await
 }
 
-pub(super) async fn restore_device(
-    State(controller): State<Controller>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-    Asked(wait): Asked<WaitQuery>,
-    headers: HeaderMap,
-    Body(why): Body<Reasoned>,
-) -> Result<Tagged, Failure> {
-    operate(
-        &controller,
-        &caller,
-        &id,
-        &headers,
-        &why,
-        wait,
-        decide::restore,
-    )
-    .await
+pub(super) async fn restore_device(order: Order) -> Result<Tagged, Failure> {
+    order.carried_out(decide::restore).await
 }
 
-pub(super) async fn retire_device(
-    State(controller): State<Controller>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-    Asked(wait): Asked<WaitQuery>,
-    headers: HeaderMap,
-    Body(why): Body<Reasoned>,
-) -> Result<Tagged, Failure> {
-    operate(
-        &controller,
-        &caller,
-        &id,
-        &headers,
-        &why,
-        wait,
-        decide::retire,
-    )
-    .await
+pub(super) async fn retire_device(order: Order) -> Result<Tagged, Failure> {
+    order.carried_out(decide::retire).await
 }
 
-async fn operate(
-    controller: &Controller,
-    caller: &Caller,
-    id: &str,
-    headers: &HeaderMap,
-    why: &Reasoned,
+/// What a person orders about one device, and why.
+pub(super) struct Order {
+    controller: Controller,
+    caller: Caller,
+    id: String,
+    if_match: IfMatch,
     wait: WaitQuery,
-    decide: fn(&OperateFacts<'_>) -> Outcome<vouchsafe_fleet::Device>,
-) -> Result<Tagged, Failure> {
-    let said = [reason(&why.reason)?];
-    let if_match = IfMatch::from_headers(headers)?;
-    let actor = caller.actor();
-    let outcome = controller
-        .settle_as::<_, Failure, _, _>(async || {
-            let device = find(controller, id).await?;
-            if_match.check(version(&device))?;
-            let standing = Standing::of(controller, &device).await?;
-            Ok(decide(&OperateFacts {
-                now: controller.clock.now(),
-                actor: &actor,
-                device: &device,
-                credentials: &standing.credentials,
-                wifi: &standing.wifi,
-                addresses: &standing.addresses,
-                ownership: standing.ownership.as_ref(),
-                reasons: &said,
-                evidence: &[],
-            }))
+    said: Reason,
+}
+
+impl FromRequest<Controller> for Order {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, controller: &Controller) -> Result<Self, Response> {
+        let rejected = |failure: Failure| failure.into_response();
+        let (mut parts, body) = request.into_parts();
+        let whose = <(Extension<Caller>, Path<String>)>::from_request_parts(&mut parts, controller);
+        let (Extension(caller), Path(id)) = whose.await?;
+        let wait = Asked::from_request_parts(&mut parts, controller);
+        let Asked(wait) = wait.await.map_err(rejected)?;
+        let if_match = IfMatch::from_headers(&parts.headers);
+        let why = Body::from_request(Request::from_parts(parts, body), controller);
+        let Body(Reasoned { reason: why }) = why.await.map_err(rejected)?;
+        Ok(Self {
+            controller: controller.clone(),
+            caller,
+            id,
+            wait,
+            said: reason(&why).map_err(Failure::from).map_err(rejected)?,
+            if_match: if_match.map_err(Failure::from).map_err(rejected)?,
         })
-        .await?;
-    let device = accepted(outcome.decision)?;
-    let ends = device.state == Life::Retired;
-    enforced(controller, device, wait, ends).await
+    }
+}
+
+impl Order {
+    async fn carried_out(
+        self,
+        decide: fn(&OperateFacts<'_>) -> Outcome<vouchsafe_fleet::Device>,
+    ) -> Result<Tagged, Failure> {
+        let Self { controller, id, .. } = &self;
+        let actor = self.caller.actor();
+        let outcome = controller
+            .settle_as::<_, Failure, _, _>(async || {
+                let device = find(controller, id).await?;
+                self.if_match.check(version(&device))?;
+                let standing = Standing::of(controller, &device).await?;
+                Ok(decide(&OperateFacts {
+                    now: controller.clock.now(),
+                    actor: &actor,
+                    device: &device,
+                    credentials: &standing.credentials,
+                    wifi: &standing.wifi,
+                    addresses: &standing.addresses,
+                    ownership: standing.ownership.as_ref(),
+                    reasons: std::slice::from_ref(&self.said),
+                    evidence: &[],
+                }))
+            })
+            .await?;
+        let device = accepted(outcome.decision)?;
+        let ends = device.state == Life::Retired;
+        enforced(controller, device, self.wait, ends).await
+    }
 }
 
 /// The device, and how far the change has come.

@@ -105,7 +105,7 @@ impl AccessFiles {
             let found = found
                 .await
                 .map_err(|error| Fault::Sign(error.to_string()))?
-                .map_err(|source| crate::home::HomeError::Read {
+                .map_err(|source| vouchsafe_home::HomeError::Read {
                     path: self.folder.clone(),
                     source,
                 })?;
@@ -127,7 +127,7 @@ impl AccessFiles {
             })
             .await
             .map_err(|error| Fault::Sign(error.to_string()))?
-            .map_err(crate::home::HomeError::from)?;
+            .map_err(vouchsafe_home::HomeError::from)?;
             tracing::info!(file = %file.display(), "passphrases written");
             self.written.insert(file, digest);
         }

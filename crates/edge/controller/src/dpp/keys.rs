@@ -21,11 +21,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use jiff::{SignedDuration, Timestamp};
 use vouchsafe_dpp::connector::CSignKey;
 use vouchsafe_dpp::{BootstrappingKey, Curve, PrivateKey};
+use vouchsafe_home::HomeError;
 use vouchsafe_keystore::random;
 use vouchsafe_keystore::{Algorithm, KeyStore, Sealer};
 use vouchsafe_trust::Secret;
-
-use crate::home::HomeError;
 
 /// The curve of the controller's own keys. Every device must know it (Wi-Fi Easy Connect 3.0 §3.2.2).
 const CURVE: Curve = Curve::P256;

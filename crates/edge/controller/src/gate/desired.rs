@@ -26,12 +26,12 @@ use vouchsafe_api::gate::{
 };
 use vouchsafe_fleet::admission::ClaimedAddress;
 use vouchsafe_fleet::{Action, Device, DeviceId, State, Subject};
+use vouchsafe_home::HomeError;
 use vouchsafe_store::{DeviceFilter, DeviceKey, Positioned};
 
 use super::shared::{Admitted, Progress};
 use super::{definition, reload_segments};
 use crate::controller::{Controller, Fault};
-use crate::home::HomeError;
 use crate::revocation;
 
 /// Longest time between two versions.

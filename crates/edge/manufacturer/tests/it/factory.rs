@@ -9,11 +9,12 @@ use http::Request;
 use tokio::sync::oneshot;
 use vouchsafe_fleet::release::RELEASE_FORMAT;
 use vouchsafe_fleet::{KeyOrigin, Manifest, ManufacturerId, Refusal, ReleaseStatement, State};
+use vouchsafe_home::HomeError;
 use vouchsafe_keystore::{Algorithm, KeyStore, StoreUri};
 use vouchsafe_manufacturer::label::{self, Label};
 use vouchsafe_manufacturer::{
-    Batch, Desk, FactoryError, HomeError, IdentityDocument, ManifestOptions, NewDevice, Order,
-    Output, ReleaseBy, Reply, STATION_KEY_STORE, Serials, init, serve,
+    Batch, Desk, FactoryError, IdentityDocument, ManifestOptions, NewDevice, Order, Output,
+    ReleaseBy, Reply, STATION_KEY_STORE, Serials, init, serve,
 };
 use vouchsafe_net::{Connector, ConnectorOptions, Identity, Origin, ServerTrust};
 use vouchsafe_trust::{
@@ -171,7 +172,7 @@ async fn init_is_done_once_and_only_what_is_known_is_configured() {
     assert!(error.to_string().contains("nonsense"), "{error}");
     let nowhere = world.folder.path().join("nowhere");
     let error = vouchsafe_manufacturer::Home::open(&nowhere, &world.clock).unwrap_err();
-    assert!(matches!(error, HomeError::Absent(_)), "{error}");
+    assert!(matches!(error, HomeError::Absent { .. }), "{error}");
 }
 
 #[tokio::test]

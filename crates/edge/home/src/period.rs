@@ -1,9 +1,11 @@
 //! Lengths of time as people write them in configuration.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A length of time written `90s`, `15m`, `12h` or `365d`.
+/// A length of time written `90s`, `15m`, `12h` or `365d`; at most 2³² − 1 seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(u32);
 
@@ -18,6 +20,12 @@ impl Period {
     #[must_use]
     pub const fn seconds(self) -> u32 {
         self.0
+    }
+
+    /// The same as the standard library has it.
+    #[must_use]
+    pub const fn duration(self) -> Duration {
+        Duration::from_secs(self.0 as u64)
     }
 
     /// The same for sums with times.
