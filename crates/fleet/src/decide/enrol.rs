@@ -439,7 +439,8 @@ pub struct EnrolStatusFacts<'a> {
 }
 
 /// Step 4: the device reports. A success is worth what the connection proves: only one that
-/// came with the credential confirms it, and the journal says which it was.
+/// came with the credential confirms it, and the journal says which it was. A credential that does not
+/// count any more says nothing; a success with one that was replaced is no news.
 pub fn enrol_status(facts: &EnrolStatusFacts<'_>) -> Outcome<()> {
     let actor = Actor::new(ActorKind::Device, &facts.device.serial);
     let mut commit = Commit::default();
@@ -448,8 +449,8 @@ pub fn enrol_status(facts: &EnrolStatusFacts<'_>) -> Outcome<()> {
     } else {
         Action::EnrolmentFailed
     };
-    let mut entry = device_entry(facts.device, action, &actor, facts.now)
-        .on(Evidence::new("enrol-status", facts.message_sha256));
+    let evidence = Evidence::new("enrol-status", facts.message_sha256);
+    let mut entry = device_entry(facts.device, action, &actor, facts.now).on(evidence.clone());
     let ours = facts
         .shown
         .filter(|credential| credential.device == facts.device.id);
@@ -462,11 +463,23 @@ pub fn enrol_status(facts: &EnrolStatusFacts<'_>) -> Outcome<()> {
         },
     );
     if let Some(credential) = ours {
-        if facts.success && credential.confirmed_at.is_some() {
+        let refusal = match credential.status {
+            CredentialStatus::Revoked { .. } => Some(Refusal::CredentialRevoked),
+            _ if facts.now >= credential.not_after => Some(Refusal::CredentialExpired),
+            CredentialStatus::Active | CredentialStatus::Superseded => None,
+        };
+        if let Some(refusal) = refusal {
+            let action = Action::RequestRefused;
+            let entry = device_entry(facts.device, action, &actor, facts.now).on(evidence);
+            return Outcome::refuse(refusal, &[], entry.with("credential", &credential.id));
+        }
+        let known =
+            credential.confirmed_at.is_some() || credential.status == CredentialStatus::Superseded;
+        if facts.success && known {
             return Outcome::accept((), Commit::default());
         }
         entry = entry.with("credential", &credential.id);
-        if facts.success && credential.status == CredentialStatus::Active {
+        if facts.success {
             commit.guards.push(Guard::CredentialActive {
                 id: credential.id.clone(),
             });

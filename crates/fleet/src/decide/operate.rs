@@ -96,11 +96,10 @@ pub fn revoke(
         return Outcome::refuse(refusal, &[], entry);
     }
     let mut commit = Commit::default();
-    // The device may be getting a further credential right now: then whoever revokes must see it.
-    commit.guards.push(Guard::DeviceVersion {
-        id: facts.device.id,
-        expected: facts.device.version,
-    });
+    // The device may be getting a further credential right now, by the one that is revoked: each of the two
+    // changes the device, so that one of them decides anew and sees the other.
+    let next = touched(facts.device, facts.now);
+    put_device(&mut commit, facts.device, next);
     if credential.status == CredentialStatus::Active {
         commit.guards.push(Guard::CredentialActive {
             id: credential.id.clone(),
@@ -129,10 +128,8 @@ pub fn revoke_access(
         return Outcome::refuse(refusal, &[], entry);
     }
     let mut commit = Commit::default();
-    commit.guards.push(Guard::DeviceVersion {
-        id: facts.device.id,
-        expected: facts.device.version,
-    });
+    let next = touched(facts.device, facts.now);
+    put_device(&mut commit, facts.device, next);
     if access.status == CredentialStatus::Active {
         commit.guards.push(Guard::Wifi(wifi::Guard::AccessActive {
             id: access.id.clone(),

@@ -222,6 +222,10 @@ fn a_renewal_and_a_revocation_that_race_see_each_other() {
         .credentials
         .insert(present.id.clone(), present.clone());
     let renewal = || accepted(&enrol(&facts)).issue(issued(8, at(1)));
+    let further = || {
+        let facts = EnrolFacts { held: &[], ..facts };
+        accepted(&enrol(&facts)).issue(issued(8, at(1)))
+    };
     let revocation = revoke(
         &operate(at(1), &alice, &device, &active),
         &present,
@@ -229,12 +233,13 @@ fn a_renewal_and_a_revocation_that_race_see_each_other() {
     );
 
     world.commit(&revocation.commit).unwrap();
-    assert_eq!(
-        world.commit(&renewal().commit),
-        Err(Guard::CredentialActive {
-            id: present.id.clone()
-        })
-    );
+    // Also one that would replace nothing: what it rests on is gone.
+    for late in [renewal(), further()] {
+        assert!(matches!(
+            world.commit(&late.commit),
+            Err(Guard::DeviceVersion { .. })
+        ));
+    }
     assert!(matches!(
         world.credentials[&present.id].status,
         CredentialStatus::Revoked { .. }
@@ -243,6 +248,7 @@ fn a_renewal_and_a_revocation_that_race_see_each_other() {
     world
         .credentials
         .insert(present.id.clone(), present.clone());
+    world.devices.insert(device.id, device.clone());
     world.commit(&renewal().commit).unwrap();
     assert!(matches!(
         world.commit(&revocation.commit),
@@ -441,9 +447,9 @@ fn a_device_that_is_cut_off_or_gone_enrols_nothing() {
 fn rfc8995_5_9_4_a_success_counts_when_the_credential_proves_it() {
     let device = device(State::Onboarded);
     let new = credential(1, at(0));
-    let report = |shown, success| {
+    let report_at = |now, shown, success| {
         enrol_status(&EnrolStatusFacts {
-            now: at(5),
+            now,
             device: &device,
             shown,
             success,
@@ -451,6 +457,7 @@ fn rfc8995_5_9_4_a_success_counts_when_the_credential_proves_it() {
             message_sha256: Digest::of(b"status"),
         })
     };
+    let report = |shown, success| report_at(at(5), shown, success);
     let proved = report(Some(&new), true);
     assert!(matches!(
         proved.commit.changes[..],
@@ -467,4 +474,21 @@ fn rfc8995_5_9_4_a_success_counts_when_the_credential_proves_it() {
     let mut confirmed = new.clone();
     confirmed.confirmed_at = Some(at(1));
     assert!(report(Some(&confirmed), true).commit.is_empty());
+
+    // One that was replaced brings no news, but may say that its successor does not work.
+    let mut replaced = new.clone();
+    replaced.status = CredentialStatus::Superseded;
+    assert!(report(Some(&replaced), true).commit.is_empty());
+    let failed = report(Some(&replaced), false);
+    assert_eq!(actions(&failed.commit), ["enrolment-failed"]);
+    let mut revoked = new.clone();
+    revoked.status = CredentialStatus::Revoked {
+        at: at(2),
+        reason: RevocationReason::KeyCompromise,
+    };
+    for success in [true, false] {
+        refused(&report(Some(&revoked), success), Refusal::CredentialRevoked);
+        let late = report_at(new.not_after, Some(&new), success);
+        refused(&late, Refusal::CredentialExpired);
+    }
 }

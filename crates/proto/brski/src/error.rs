@@ -214,6 +214,7 @@ vouchsafe_trust::reasons! {
     /// Which rule a genuine message breaks.
     Refusal {
         SignerNotTlsClient: "signer-not-tls-client", "RFC 8995 §5.3", "the request is not signed by the key of the TLS client";
+        StatusNotByIdevid: "status-not-by-idevid", "RFC 8995 §5.7", "a voucher is judged by the device's birth certificate, on the connection on which it was asked for";
         NoTlsClientCertificate: "no-tls-client-certificate", "RFC 8995 §5.1", "the pledge showed no certificate";
         SerialMismatch: "serial-mismatch", "RFC 8995 §5.5", "the serial number differs from that in the device's certificate";
         DeviceSerialMissing: "idevid-without-serial", "RFC 8995 §2.3.1", "the device's certificate carries no serial number";

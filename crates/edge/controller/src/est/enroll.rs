@@ -289,12 +289,21 @@ impl Question<'_> {
         let Some(verdict) = self.verdict(&device, record).await? else {
             return Ok(self.refused(&device, Refusal::UnknownManufacturer));
         };
+        // Read anew, and after the device: whoever revokes it changes the device, so that what is decided
+        // on an older state of it does not come to be.
+        let shown;
         let identity = match self.proved {
             Proved::Birth(birth) => EnrolIdentity::Idevid {
                 sha256: Digest(birth.certificate.fingerprint_sha256()),
                 spki_sha256: Digest(birth.certificate.public_key().sha256()),
             },
-            Proved::Domain { credential } => EnrolIdentity::Credential(credential),
+            Proved::Domain { credential } => match store.credential(&credential.id).await? {
+                Some(credential) => {
+                    shown = credential;
+                    EnrolIdentity::Credential(&shown)
+                }
+                None => return Ok(self.refused(&device, Refusal::CredentialUnknown)),
+            },
         };
         let now = self.controller.clock.now();
         let found = store.counting_or_answering(id, self.request_sha256, now);

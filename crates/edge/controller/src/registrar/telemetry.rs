@@ -1,7 +1,7 @@
 //! `voucher_status` and `enrollstatus` (RFC 8995 §5.7, §5.9.4): what the device thinks of it all.
 //!
-//! 1. Who reports: a birth certificate, or for a success of enrolment the new credential.
-//! 2. The device, its latest voucher, its credential.
+//! 1. Who reports: a birth certificate, or about enrolment also the credential.
+//! 2. The device, its latest voucher, its credential as it is now.
 //! 3. Decide; the same report twice changes nothing.
 //! 4. Commit.
 //! 5. 200; the device ignores the answer.
@@ -10,13 +10,15 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use vouchsafe_brski::Error;
 use vouchsafe_brski::telemetry::{MAX_REPORT_LEN, StatusReport};
 use vouchsafe_fleet::decide::{self, Decision, EnrolStatusFacts, Outcome, VoucherStatusFacts};
 use vouchsafe_fleet::{Digest, Evidence, Refusal};
 use vouchsafe_net::Peer;
 
+use super::answer::reason;
 use super::message::refuse_large;
-use super::{Answer, Message, Proved, prove};
+use super::{Answer, Message, Proved, note, prove};
 use crate::controller::{Controller, Fault};
 
 /// What is reported about.
@@ -69,8 +71,17 @@ async fn report(
     if !report.other.is_empty() {
         tracing::info!(device = %proved.device(), fields = ?report.other.keys(), "unknown fields");
     }
-    // 2 to 4
     let digest = Digest::of(body);
+    // A voucher is judged on the connection on which it was asked for (RFC 8995 §5.7). Who has a credential
+    // that was stolen could otherwise end every onboarding of the device.
+    if let (About::Voucher, Proved::Domain { .. }) = (about, &proved) {
+        let error = Error::Refused(vouchsafe_brski::Refusal::StatusNotByIdevid);
+        let (device, now) = (Some(proved.device()), controller.clock.now());
+        let evidence = Evidence::new("voucher-status", digest);
+        note(controller, peer, device, evidence, reason(&error), now).await?;
+        return Err(error.into());
+    }
+    // 2 to 4
     let outcome = controller
         .settle(|| decide(controller, &proved, &report, digest, about))
         .await?;
@@ -92,6 +103,10 @@ async fn decide(
     let Some(device) = controller.store.device(proved.device()).await? else {
         return Ok(Outcome::nobody(Refusal::UnknownDevice));
     };
+    let shown = match proved {
+        Proved::Birth(_) => None,
+        Proved::Domain { credential } => controller.store.credential(&credential.id).await?,
+    };
     let (device, reason) = (&device, report.reason.as_deref());
     Ok(match about {
         About::Voucher => {
@@ -108,10 +123,7 @@ async fn decide(
         About::Enrolment => decide::enrol_status(&EnrolStatusFacts {
             now,
             device,
-            shown: match proved {
-                Proved::Domain { credential } => Some(&**credential),
-                Proved::Birth(_) => None,
-            },
+            shown: shown.as_ref(),
             success: report.status,
             reason,
             message_sha256,

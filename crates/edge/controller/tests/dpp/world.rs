@@ -154,6 +154,7 @@ impl World {
             standing: holdings.standing.as_ref(),
             known: known.as_ref(),
             reasons: &[],
+            runs_devices: true,
         };
         self.commit(wifi::claim_uri(&facts)).await;
         device
@@ -186,6 +187,7 @@ impl World {
             standing: None,
             known: known.as_ref(),
             reasons: &[],
+            runs_devices: true,
         })
     }
 
@@ -312,10 +314,10 @@ impl World {
 
     /// A person takes back what a device has.
     pub async fn revoke(&self, id: DeviceId) {
-        let device = self.device(id).await;
         let credentials = self.controller.store.credentials(id).await.unwrap();
         let holdings = self.holdings(id).await;
         for access in &holdings.access {
+            let device = self.device(id).await;
             let facts = OperateFacts {
                 now: self.now(),
                 actor: &admin(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
 use axum::http::header;
-use vouchsafe_brski::{Encoding, PATH_VOUCHER_STATUS, est};
+use vouchsafe_brski::{Encoding, PATH_ENROLL_STATUS, PATH_VOUCHER_STATUS, est};
 use vouchsafe_controller::config::{Config, Period};
 use vouchsafe_fleet::credential::MAX_HELD;
 use vouchsafe_fleet::decide;
@@ -336,6 +336,44 @@ async fn a_revoked_credential_is_refused() {
             .assert_refused(&before, &answer, 403, "credential-revoked")
             .await;
     }
+}
+
+/// RFC 8995 §5.7: a voucher is judged by who asked for it. Whoever stole a credential, revoked or not, could
+/// otherwise end the onboarding of the device that was reset.
+#[tokio::test]
+async fn a_credential_judges_no_voucher() {
+    const REFUSED: &[u8] = br#"{"version":1,"status":false,"reason":"no","reason-context":{}}"#;
+    let world = World::new().await;
+    let device = world.maker.device(SERIAL);
+    let ldevid = world.onboarded(&device).await;
+    let mut line = world.with_voucher(&device).await;
+    let before = world.before(SERIAL).await;
+    let mut thief = world.connect(Some(&ldevid)).await;
+    let kind = "application/json";
+    let answer = send(&mut thief, PATH_VOUCHER_STATUS, kind, REFUSED).await;
+    world
+        .assert_refused(&before, &answer, 404, "status-not-by-idevid")
+        .await;
+    let answer = enroll(&mut line, "simpleenroll", &csr(SERIAL, &*new_key())).await;
+    assert_eq!(answer.status(), 200, "{}", said(&answer));
+}
+
+/// RFC 8995 §5.9.4: what a revoked credential says of itself is refused and confirms nothing.
+#[tokio::test]
+async fn a_revoked_credential_confirms_nothing() {
+    let world = World::new().await;
+    let ldevid = world.onboarded(&world.maker.device(SERIAL)).await;
+    world
+        .operate(SERIAL, |facts| {
+            decide::revoke_all(facts, RevocationReason::KeyCompromise)
+        })
+        .await;
+    let before = world.before(SERIAL).await;
+    let mut line = world.connect(Some(&ldevid)).await;
+    let answer = send(&mut line, PATH_ENROLL_STATUS, "application/json", ACCEPTED).await;
+    world
+        .assert_refused(&before, &answer, 403, "credential-revoked")
+        .await;
 }
 
 /// A device that asks without end holds no more than what can be revoked with it, all of which then is: also
