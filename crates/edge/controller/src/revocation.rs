@@ -215,11 +215,16 @@ pub(crate) async fn newest(controller: &Controller) -> Option<List> {
 async fn read_on(controller: &Controller, known: &mut Known) -> Result<bool, Fault> {
     // RFC 5280 §3.3: an entry stays until one list after its certificate ran out.
     let over = known.list.as_ref().map(|list| list.this_update);
+    let now = controller.clock.now();
+    // Other controllers tell the time by their own clocks, so with each list that is due all is read.
+    let due = known.list.as_ref().is_none_or(|list| now >= list.renew_at);
     let mut more = false;
     for (holder, newest) in HOLDERS.into_iter().zip(&mut known.newest) {
-        let mut behind = newest.clone();
+        let mut behind = newest.clone().filter(|_| !due);
         if let Some((at, _)) = &mut behind {
-            *at = at.saturating_sub(OVERLAP).unwrap_or(Timestamp::MIN);
+            // A clock that went back must not hide what is revoked now.
+            let from = now.min(*at).saturating_sub(OVERLAP);
+            *at = from.unwrap_or(Timestamp::MIN);
         }
         loop {
             let after = behind.as_ref().map(|(at, id)| (*at, id));

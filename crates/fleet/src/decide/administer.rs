@@ -1,6 +1,6 @@
 //! What administrators decide about others than devices: manufacturers, owners, policy, tokens.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Outcome;
 use crate::commit::{Change, Commit, Guard, PolicyRecord};
@@ -74,8 +74,14 @@ pub fn put_owner(
     Outcome::accept(owner, commit)
 }
 
-/// Puts a policy in force. One that cannot be read is refused, and the old one stays.
-pub fn put_policy(now: Timestamp, actor: &Actor, text: &str) -> Outcome<Policy> {
+/// Puts a policy in force. One that cannot be read is refused, and the old one stays. The latest is in force,
+/// so it is later than the one `before`, also after the clock went back.
+pub fn put_policy(
+    now: Timestamp,
+    actor: &Actor,
+    before: Option<Timestamp>,
+    text: &str,
+) -> Outcome<Policy> {
     let entry = Entry::new(Subject::Site, Action::PolicyChanged, actor.clone(), now);
     let policy = match Policy::load(text) {
         Ok(policy) => policy,
@@ -95,7 +101,7 @@ pub fn put_policy(now: Timestamp, actor: &Actor, text: &str) -> Outcome<Policy> 
     let record = PolicyRecord {
         id: policy.id(),
         text: text.to_owned(),
-        since: now,
+        since: before.map_or(now, |before| now.max(just_after(before))),
         by: actor.name.clone(),
     };
     let commit = Commit {
@@ -104,6 +110,12 @@ pub fn put_policy(now: Timestamp, actor: &Actor, text: &str) -> Outcome<Policy> 
         ..Commit::default()
     };
     Outcome::accept(policy, commit)
+}
+
+/// The next moment that a store tells apart.
+fn just_after(time: Timestamp) -> Timestamp {
+    time.saturating_add(SignedDuration::from_millis(1))
+        .unwrap_or(Timestamp::MAX)
 }
 
 /// Makes an API token.

@@ -124,10 +124,17 @@ fn two_operators_that_race_do_not_both_win() {
 fn a_policy_that_cannot_be_read_does_not_come_into_force() {
     let alice = person();
     refused(
-        &put_policy(at(0), &alice, "package nonsense ("),
+        &put_policy(at(0), &alice, None, "package nonsense ("),
         Refusal::PolicyUnreadable,
     );
-    let outcome = put_policy(at(0), &alice, vouchsafe_fleet::policy::DEFAULT_POLICY);
+    let text = vouchsafe_fleet::policy::DEFAULT_POLICY;
+    // The clock went back, and still the one that was put last is the latest.
+    let later = put_policy(at(0), &alice, Some(at(60)), text);
+    let Change::PutPolicy(record) = &later.commit.changes[0] else {
+        panic!("no policy");
+    };
+    assert!(record.since > at(60));
+    let outcome = put_policy(at(0), &alice, None, text);
     assert_eq!(actions(&outcome.commit), ["policy-changed"]);
 }
 

@@ -51,7 +51,8 @@ pub(super) async fn put_policy(
     let outcome = controller
         .settle(async || {
             let now = controller.clock.now();
-            let mut outcome = decide::put_policy(now, &caller.actor(), &put.rego);
+            let before = controller.store.policy().await?.map(|before| before.since);
+            let mut outcome = decide::put_policy(now, &caller.actor(), before, &put.rego);
             add_reason(&mut outcome, Some(&said));
             Ok(outcome)
         })

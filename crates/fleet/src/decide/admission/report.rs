@@ -100,9 +100,13 @@ pub fn take_report(facts: &ReportFacts<'_>) -> Outcome<()> {
     }
     for session in facts.sessions {
         let mut session = Box::new(session.clone().cut());
-        // A gate's clock may be ahead, and nobody was seen in the future.
+        // A gate's clock may be ahead, and nobody was seen in the future. What is forgotten is counted from
+        // the end.
         session.since = session.since.min(facts.now);
         session.seen = session.seen.min(facts.now);
+        session.ended = session
+            .ended
+            .map(|ended| ended.clamp(session.since, facts.now));
         commit
             .changes
             .push(Change::Admission(admission::Change::PutSession(session)));
