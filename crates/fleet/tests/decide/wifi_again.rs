@@ -64,6 +64,7 @@ fn a_claim_that_races_a_configuration_erases_nothing() {
         standing: None,
         known: Some(&key),
         reasons: &[],
+        runs_devices: true,
     });
     configure_in(&mut world, before.id, &home, vec![connector(1)], 1);
     assert!(world.commit(&claim.commit).is_err(), "decided anew");

@@ -29,7 +29,44 @@ fn claim_facts(actor: &Actor) -> ClaimUriFacts<'_> {
         standing: None,
         known: None,
         reasons: &[],
+        runs_devices: true,
     }
+}
+
+/// Whoever has another key of a device in service comes in as that device, so who only brings devices adds none.
+#[test]
+fn a_key_for_a_device_in_service_is_added_by_who_runs_devices() {
+    let alice = person();
+    let network = network("home", NetworkCredential::Connector);
+    let here = device(State::Onboarded);
+    let brings = ClaimUriFacts {
+        identity: Some((here.manufacturer, here.serial.as_str())),
+        existing: Some(&here),
+        runs_devices: false,
+        ..claim_facts(&alice)
+    };
+    refused(&claim_uri(&brings), Refusal::ActorMayNot);
+    let known = accepted(&claim_uri(&ClaimUriFacts {
+        runs_devices: true,
+        ..brings
+    }))
+    .key;
+    // The same list once more changes nothing; another network for it does.
+    let again = ClaimUriFacts {
+        known: Some(&known),
+        ..brings
+    };
+    accepted(&claim_uri(&again));
+    let elsewhere = ClaimUriFacts {
+        network: Some(&network),
+        ..again
+    };
+    refused(&claim_uri(&elsewhere), Refusal::ActorMayNot);
+    let claimed = device(State::Claimed);
+    accepted(&claim_uri(&ClaimUriFacts {
+        existing: Some(&claimed),
+        ..brings
+    }));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use vouchsafe_api::route::{Access, Route};
+use vouchsafe_api::route::{self, Access, Route};
 use vouchsafe_api::{Code, Problem, Role, may};
 use vouchsafe_fleet::{Actor, ActorKind, Digest, Token};
 use vouchsafe_keystore::random;
@@ -43,6 +43,11 @@ impl Caller {
     /// The same as the journal names it.
     pub(crate) fn actor(&self) -> Actor {
         Actor::new(ActorKind::Person, &self.token.name)
+    }
+
+    /// Whether it may change devices in service, as who revokes them may.
+    pub(crate) fn runs_devices(&self) -> bool {
+        may(self.role, &route::REVOKE_DEVICE)
     }
 }
 

@@ -24,7 +24,7 @@ use vouchsafe_store::DeviceKey;
 
 use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, Body, bad_after, optional_reason, reason};
-use super::{Caller, address, append, credential, journal, session, signed, wifi};
+use super::{Caller, address, append, credential, journal, segment, session, signed, wifi};
 use crate::controller::Controller;
 use crate::gate::{Wanted, enforcement};
 use crate::review;
@@ -96,6 +96,7 @@ pub(super) async fn claim_device(
             .parse()
             .map_err(|_| bad_request("`manufacturer` must be an id of 32 hexadecimal digits"))?,
     };
+    segment::described(&controller, claim.segment.as_deref()).await?;
     let said = optional_reason(claim.reason.as_deref())?;
     let reasons: Vec<Reason> = said.iter().cloned().collect();
     let actor = caller.actor();
@@ -155,6 +156,7 @@ pub(super) async fn approve_device(
 ) -> Result<Tagged, Failure> {
     let said = reason(&approve.reason)?;
     let segment = approve.segment.as_deref();
+    segment::described(&controller, segment).await?;
     answer_waiting(&controller, &caller, &id, &headers, |facts| {
         decide::approve(&ApprovalFacts {
             segment,

@@ -23,6 +23,7 @@ use vouchsafe_api::{
     ClaimByUri, Code, DeviceRole, ImportDevice, ImportDevices, ImportKeys, ImportManifest,
     ImportResult, Problem, RefusedLine, Role, Warning,
 };
+use vouchsafe_fleet::admission::Segment;
 use vouchsafe_fleet::decide::wifi::{ClaimUriFacts, ImportKey};
 use vouchsafe_fleet::decide::{self, ClaimFacts, ImportFacts, Outcome};
 use vouchsafe_fleet::manifest::{MAX_MANIFEST, Manifest};
@@ -40,6 +41,7 @@ use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, DryRunQuery, RawBody, from_json, media_type, unsupported};
 use super::{Caller, network};
 use crate::controller::{Controller, Fault};
+use crate::gate::all_segments;
 
 /// Devices in one transaction.
 const BATCH: usize = 500;
@@ -193,14 +195,8 @@ fn believe(
         .map_err(|error| refused(format!("it is no manifest: {error}")))?;
     let catalogue = controller.manufacturers.current();
     let known = catalogue.manufacturer(named.manufacturer.id);
-    if let Some(known) = known
-        && known.record.trust == ManufacturerTrust::Blocked
-    {
-        return Err(refused(format!(
-            "the manufacturer {} is blocked",
-            known.record.name
-        )));
-    }
+    let record = known.map(|known| &known.record);
+    may_speak(named.manufacturer.id, record, given.is_some())?;
     let trusted = match (given, known) {
         (Some(given), _) => given.clone(),
         (None, Some(known)) if decided(known.record.trust) => {
@@ -215,12 +211,7 @@ fn believe(
             Anchors::new(all).map_err(refused)?
         }
         (None, _) => {
-            let id = named.manufacturer.id;
-            return Err(
-                refused(format!("nobody decided to trust the manufacturer {id} yet")).next_step(
-                    "as admin, give its two roots: `--anchor root-ca.pem --anchor masa-ca.pem`",
-                ),
-            );
+            return Err(undecided(named.manufacturer.id));
         }
     };
     // 2
@@ -255,6 +246,29 @@ fn believe(
     })
 }
 
+/// Whether this manufacturer's manifests are listened to: a blocked one's by nobody's leave, another's once an
+/// admin decided to trust it, or brings its anchors now.
+fn may_speak(
+    id: ManufacturerId,
+    record: Option<&Manufacturer>,
+    by_admin: bool,
+) -> Result<(), Problem> {
+    match record {
+        Some(record) if record.trust == ManufacturerTrust::Blocked => Err(refused(format!(
+            "the manufacturer {} is blocked",
+            record.name
+        ))),
+        Some(record) if decided(record.trust) => Ok(()),
+        _ if by_admin => Ok(()),
+        _ => Err(undecided(id)),
+    }
+}
+
+fn undecided(id: ManufacturerId) -> Problem {
+    refused(format!("nobody decided to trust the manufacturer {id} yet"))
+        .next_step("as admin, give its two roots: `--anchor root-ca.pem --anchor masa-ca.pem`")
+}
+
 /// Step 4 for the manufacturer.
 async fn make_known(
     controller: &Controller,
@@ -268,6 +282,8 @@ async fn make_known(
         .settle_as::<_, Failure, _, _>(async || {
             let existing = controller.store.manufacturer(said.id).await?;
             let now = controller.clock.now();
+            // Looked at in memory before, which may be older than what others decided.
+            may_speak(said.id, existing.as_ref(), manifest.by_admin)?;
             let wanted = match &existing {
                 // What somebody decided about it stays; what was missing is filled in.
                 Some(record) if decided(record.trust) && !manifest.by_admin => Manufacturer {
@@ -362,6 +378,7 @@ pub(super) async fn import_devices(
             .next_step("split the list")
             .into());
     }
+    let segments = all_segments(&controller).await?;
     let actor = caller.actor();
     let mut result = nothing();
     for (index, lines) in lines.chunks(BATCH).enumerate() {
@@ -381,7 +398,8 @@ pub(super) async fn import_devices(
                 },
                 |_| None,
                 |line: &ImportDevice, stored| {
-                    claim_line(&controller, &actor, line, stored.device.as_ref())
+                    let device = stored.device.as_ref();
+                    claim_line(&controller, &actor, &segments, line, device)
                 },
             )
             .await?;
@@ -412,12 +430,22 @@ fn read_csv(body: &[u8]) -> Result<Vec<ImportDevice>, Problem> {
     Ok(lines)
 }
 
+/// Any segment, while nobody described one.
+fn is_described(segments: &[Segment], name: Option<&str>) -> bool {
+    let known = |name| segments.iter().any(|segment| segment.name == name);
+    segments.is_empty() || name.is_none_or(known)
+}
+
 fn claim_line(
     controller: &Controller,
     actor: &Actor,
+    segments: &[Segment],
     line: &ImportDevice,
     existing: Option<&Device>,
 ) -> Step {
+    if !is_described(segments, line.segment.as_deref()) {
+        return unreadable("segment-unknown", "there is no such segment");
+    }
     let Ok(manufacturer) = ManufacturerId::parse(&line.manufacturer) else {
         return unreadable("bad-manufacturer", "`manufacturer` is no id of 32 digits");
     };
@@ -529,7 +557,7 @@ pub(super) async fn import_bootstrapping_keys(
         .await
         .map_err(|error| Fault::Sign(error.to_string()))?;
     let networks = network::all(&controller).await?;
-    let actor = caller.actor();
+    let segments = all_segments(&controller).await?;
     let mut result = nothing();
     for (index, lines) in lines.chunks(BATCH).enumerate() {
         let batch = Batch {
@@ -547,7 +575,7 @@ pub(super) async fn import_bootstrapping_keys(
                     (claim.map(|claim| claim.device(known)), serial)
                 },
                 |line| line.claim.as_ref().ok().map(|claim| claim.key.id),
-                |line, stored| key_line(&controller, &actor, &networks, line, stored),
+                |line, stored| key_line(&controller, &caller, (&networks, &segments), line, stored),
             )
             .await?;
     }
@@ -562,8 +590,8 @@ struct KeyLine {
 
 fn key_line(
     controller: &Controller,
-    actor: &Actor,
-    networks: &[Network],
+    caller: &Caller,
+    (networks, segments): (&[Network], &[Segment]),
     line: &KeyLine,
     stored: &Stored,
 ) -> Step {
@@ -576,9 +604,12 @@ fn key_line(
     if network == Some(None) {
         return unreadable("network-unknown", "there is no such network");
     }
+    if !is_described(segments, claim.segment.as_deref()) {
+        return unreadable("segment-unknown", "there is no such segment");
+    }
     let outcome = decide::wifi::claim_uri(&ClaimUriFacts {
         now: controller.clock.now(),
-        actor,
+        actor: &caller.actor(),
         owner: controller.owner,
         key: claim.key.facts(),
         role: claim.role,
@@ -593,6 +624,7 @@ fn key_line(
         standing: stored.standing.as_ref(),
         known: stored.key.as_ref(),
         reasons: &[],
+        runs_devices: caller.runs_devices(),
     });
     Step::Decided(Box::new(outcome.map(|claimed| claimed.device)))
 }
@@ -781,5 +813,43 @@ fn nothing() -> ImportResult {
         refusals: Vec::new(),
         manufacturer: None,
         warnings: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use vouchsafe_fleet::IdevidRules;
+
+    use super::*;
+
+    #[test]
+    fn a_blocked_manufacturer_is_listened_to_by_nobodys_leave() {
+        let id = ManufacturerId::NONE;
+        let with = |trust| Manufacturer {
+            id,
+            name: "Maker".to_owned(),
+            anchors: Vec::new(),
+            masa_url: None,
+            masa_anchors: Vec::new(),
+            trust,
+            idevid_rules: IdevidRules::default(),
+            version: 1,
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+        };
+        let may = |trust, by_admin| may_speak(id, Some(&with(trust)), by_admin);
+        for by_admin in [false, true] {
+            let problem = may(ManufacturerTrust::Blocked, by_admin).unwrap_err();
+            assert_eq!(problem.code, Code::ManifestRefused);
+            may(ManufacturerTrust::VoucherRequired, by_admin).unwrap();
+            may(ManufacturerTrust::PlainEst, by_admin).unwrap();
+        }
+        for trust in [ManufacturerTrust::Unknown, ManufacturerTrust::Seen] {
+            may(trust, false).unwrap_err();
+            may(trust, true).unwrap();
+        }
+        may_speak(id, None, false).unwrap_err();
+        may_speak(id, None, true).unwrap();
     }
 }

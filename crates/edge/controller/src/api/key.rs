@@ -18,7 +18,7 @@ use vouchsafe_fleet::{DeviceId, Digest, ManufacturerId, Reason};
 
 use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, Body, after, optional_reason, reason};
-use super::{Caller, device, network, page, signed};
+use super::{Caller, device, network, page, segment, signed};
 use crate::controller::Controller;
 use crate::dpp::{self, CallError};
 
@@ -150,6 +150,7 @@ pub(super) async fn take(
         announced_at = announced_at.max(seen.map(|seen| seen.last_at));
     }
     let network = network::named(controller, network).await?;
+    segment::described(controller, claim.segment.as_deref()).await?;
     let actor = caller.actor();
     let reasons: Vec<Reason> = said.into_iter().collect();
     let outcome = controller
@@ -175,6 +176,7 @@ pub(super) async fn take(
                 standing: holdings.standing.as_ref(),
                 known: known.as_ref(),
                 reasons: &reasons,
+                runs_devices: caller.runs_devices(),
             }))
         })
         .await?;

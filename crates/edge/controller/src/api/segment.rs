@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use vouchsafe_api::gate::TransportProtocol;
 use vouchsafe_api::{IfMatch, Page, PageQuery, Problem, PutSegment, Segment, Version};
+use vouchsafe_fleet::Refusal;
 use vouchsafe_fleet::admission as stored;
 use vouchsafe_fleet::decide::admission::{
     self, SegmentFacts, change_segment, put_segment as decide_new,
@@ -14,7 +15,7 @@ use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, Body};
 use super::{Caller, page, signed};
 use crate::controller::Controller;
-use crate::gate::{all_segments, definition, reload_segments};
+use crate::gate::{all_segments, definition, has_segment, reload_segments};
 
 /// A segment with its ETag.
 type Tagged = (Version, Json<Segment>);
@@ -114,6 +115,21 @@ pub(super) async fn remove_segment(
     accepted(outcome.decision)?;
     reload_segments(&controller).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Refuses a segment that nobody described, where some are: a gate would confine nobody in it.
+pub(super) async fn described(controller: &Controller, name: Option<&str>) -> Result<(), Failure> {
+    match name {
+        Some(name) if !has_segment(controller, name).await? => Err(unknown(name).into()),
+        _ => Ok(()),
+    }
+}
+
+/// A segment that a person names and nobody described.
+pub(super) fn unknown(name: &str) -> Problem {
+    let code = Refusal::SegmentUnknown.code();
+    bad_request(format!("there is no segment `{name}` ({code})"))
+        .next_step("`vouchsafe segment list` shows those that are described")
 }
 
 /// The segment of this name, or 404.

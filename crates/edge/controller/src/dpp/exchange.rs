@@ -107,6 +107,7 @@ async fn claim(
                 standing: holdings.standing.as_ref(),
                 known: known.as_ref(),
                 reasons: &grant.reasons,
+                runs_devices: true,
             }))
         })
         .await?;

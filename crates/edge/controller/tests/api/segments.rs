@@ -138,3 +138,46 @@ async fn a_network_does_not_slip_through_while_its_segment_goes() {
         assert!(second.iter().any(|code| said.contains(code)), "{said}");
     }
 }
+
+/// A gate confines nobody in a segment that nobody described, so a slip of the pen must not name one.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_names_a_segment_that_is_not_described() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let claim = |serial: &str, segment: &str| Claim {
+        manufacturer: Maker::new("Maker").id.to_string(),
+        serial: serial.to_owned(),
+        segment: Some(segment.to_owned()),
+        model: None,
+        mac: None,
+        reason: None,
+    };
+    // Any, while none is described.
+    admin.claim_device(&claim("A-1", "lmaps")).await.unwrap();
+    admin.add_segment(&segment("lamps")).await.unwrap();
+    let problem = admin.claim_device(&claim("A-2", "lmaps")).await;
+    assert_eq!(code(problem), Code::BadRequest);
+    let device = admin.claim_device(&claim("A-2", "lamps")).await.unwrap();
+    let approve = vouchsafe_api::Approve {
+        segment: Some("lmaps".to_owned()),
+        reason: "it is ours".to_owned(),
+    };
+    let problem = admin.approve_device(&device.id, &approve, None).await;
+    assert_eq!(code(problem), Code::BadRequest);
+    let list = vouchsafe_api::ImportDevices {
+        devices: ["lmaps", "lamps"]
+            .into_iter()
+            .enumerate()
+            .map(|(index, name)| vouchsafe_api::ImportDevice {
+                manufacturer: Maker::new("Maker").id.to_string(),
+                serial: format!("B-{index}"),
+                model: None,
+                idevid_sha256: None,
+                segment: Some(name.to_owned()),
+            })
+            .collect(),
+    };
+    let result = admin.import_devices(&list, false).await.unwrap();
+    assert_eq!((result.claimed, result.refused), (1, 1));
+    assert_eq!(result.refusals[0].code, "segment-unknown");
+}

@@ -879,6 +879,7 @@ async fn fill(home: &Home, store: &Store) {
             standing: None,
             known: None,
             reasons: &[],
+            runs_devices: true,
         });
         let one = outcome.accepted().unwrap().unwrap().clone();
         store.commit(outcome.commit).await.unwrap();

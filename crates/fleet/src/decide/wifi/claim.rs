@@ -17,6 +17,7 @@ use crate::decide::{
 use crate::device::Device;
 use crate::ids::{DeviceId, Digest, ManufacturerId, OwnerId};
 use crate::journal::{Action, Actor, Entry, Evidence, Reason, Subject};
+use crate::lifecycle::State;
 use crate::refusal::Refusal;
 use crate::wifi::{
     self, BootstrappingKey, DeviceRole, Holdings, KeyConflict, KeyFacts, KeySource, MAX_URI,
@@ -62,6 +63,9 @@ pub struct ClaimUriFacts<'a> {
     pub known: Option<&'a BootstrappingKey>,
     /// Why, or on which paper.
     pub reasons: &'a [Reason],
+    /// Whether whoever claims may change a device in service, as another key for it does: who has that key
+    /// comes in as the device.
+    pub runs_devices: bool,
 }
 
 /// A key that is known now, and its device.
@@ -117,6 +121,14 @@ pub fn claim_uri(facts: &ClaimUriFacts<'_>) -> Outcome<ClaimedKey> {
     }
 }
 
+/// The network that the device is meant for from now on, if that is another one.
+fn meant<'a>(facts: &ClaimUriFacts<'a>) -> Option<&'a Network> {
+    let wanted = facts.standing.and_then(|standing| standing.wanted.as_ref());
+    facts
+        .network
+        .filter(|network| wanted != Some(&network.name))
+}
+
 fn try_claim(facts: &ClaimUriFacts<'_>, id: DeviceId) -> Result<Outcome<ClaimedKey>, Refusal> {
     if facts.key.uri.is_empty() || facts.key.uri.len() > MAX_URI {
         return Err(Refusal::BadBootstrappingKey);
@@ -129,6 +141,10 @@ fn try_claim(facts: &ClaimUriFacts<'_>, id: DeviceId) -> Result<Outcome<ClaimedK
         Some(device) if here.is_some() => {
             if device.owner != Some(facts.owner) {
                 return Err(Refusal::OtherOwner);
+            }
+            let is_new = facts.known.is_none() || meant(facts).is_some();
+            if is_new && device.state != State::Claimed && !facts.runs_devices {
+                return Err(Refusal::ActorMayNot);
             }
             (device.clone(), Commit::default())
         }
@@ -159,10 +175,7 @@ fn try_claim(facts: &ClaimUriFacts<'_>, id: DeviceId) -> Result<Outcome<ClaimedK
         }
     };
     let key = put_key(&mut commit, facts, &device);
-    let meant = facts.network.filter(|network| {
-        facts.standing.and_then(|standing| standing.wanted.as_ref()) != Some(&network.name)
-    });
-    if let Some(network) = meant {
+    if let Some(network) = meant(facts) {
         let standing = meant_for(&device, facts.standing, &network.name, facts.now);
         commit
             .changes
