@@ -1,4 +1,5 @@
 //! The data folder: what is kept, what is made anew, and what is said of a file that is no good.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use std::path::Path;
 
