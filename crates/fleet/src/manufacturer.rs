@@ -60,3 +60,12 @@ pub struct Manufacturer {
     /// When it was last changed.
     pub updated_at: Timestamp,
 }
+
+impl Manufacturer {
+    /// Which state of which manufacturer this is: what a decision that rests on it is held against when it is
+    /// stored.
+    #[must_use]
+    pub const fn seen(&self) -> (ManufacturerId, u64) {
+        (self.id, self.version)
+    }
+}

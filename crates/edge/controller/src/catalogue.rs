@@ -50,15 +50,17 @@ impl Manufacturers {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts another state in force. Pools of manufacturers that did not change live on.
+    /// Puts another state in force. Pools of manufacturers that did not change live on. Says whether one
+    /// that was here before is trusted otherwise now.
     pub fn replace(
         &self,
         mut records: Vec<Manufacturer>,
         identity: &ReloadableIdentity,
         config: &MasaConfig,
-    ) {
+    ) -> bool {
         let before = self.current();
         let mut catalogue = Catalogue::default();
+        let mut otherwise = false;
         // Those that a person decided on come first: anybody can show a certificate with a known
         // name, and only so many candidates are tried.
         records.sort_by_key(|record| {
@@ -68,7 +70,9 @@ impl Manufacturers {
             )
         });
         for record in records {
-            let known = match before.by_id.get(&record.id) {
+            let known = before.by_id.get(&record.id);
+            otherwise |= known.is_some_and(|known| known.record.trust != record.trust);
+            let known = match known {
                 Some(known) if known.record == record => Arc::clone(known),
                 _ => match KnownManufacturer::parse(record, identity, config) {
                     Some(known) => Arc::new(known),
@@ -86,6 +90,7 @@ impl Manufacturers {
             catalogue.by_id.insert(known.record.id, known);
         }
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalogue);
+        otherwise
     }
 }
 

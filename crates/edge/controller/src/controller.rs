@@ -14,7 +14,7 @@ use vouchsafe_fleet::{
 };
 use vouchsafe_home::HomeError;
 use vouchsafe_net::{Clock, ReloadableIdentity};
-use vouchsafe_store::{CommitError, ReadError, Store};
+use vouchsafe_store::{CommitError, Conflict, ReadError, Store};
 use vouchsafe_trust::{Anchors, Authority};
 
 use crate::api::events::MAX_STREAMS;
@@ -199,7 +199,8 @@ impl Controller {
         Ok(controller)
     }
 
-    /// Takes the manufacturers from the store anew.
+    /// Takes the manufacturers from the store anew. Where one of them is trusted otherwise than before,
+    /// whoever decided that, all devices in service are looked at again.
     ///
     /// # Errors
     /// [`Fault::Read`].
@@ -213,8 +214,10 @@ impl Controller {
             }
             records.extend(page);
         }
-        self.manufacturers
-            .replace(records, &self.registrar, &self.config.masa);
+        let manufacturers = &self.manufacturers;
+        if manufacturers.replace(records, &self.registrar, &self.config.masa) {
+            self.reviews.everything();
+        }
         Ok(())
     }
 
@@ -436,6 +439,10 @@ impl Controller {
                 Ok(()) => return Ok(outcome),
                 Err(CommitError::Conflict(conflict)) => {
                     tracing::debug!(?conflict, "decided anew");
+                    // Decided on what memory says of it, which is older.
+                    if matches!(conflict, Conflict::ManufacturerVersion) {
+                        self.reload_manufacturers().await?;
+                    }
                 }
                 Err(error) => return Err(Fault::Commit(error).into()),
             }

@@ -100,7 +100,7 @@ impl<'c> Batch<'_, 'c> {
                     .map(|row| Columns::of(&row, "manufacturer").count("version"))
                     .transpose()?;
                 if found.unwrap_or(0) != *expected {
-                    return Err(Stop::conflict(Conflict::Changed("the manufacturer")));
+                    return Err(Stop::conflict(Conflict::ManufacturerVersion));
                 }
             }
             Guard::JournalHead { subject, expected } => {

@@ -118,6 +118,9 @@ pub enum Conflict {
     /// The device is there already.
     #[error("device {0} exists already")]
     DeviceExists(String),
+    /// The manufacturer has another version than the decision was made on.
+    #[error("the manufacturer was changed by somebody else")]
+    ManufacturerVersion,
     /// The nonce was used before.
     #[error("the nonce was used before")]
     NonceUsed,

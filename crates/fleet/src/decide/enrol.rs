@@ -16,7 +16,7 @@ use super::{Outcome, REPLAY_WINDOW, StoredAnswer, advance, device_entry, put_dev
 use crate::commit::{Change, Commit, Guard};
 use crate::credential::{Credential, CredentialStatus, MAX_HELD};
 use crate::device::Device;
-use crate::ids::{CredentialId, DeviceId, Digest, OwnerId};
+use crate::ids::{CredentialId, DeviceId, Digest, ManufacturerId, OwnerId};
 use crate::journal::{Action, Actor, ActorKind, Evidence, Reason};
 use crate::lifecycle::{Event, State};
 use crate::manufacturer::{Manufacturer, ManufacturerTrust};
@@ -92,6 +92,7 @@ pub struct EnrolFacts<'a> {
 pub struct EnrolPermit {
     device: Device,
     next: Device,
+    manufacturer: Option<(ManufacturerId, u64)>,
     actions: Vec<Action>,
     request_sha256: Digest,
     key_spki_sha256: Digest,
@@ -203,6 +204,7 @@ fn try_enrol<'a>(
     let permit = EnrolPermit {
         device: facts.device.clone(),
         next,
+        manufacturer: facts.manufacturer.map(Manufacturer::seen),
         actions,
         request_sha256: facts.request_sha256,
         key_spki_sha256: facts.key_spki_sha256,
@@ -359,6 +361,7 @@ impl EnrolPermit {
         };
         let mut commit = Commit::default();
         put_device(&mut commit, &self.device, self.next);
+        still_trusted(&mut commit, self.manufacturer);
         put_certificate(&mut commit, &credential, &self.superseded);
         if let Some(record) = &self.approval {
             use_up(&mut commit, record, self.now);
@@ -387,6 +390,15 @@ impl EnrolPermit {
             commit.entries.push(entry);
         }
         Outcome::accept(credential, commit)
+    }
+}
+
+/// What was decided rests on what its manufacturer was then: who blocks it also reaches what is under way.
+pub(super) fn still_trusted(commit: &mut Commit, manufacturer: Option<(ManufacturerId, u64)>) {
+    if let Some((id, expected)) = manufacturer {
+        commit
+            .guards
+            .push(Guard::ManufacturerVersion { id, expected });
     }
 }
 

@@ -66,7 +66,7 @@ fn without_a_voucher_a_person_is_asked_where_policy_says_so() {
         device(State::Claimed),
         wait(),
     );
-    let mut world = World::default();
+    let mut world = World::with(&maker);
     world.devices.insert(here.id, here.clone());
     let facts = EnrolFacts {
         owned_since: Some(at(0)),
@@ -192,7 +192,7 @@ fn a_key_belongs_to_one_device() {
         ..facts
     }));
     let outcome = permit.issue(issued(1, at(0)));
-    let mut world = World::default();
+    let mut world = World::with(&maker);
     world.devices.insert(device.id, device.clone());
     let mut thief = credential(7, at(0));
     thief.device = DeviceId([9; 16]);
@@ -216,7 +216,7 @@ fn a_renewal_and_a_revocation_that_race_see_each_other() {
         held: &active,
         ..enrol_facts(at(1), &maker, &device, &allow)
     };
-    let mut world = World::default();
+    let mut world = World::with(&maker);
     world.devices.insert(device.id, device.clone());
     world
         .credentials
@@ -254,6 +254,31 @@ fn a_renewal_and_a_revocation_that_race_see_each_other() {
         world.commit(&revocation.commit),
         Err(Guard::DeviceVersion { .. })
     ));
+}
+
+/// Blocked elsewhere a moment ago, of which whoever decides knows nothing yet.
+#[test]
+fn nothing_is_issued_on_what_a_manufacturer_was_before() {
+    let (maker, device, allow) = (required(), device(State::Onboarded), allow());
+    let present = credential(7, at(0));
+    let facts = EnrolFacts {
+        identity: EnrolIdentity::Credential(&present),
+        ..enrol_facts(at(1), &maker, &device, &allow)
+    };
+    let permit = accepted(&enrol(&facts)).issue(issued(8, at(1)));
+    let mut world = World::with(&Manufacturer {
+        trust: ManufacturerTrust::Blocked,
+        version: maker.version + 1,
+        ..maker.clone()
+    });
+    world.devices.insert(device.id, device.clone());
+    assert_eq!(
+        world.commit(&permit.commit),
+        Err(Guard::ManufacturerVersion {
+            id: maker.id,
+            expected: maker.version
+        })
+    );
 }
 
 /// A credential that was replaced gets a successor only while the one that replaced it counts:
@@ -334,7 +359,7 @@ fn two_answers_to_one_request_that_race_are_one_too_many() {
     };
     let one = accepted(&enrol(&facts)).issue(issued(1, at(0)));
     let two = accepted(&enrol(&facts)).issue(issued(2, at(0)));
-    let mut world = World::default();
+    let mut world = World::with(&maker);
     world.devices.insert(device.id, device.clone());
     world.commit(&one.commit).unwrap();
     assert!(world.commit(&two.commit).is_err());

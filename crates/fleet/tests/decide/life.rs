@@ -38,6 +38,7 @@ fn onboard(world: &mut World, id: DeviceId, round: u8, start: i64) {
     });
     world.commit(&outcome.commit).unwrap();
 
+    world.manufacturers.insert(maker.id, maker.clone());
     let (voucher, active) = (world.vouchers[&record.id].clone(), world.active(id));
     let permit = accepted(&enrol(&EnrolFacts {
         voucher: Some(&voucher),

@@ -337,6 +337,14 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// One that knows this manufacturer.
+    pub(crate) fn with(maker: &Manufacturer) -> Self {
+        Self {
+            manufacturers: [(maker.id, maker.clone())].into(),
+            ..Self::default()
+        }
+    }
+
     /// Stores a commit, or gives the guard that no longer holds.
     pub(crate) fn commit(&mut self, commit: &Commit) -> Result<(), Guard> {
         for guard in &commit.guards {

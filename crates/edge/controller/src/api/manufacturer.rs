@@ -143,7 +143,6 @@ pub(super) async fn set_manufacturer_trust(
         .await?;
     let record = accepted(outcome.decision)?;
     controller.reload_manufacturers().await?;
-    controller.reviews.everything();
     Ok(tagged(record))
 }
 

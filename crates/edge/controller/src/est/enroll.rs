@@ -7,8 +7,6 @@
 //! 4. The CA signs under the permit; credential, device and journal are committed together.
 //! 5. The certificate leaves.
 
-use std::sync::Arc;
-
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -282,8 +280,8 @@ impl Question<'_> {
         };
         let catalogue = self.controller.manufacturers.current();
         let known = match self.proved {
-            Proved::Birth(birth) => Some(Arc::clone(&birth.manufacturer)),
-            Proved::Domain { .. } => catalogue.manufacturer(device.manufacturer).cloned(),
+            Proved::Birth(birth) => catalogue.manufacturer(birth.manufacturer.record.id),
+            Proved::Domain { .. } => catalogue.manufacturer(device.manufacturer),
         };
         let record = known.as_ref().map(|known| &known.record);
         let Some(verdict) = self.verdict(&device, record).await? else {

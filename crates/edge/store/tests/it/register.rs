@@ -40,7 +40,7 @@ pub(crate) async fn registers_are_read_back(backend: &Backend) {
     store.commit(put(0)).await.unwrap();
     assert_eq!(
         conflict(store.commit(put(0)).await),
-        Conflict::Changed("the manufacturer")
+        Conflict::ManufacturerVersion
     );
     assert_eq!(
         store.manufacturer(MANUFACTURER).await.unwrap(),

@@ -14,7 +14,7 @@ use crate::decide::enrol::active;
 use crate::decide::wish::{Wish, WishKind};
 use crate::decide::{Outcome, advance, device_entry};
 use crate::device::Device;
-use crate::ids::{CredentialId, Digest, OwnerId};
+use crate::ids::{CredentialId, Digest, ManufacturerId, OwnerId};
 use crate::journal::{Action, Actor, ActorKind, Evidence, Reason};
 use crate::lifecycle::{Event, State};
 use crate::manufacturer::Manufacturer;
@@ -108,6 +108,7 @@ impl Proof<'_> {
 pub struct ConfigurePermit {
     device: Device,
     next: Device,
+    manufacturer: Option<(ManufacturerId, u64)>,
     actions: Vec<Action>,
     network: Network,
     role: DeviceRole,
@@ -201,6 +202,7 @@ fn try_configure<'a>(
     let permit = ConfigurePermit {
         device: facts.device.clone(),
         next,
+        manufacturer: facts.manufacturer.map(Manufacturer::seen),
         actions,
         role,
         given: Given {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::ConfigurePermit;
 use crate::commit::{Change, Commit, Guard};
 use crate::credential::{Credential, CredentialStatus};
-use crate::decide::enrol::put_certificate;
+use crate::decide::enrol::{put_certificate, still_trusted};
 use crate::decide::wish::use_up;
 use crate::decide::{IssuedCertificate, Outcome, device_entry, put_device};
 use crate::device::Device;
@@ -167,6 +167,7 @@ impl ConfigurePermit {
     /// What must still be so: device, network, key, approval, and what is superseded.
     fn guard(&self, commit: &mut Commit) {
         put_device(commit, &self.device, self.next.clone());
+        still_trusted(commit, self.manufacturer);
         commit.guards.push(Guard::Wifi(wifi::Guard::NetworkVersion {
             name: self.network.name.clone(),
             expected: self.network.version,
