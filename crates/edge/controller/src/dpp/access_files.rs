@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use vouchsafe_fleet::wifi::{AccessCredential, AccessKind, Network, NetworkCredential};
 use vouchsafe_fleet::{CredentialId, Digest};
+use vouchsafe_home::HomeError;
 
 use super::credential::address;
 use super::hostapd::{self, Kind, Line};
@@ -25,6 +26,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// A look without being woken: what was missed is made good.
 const POLL: Duration = Duration::from_secs(60);
+
+/// After how long what could not be written is tried again.
+const AFTER_FAULT: Duration = Duration::from_secs(1);
 
 /// Rows read at once.
 const PAGE: u32 = 500;
@@ -58,7 +62,9 @@ impl AccessFiles {
         let mut wake = self.controller.store.subscribe();
         let mut stopping = self.controller.stopping.subscribe();
         loop {
-            if let Err(fault) = self.write().await {
+            let written = self.write().await;
+            let pause = if written.is_ok() { POLL } else { AFTER_FAULT };
+            if let Err(fault) = written {
                 tracing::error!(%fault, folder = %self.folder.display(), "passphrase files are not up to date");
             }
             tokio::select! {
@@ -70,7 +76,7 @@ impl AccessFiles {
                 woken = wake.recv() => if matches!(woken, Err(RecvError::Closed)) {
                     return;
                 },
-                () = tokio::time::sleep(POLL) => {}
+                () = tokio::time::sleep(pause) => {}
             }
             // All that happened up to here is seen by the next look.
             wake = wake.resubscribe();
@@ -105,7 +111,7 @@ impl AccessFiles {
             let found = found
                 .await
                 .map_err(|error| Fault::Sign(error.to_string()))?
-                .map_err(|source| vouchsafe_home::HomeError::Read {
+                .map_err(|source| HomeError::Read {
                     path: self.folder.clone(),
                     source,
                 })?;
@@ -116,23 +122,29 @@ impl AccessFiles {
                 .entry(file)
                 .or_insert_with(|| hostapd::contents(Kind::Psk, &[]));
         }
+        // One that cannot be written keeps no other from losing whom it must.
+        let mut failed = None;
         for (file, contents) in wanted {
             let digest = Digest::of(contents.expose());
             if self.written.get(&file) == Some(&digest) {
                 continue;
             }
             let path = file.clone();
-            tokio::task::spawn_blocking(move || {
+            let writing = tokio::task::spawn_blocking(move || {
                 vouchsafe_keystore::write_file(&path, contents.expose())
-            })
-            .await
-            .map_err(|error| Fault::Sign(error.to_string()))?
-            .map_err(vouchsafe_home::HomeError::from)?;
+            });
+            let written = writing
+                .await
+                .map_err(|error| Fault::Sign(error.to_string()))?;
+            if let Err(error) = written {
+                failed = Some(HomeError::from(error));
+                continue;
+            }
             tracing::info!(file = %file.display(), "passphrases written");
             self.written.insert(file, digest);
         }
         self.looked = true;
-        Ok(())
+        failed.map_or(Ok(()), |failed| Err(failed.into()))
     }
 
     /// The credentials in force of a network, opened.

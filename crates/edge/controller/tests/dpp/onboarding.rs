@@ -133,6 +133,18 @@ async fn a_passphrase_is_one_devices_own_and_is_in_the_access_points_file() {
     world
         .until_file(&psk, |text| !text.contains(&passphrases[0]))
         .await;
+
+    // One file that cannot be written keeps nobody in the others, and is made good soon.
+    std::fs::remove_file(&sae).unwrap();
+    std::fs::create_dir_all(sae.join("in the way")).unwrap();
+    world.revoke(ids[1]).await;
+    world
+        .until_file(&psk, |text| !text.contains(&passphrases[1]))
+        .await;
+    std::fs::remove_dir_all(&sae).unwrap();
+    world
+        .until_file(&sae, |text| !text.contains(&passphrases[1]))
+        .await;
 }
 
 fn enrollee_mac(enrollee: &Enrollee) -> String {
