@@ -129,6 +129,10 @@ pub struct Given {
     pub called: Option<String>,
     /// The certificate it got, if it got one.
     pub certificate: Option<CredentialId>,
+    /// The bootstrapping keys that ever brought it a certificate, this time or before: who loses one of them
+    /// loses its certificates, those renewed since too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certified_by: Vec<Digest>,
     /// When.
     pub at: Timestamp,
     /// When the device said that it took the configuration.

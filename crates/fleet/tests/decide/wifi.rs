@@ -868,10 +868,32 @@ fn a_certificate_by_wifi_is_held_to_the_guards_of_est() {
         CredentialStatus::Superseded
     );
     let standing = world.wifi.standings[&before.id].clone();
-    assert_eq!(
-        standing.given.unwrap().certificate,
-        Some(CredentialId("01".to_owned()))
+    let given = standing.given.clone().unwrap();
+    assert_eq!(given.certificate, Some(CredentialId("01".to_owned())));
+    assert_eq!(given.certified_by, [key.id]);
+    // Meant for a network without certificates, and configured by another key, it is still known.
+    let elsewhere = [network("elsewhere", NetworkCredential::Connector)];
+    let (other, holdings) = (
+        BootstrappingKey {
+            id: Digest::of(b"another label"),
+            ..key.clone()
+        },
+        Holdings {
+            standing: Some(Standing {
+                wanted: Some("elsewhere".to_owned()),
+                ..standing
+            }),
+            ..Holdings::default()
+        },
     );
+    let onboarded = world.devices[&before.id].clone();
+    let later = accepted(&configure(&ConfigureFacts {
+        holdings: &holdings,
+        ..configure_facts(&other, &onboarded, &elsewhere, &verdict)
+    }));
+    let later = accepted(&later.issue(vec![connector(3)]));
+    assert_eq!(later.given.certificate, None);
+    assert_eq!(later.given.certified_by, [key.id]);
     // The same key for another device, or the same request again, is stopped by its guard.
     let mut twin = device(State::Claimed);
     twin.id = DeviceId([7; 16]);

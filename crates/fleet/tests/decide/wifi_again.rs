@@ -190,7 +190,7 @@ fn whoever_loses_a_key_loses_what_it_was_given_by_it() {
     // A certificate that came by the key goes as well, also when it was renewed since.
     let mut by_certificate = holdings.clone();
     let standing = by_certificate.standing.as_mut().unwrap();
-    standing.given.as_mut().unwrap().certificate = Some(CredentialId("06".to_owned()));
+    standing.given.as_mut().unwrap().certified_by = vec![key_id()];
     let outcome = settle_key(&SettleKeyFacts {
         holdings: &by_certificate,
         ..facts
@@ -209,6 +209,21 @@ fn whoever_loses_a_key_loses_what_it_was_given_by_it() {
         ..facts
     });
     assert_eq!(revoked(&outcome), 0);
+    // But not the certificate that came by this one before.
+    let given = by_another.standing.as_mut().unwrap().given.as_mut();
+    given.unwrap().certified_by = vec![Digest::of(b"a second label"), key_id()];
+    let outcome = settle_key(&SettleKeyFacts {
+        holdings: &by_another,
+        ..facts
+    });
+    assert_eq!(revoked(&outcome), 1);
+    let put = |change: &vouchsafe_fleet::Change| {
+        matches!(
+            change,
+            vouchsafe_fleet::Change::Wifi(Change::PutStanding(_))
+        )
+    };
+    assert!(!outcome.commit.changes.iter().any(put));
     // And so it does where the device keeps its key.
     let kept = settle_key(&SettleKeyFacts {
         device: &present,

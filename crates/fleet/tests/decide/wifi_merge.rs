@@ -183,6 +183,7 @@ fn whatever_contradicts_leaves_a_conflict_to_a_person() {
         assurance: Assurance::ResponderOnly,
         called: None,
         certificate: None,
+        certified_by: Vec::new(),
         at: at(0),
         confirmed_at: None,
     };

@@ -494,6 +494,7 @@ async fn a_device_that_came_in_by_its_label_renews_without_a_manufacturer() {
             assurance: Assurance::ResponderOnly,
             called: None,
             certificate: None,
+            certified_by: Vec::new(),
             at: world.now(),
             confirmed_at: None,
         }),

@@ -348,6 +348,7 @@ pub(crate) async fn what_a_device_holds_is_its_own_and_ends_with_it(backend: &Ba
             assurance: Assurance::Mutual,
             called: Some("lamp".to_owned()),
             certificate: Some(CredentialId("01".to_owned())),
+            certified_by: Vec::new(),
             at: at(3),
             confirmed_at: None,
         }),

@@ -529,12 +529,12 @@ fn lose(commit: &mut Commit, facts: &SettleKeyFacts<'_>) {
     let present = facts.present;
     put_device(commit, present, touched(present, facts.now));
     let standing = facts.holdings.standing.as_ref();
-    let Some((standing, given)) = standing
-        .and_then(|standing| Some((standing, standing.given.as_ref()?)))
-        .filter(|(_, given)| given.key == Some(facts.key.id))
+    let Some((standing, given)) =
+        standing.and_then(|standing| Some((standing, standing.given.as_ref()?)))
     else {
         return;
     };
+    let is_latest = given.key == Some(facts.key.id);
     let evidence = [evidence_of(facts.key)];
     let operate = OperateFacts {
         now: facts.now,
@@ -548,14 +548,17 @@ fn lose(commit: &mut Commit, facts: &SettleKeyFacts<'_>) {
         evidence: &evidence,
     };
     let reason = RevocationReason::PrivilegeWithdrawn;
-    for access in &facts.holdings.access {
-        revoke_access_into(commit, &operate, access, reason);
-    }
     // One that was renewed since is another certificate, and as little this device's.
-    if given.certificate.is_some() {
+    if given.certified_by.contains(&facts.key.id) {
         for certificate in facts.certificates {
             revoke_into(commit, &operate, certificate, reason);
         }
+    }
+    if !is_latest {
+        return;
+    }
+    for access in &facts.holdings.access {
+        revoke_access_into(commit, &operate, access, reason);
     }
     let standing = Standing {
         given: None,

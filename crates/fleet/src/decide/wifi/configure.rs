@@ -220,6 +220,9 @@ fn try_configure<'a>(
                 .find(|(name, _)| *name == "name")
                 .map(|(_, text)| text.chars().take(64).collect()),
             certificate: None,
+            certified_by: given_before(facts)
+                .map(|given| given.certified_by.clone())
+                .unwrap_or_default(),
             at: facts.now,
             confirmed_at: None,
         },

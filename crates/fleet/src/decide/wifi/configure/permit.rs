@@ -115,7 +115,10 @@ impl ConfigurePermit {
                         "certificate",
                         Digest::of(&credential.certificate_der),
                     ));
-                    configured.given.certificate = Some(credential.id.clone());
+                    let given = &mut configured.given;
+                    given.certificate = Some(credential.id.clone());
+                    let key = given.key.filter(|key| !given.certified_by.contains(key));
+                    given.certified_by.extend(key);
                     configured.certificate = Some(credential);
                 }
             }
