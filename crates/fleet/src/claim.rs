@@ -120,6 +120,12 @@ impl Claim {
     /// Whether it still counts at `now`. Evidence that ran out is no evidence.
     #[must_use]
     pub fn is_current(&self, now: Timestamp) -> bool {
-        self.issued_at <= now && self.expires_at.is_none_or(|end| now < end)
+        self.issued_at <= now && !self.has_run_out(now)
+    }
+
+    /// Whether its end has come at `now`, and it will not count again.
+    #[must_use]
+    pub fn has_run_out(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
     }
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{AuditEvent, AuditTruncation};
-use crate::claim::Claim;
+use crate::claim::{Claim, ClaimSubject};
 use crate::credential::{Credential, CredentialStatus};
 use crate::device::Device;
 use crate::ids::{CredentialId, DeviceId, Digest, ManufacturerId, OwnerId, VoucherId};
@@ -164,6 +164,16 @@ pub enum Change {
     PutToken(Box<Token>),
     /// Insert or replace a claim (key: issuer, subject, kind).
     PutClaim(Box<Claim>),
+    /// Forget what an issuer claimed about a subject and what has run out. Done after all claims of the same
+    /// commit are put.
+    ForgetClaims {
+        /// About whom.
+        subject: ClaimSubject,
+        /// Who said so.
+        issuer: String,
+        /// What ended until then is forgotten.
+        ended_by: Timestamp,
+    },
     /// Put a chain that came with a device in front of an empty chain. Already verified.
     AdoptJournal {
         /// Whose chain.

@@ -151,6 +151,8 @@ text_enum! {
         BadStatement = "bad-statement",
         /// As much is stated of the device as may be.
         TooManyStatements = "too-many-statements",
+        /// More is claimed about the device than policy gets to see.
+        TooManyClaims = "too-many-claims",
         /// There is no segment of this name.
         SegmentUnknown = "segment-unknown",
         /// There is a segment of this name already.
@@ -238,6 +240,7 @@ impl Refusal {
             | Self::DeviceQuarantined
             | Self::IdevidKeyDiffers
             | Self::PolicyDenied
+            | Self::TooManyClaims
             | Self::ApprovalDenied
             | Self::Replayed
             | Self::NonceReused
@@ -573,6 +576,10 @@ impl Refusal {
             ),
             Self::TooManyStatements => (
                 "As much is stated of the device as may be; take something back first.",
+                "owner policy",
+            ),
+            Self::TooManyClaims => (
+                "More is claimed about the device than policy looks at, so it was not asked.",
                 "owner policy",
             ),
             Self::SegmentUnknown => ("There is no segment of this name.", "owner policy"),

@@ -14,7 +14,7 @@ use vouchsafe_fleet::{
 };
 use vouchsafe_home::HomeError;
 use vouchsafe_net::{Clock, ReloadableIdentity};
-use vouchsafe_store::{CommitError, Conflict, ReadError, Store};
+use vouchsafe_store::{ClaimsAbout, CommitError, Conflict, ReadError, Store};
 use vouchsafe_trust::{Anchors, Authority};
 
 use crate::api::events::MAX_STREAMS;
@@ -35,7 +35,7 @@ const MAX_ATTEMPTS: usize = 8;
 /// Manufacturers read at once.
 const PAGE: u32 = 500;
 
-/// Claims about one device that policy gets to see.
+/// Claims about one device that policy gets to see. One with more is denied.
 const MAX_CLAIMS: u32 = 1000;
 
 /// The network owner's side. Cheap to clone.
@@ -309,7 +309,10 @@ impl Controller {
     /// and held against what there is: a segment that nobody described is no answer.
     pub(crate) async fn evaluate(&self, question: Question<'_>) -> Result<Verdict, Fault> {
         let device = question.device;
-        let claims = self.claims_about(device).await?;
+        let ClaimsAbout { claims, is_whole } = self.claims_about(device).await?;
+        if !is_whole {
+            return Ok(denied(question.request, Refusal::TooManyClaims.reason()));
+        }
         let verdict = self.policy().evaluate(&Input {
             now: self.clock.now(),
             request: question.request,
@@ -330,13 +333,7 @@ impl Controller {
             let text =
                 format!("Policy names the segment `{segment}`, and there is none of this name.");
             let reason = Reason::new(Refusal::SegmentUnknown.code(), text, "owner policy");
-            count_decision(question.request, "deny");
-            return Ok(Verdict {
-                answer: Answer::Deny,
-                reasons: vec![reason],
-                ask_again_at: None,
-                by_address: None,
-            });
+            return Ok(denied(question.request, reason));
         }
         let result = match verdict.answer {
             Answer::Allow { .. } => "allow",
@@ -366,17 +363,20 @@ impl Controller {
         Ok(ownership.map(|ownership| ownership.since))
     }
 
-    /// All that is claimed about a device, its model, its manufacturer and its owner.
+    /// What is claimed about a device, its model, its manufacturer and its owner. Who judges by it must see that
+    /// it is all.
     ///
     /// # Errors
     /// [`Fault::Read`].
-    pub async fn claims_about(&self, device: &Device) -> Result<Vec<Claim>, Fault> {
-        let mut claims = self
+    pub async fn claims_about(&self, device: &Device) -> Result<ClaimsAbout, Fault> {
+        let subjects = subjects(device, self.owner);
+        let now = self.clock.now();
+        let read = self
             .store
-            .claims_about(device.id, &subjects(device, self.owner), MAX_CLAIMS)
-            .await?;
-        claims.extend_from_slice(&self.standing_claims);
-        Ok(claims)
+            .claims_about(device.id, &subjects, now, MAX_CLAIMS);
+        let mut about = read.await?;
+        about.claims.extend_from_slice(&self.standing_claims);
+        Ok(about)
     }
 
     /// Whether a device holds a certificate of this domain that counts.
@@ -476,6 +476,17 @@ fn subjects(device: &Device, owner: OwnerId) -> Vec<ClaimSubject> {
     .into_iter()
     .chain(model)
     .collect()
+}
+
+/// What is said without asking policy.
+fn denied(request: RequestKind, reason: Reason) -> Verdict {
+    count_decision(request, "deny");
+    Verdict {
+        answer: Answer::Deny,
+        reasons: vec![reason],
+        ask_again_at: None,
+        by_address: None,
+    }
 }
 
 fn count_decision(request: RequestKind, result: &'static str) {

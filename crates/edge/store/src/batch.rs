@@ -500,6 +500,10 @@ impl<'t, 'c> Batch<'t, 'c> {
                 register::bind_claim,
             )
             .await?;
+        for (subject, issuer, ended_by) in &plan.ended_claims {
+            let values = register::ended_values(subject, issuer, *ended_by);
+            self.put(register::FORGET_CLAIMS, values, work).await?;
+        }
         Ok(())
     }
 

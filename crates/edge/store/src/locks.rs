@@ -115,6 +115,7 @@ fn subjects(commit: &Commit, locks: &mut BTreeSet<u64>) {
             Change::PutOwner(row) => add(row.id.as_bytes()),
             Change::PutToken(row) => add(row.id.as_bytes()),
             Change::PutClaim(row) => add(row.subject.key().as_bytes()),
+            Change::ForgetClaims { subject, .. } => add(subject.key().as_bytes()),
             Change::PutPolicy(row) => add(row.id.as_bytes()),
             Change::Wifi(change) => wifi::subjects_of_change(change, &mut add),
             Change::Admission(change) => admission::subjects_of_change(change, &mut add),

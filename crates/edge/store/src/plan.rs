@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 
+use jiff::Timestamp;
 use vouchsafe_fleet::commit::{Change, Guard, PolicyRecord, Sighting};
 use vouchsafe_fleet::credential::CredentialStatus;
 use vouchsafe_fleet::journal::ChainHead;
 use vouchsafe_fleet::{
-    AuditEvent, AuditTruncation, Claim, Commit, Credential, CredentialId, Device, DeviceId, Digest,
-    Manufacturer, ManufacturerId, Owner, Ownership, Sealed, Subject, Token, VoucherId,
-    VoucherRecord, admission, wifi,
+    AuditEvent, AuditTruncation, Claim, ClaimSubject, Commit, Credential, CredentialId, Device,
+    DeviceId, Digest, Manufacturer, ManufacturerId, Owner, Ownership, Sealed, Subject, Token,
+    VoucherId, VoucherRecord, admission, wifi,
 };
 
 use crate::error::CommitError;
@@ -41,6 +42,7 @@ pub(crate) struct Plan<'c> {
     pub(crate) audit_events: Vec<&'c AuditEvent>,
     pub(crate) tokens: Vec<&'c Token>,
     pub(crate) claims: Vec<&'c Claim>,
+    pub(crate) ended_claims: Vec<(&'c ClaimSubject, &'c str, Timestamp)>,
     pub(crate) adopted: BTreeMap<Subject, &'c [Sealed]>,
     pub(crate) sightings: Vec<&'c Sighting>,
     pub(crate) policies: Vec<&'c PolicyRecord>,
@@ -152,6 +154,11 @@ impl<'c> Plan<'c> {
                 }
                 Change::PutToken(row) => self.tokens.push(row),
                 Change::PutClaim(row) => self.claims.push(row),
+                Change::ForgetClaims {
+                    subject,
+                    issuer,
+                    ended_by,
+                } => self.ended_claims.push((subject, issuer, *ended_by)),
                 Change::AdoptJournal { subject, chain } => {
                     if self.adopted.insert(*subject, chain).is_some() {
                         return Err(CommitError::Invalid("one journal adopted twice".to_owned()));

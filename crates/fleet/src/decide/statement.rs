@@ -37,26 +37,24 @@ pub struct StatementFacts<'a> {
     pub value: &'a serde_json::Value,
     /// When it stops counting; none means when it is replaced.
     pub expires_at: Option<Timestamp>,
-    /// All that is claimed about the device itself.
-    pub claims: &'a [Claim],
+    /// What [`PERSON`] has stated of this kind, if anything.
+    pub before: Option<&'a Claim>,
+    /// How many statements of [`PERSON`] about the device have not run out.
+    pub count: usize,
     /// Why.
     pub reason: &'a Reason,
 }
 
 /// States something, or takes it back. Taking back what nobody stated changes nothing.
 pub fn state(facts: &StatementFacts<'_>) -> Outcome<()> {
-    let stated = facts
-        .claims
-        .iter()
-        .filter(|claim| claim.issuer == PERSON && claim.is_current(facts.now));
-    let before = stated.clone().find(|claim| claim.kind == facts.kind);
+    let before = facts.before.filter(|claim| !claim.has_run_out(facts.now));
     let takes_back = facts.value.is_null();
     let is_past = facts.expires_at.is_some_and(|end| end <= facts.now);
     let refusal = if !is_kind(facts.kind) || facts.value.to_string().len() > MAX_VALUE || is_past {
         Some(Refusal::BadStatement)
     } else if !in_inventory(facts.device.state) {
         Some(wrong_state(facts.device.state))
-    } else if before.is_none() && !takes_back && stated.count() >= MAX_STATEMENTS {
+    } else if before.is_none() && !takes_back && facts.count >= MAX_STATEMENTS {
         Some(Refusal::TooManyStatements)
     } else {
         None
@@ -72,17 +70,18 @@ pub fn state(facts: &StatementFacts<'_>) -> Outcome<()> {
     }
     let mut entry = entry.with("kind", facts.kind).with("value", facts.value);
     entry.reasons.push(facts.reason.clone());
-    // What was taken back stays as one that has run out: silence is a fact too.
+    // What was taken back is one that has run out, and goes with the others that have: the journal keeps it.
     let expires_at = if takes_back {
         Some(facts.now)
     } else {
         facts.expires_at
     };
+    let subject = ClaimSubject::Device {
+        id: facts.device.id,
+    };
     let claim = Claim {
         issuer: PERSON.to_owned(),
-        subject: ClaimSubject::Device {
-            id: facts.device.id,
-        },
+        subject: subject.clone(),
         kind: facts.kind.to_owned(),
         value: facts.value.clone(),
         strength: Strength::Stated,
@@ -92,7 +91,14 @@ pub fn state(facts: &StatementFacts<'_>) -> Outcome<()> {
         signature: None,
     };
     let commit = Commit {
-        changes: vec![Change::PutClaim(Box::new(claim))],
+        changes: vec![
+            Change::PutClaim(Box::new(claim)),
+            Change::ForgetClaims {
+                subject,
+                issuer: PERSON.to_owned(),
+                ended_by: facts.now,
+            },
+        ],
         entries: vec![entry],
         ..Commit::default()
     };

@@ -265,29 +265,30 @@ fn what_a_person_states_is_bounded_and_can_be_taken_back() {
     let actor = person();
     let here = device(State::Claimed);
     let reason = Reason::new("person", "seen", "owner policy");
-    let facts = |kind, value, claims| StatementFacts {
+    let facts = |kind, value, before, count| StatementFacts {
         now: at(0),
         actor: &actor,
         device: &here,
         kind,
         value,
         expires_at: None,
-        claims,
+        before,
+        count,
         reason: &reason,
     };
     let (yes, null) = (serde_json::json!(true), serde_json::Value::Null);
     let long = serde_json::json!("x".repeat(1024));
     for (kind, value) in [("", &yes), ("Deny", &yes), ("de ny", &yes), ("deny", &long)] {
-        let outcome = state(&facts(kind, value, &[]));
+        let outcome = state(&facts(kind, value, None, 0));
         assert_eq!(outcome.refusal(), Some(Refusal::BadStatement), "{kind}");
     }
     let over = StatementFacts {
         expires_at: Some(at(0)),
-        ..facts("deny", &yes, &[])
+        ..facts("deny", &yes, None, 0)
     };
     assert_eq!(state(&over).refusal(), Some(Refusal::BadStatement));
-    let said = state(&facts("deny", &yes, &[]));
-    let [Change::PutClaim(claim)] = &said.commit.changes[..] else {
+    let said = state(&facts("deny", &yes, None, 0));
+    let [Change::PutClaim(claim), forget] = &said.commit.changes[..] else {
         panic!("{said:?}");
     };
     assert_eq!(
@@ -295,26 +296,44 @@ fn what_a_person_states_is_bounded_and_can_be_taken_back() {
         (PERSON, Strength::Stated)
     );
     assert_eq!(said.commit.entries[0].action, Action::Stated);
-    let claims = [(**claim).clone()];
-    let back = state(&facts("deny", &null, &claims));
-    let [Change::PutClaim(claim)] = &back.commit.changes[..] else {
+    // Each statement takes away those that have run out.
+    let ended = Change::ForgetClaims {
+        subject: claim.subject.clone(),
+        issuer: PERSON.to_owned(),
+        ended_by: at(0),
+    };
+    assert_eq!(*forget, ended);
+    let stated = (**claim).clone();
+    let back = state(&facts("deny", &null, Some(&stated), 1));
+    let [Change::PutClaim(claim), forget] = &back.commit.changes[..] else {
         panic!("{back:?}");
     };
-    assert!(!claim.is_current(at(0)));
-    assert!(state(&facts("deny", &null, &[])).commit.is_empty());
-    let many: Vec<Claim> = (0..MAX_STATEMENTS)
-        .map(|number| Claim {
-            kind: format!("k-{number}"),
-            ..claims[0].clone()
-        })
-        .collect();
-    let outcome = state(&facts("deny", &yes, &many));
-    assert_eq!(outcome.refusal(), Some(Refusal::TooManyStatements));
+    assert!(claim.has_run_out(at(0)));
+    assert_eq!(*forget, ended);
+    // What a clock that went back has yet to come can be taken back too.
+    let to_come = Claim {
+        issued_at: at(60),
+        ..stated.clone()
+    };
+    let back = state(&facts("deny", &null, Some(&to_come), 1));
+    assert_eq!(back.commit.changes.len(), 2);
+    let over = Claim {
+        expires_at: Some(at(0)),
+        ..stated.clone()
+    };
+    for before in [None, Some(&over)] {
+        assert!(state(&facts("deny", &null, before, 0)).commit.is_empty());
+        let outcome = state(&facts("deny", &yes, before, MAX_STATEMENTS));
+        assert_eq!(outcome.refusal(), Some(Refusal::TooManyStatements));
+    }
     // One of them may still change, and nothing is stated of who is gone.
-    assert_eq!(state(&facts("k-1", &null, &many)).refusal(), None);
+    for value in [&yes, &null] {
+        let outcome = state(&facts("deny", value, Some(&stated), MAX_STATEMENTS));
+        assert_eq!(outcome.refusal(), None);
+    }
     let gone = StatementFacts {
         device: &device(State::Retired),
-        ..facts("deny", &yes, &[])
+        ..facts("deny", &yes, None, 0)
     };
     assert_eq!(state(&gone).refusal(), Some(Refusal::DeviceRetired));
 }

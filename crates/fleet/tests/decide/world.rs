@@ -479,6 +479,7 @@ impl World {
             Change::PutOwner(_)
             | Change::PutToken(_)
             | Change::PutClaim(_)
+            | Change::ForgetClaims { .. }
             | Change::PutPolicy(_)
             | Change::Admission(_) => {}
         }

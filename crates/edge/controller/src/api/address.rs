@@ -12,7 +12,7 @@ use vouchsafe_fleet::admission::MacAddress;
 use vouchsafe_fleet::decide::admission::{
     ClaimAddressFacts, claim_address as decide_claim, remove_address as decide_remove,
 };
-use vouchsafe_fleet::decide::{self, MAX_STATEMENTS, Outcome, StatementFacts};
+use vouchsafe_fleet::decide::{self, Outcome, PERSON, StatementFacts};
 use vouchsafe_fleet::{ClaimSubject, DeviceId, Reason, Refusal};
 
 use super::Caller;
@@ -21,9 +21,6 @@ use super::problem::{Failure, accepted, bad_request};
 use super::request::{Asked, Body, optional_reason, reason};
 use crate::controller::Controller;
 use crate::review;
-
-/// Statements of one device that are read, those that have run out among them.
-const MOST_STATEMENTS: u32 = 4 * MAX_STATEMENTS as u32;
 
 pub(super) async fn claim_address(
     State(controller): State<Controller>,
@@ -91,15 +88,18 @@ pub(super) async fn state_claim(
         .settle_as::<_, Failure, _, _>(async || {
             let device = find(&controller, &id).await?;
             let subject = ClaimSubject::Device { id: device.id };
-            let claims = controller.store.claims(&subject, MOST_STATEMENTS).await?;
+            let now = controller.clock.now();
+            let store = &controller.store;
+            let before = store.claim(&subject, &claim.kind, PERSON).await?;
             Ok(decide::state(&StatementFacts {
-                now: controller.clock.now(),
+                now,
                 actor: &actor,
                 device: &device,
                 kind: &claim.kind,
                 value: &claim.value,
                 expires_at: claim.expires_at,
-                claims: &claims,
+                before: before.as_ref(),
+                count: store.claims_count(&subject, PERSON, now).await?,
                 reason: &said,
             }))
         })
@@ -153,7 +153,7 @@ pub(super) async fn claims_about(
     device: &vouchsafe_fleet::Device,
 ) -> Result<Vec<DeviceClaim>, Failure> {
     let now = controller.clock.now();
-    let mut claims = controller.claims_about(device).await?;
+    let mut claims = controller.claims_about(device).await?.claims;
     claims.retain(|claim| claim.is_current(now));
     let shown = claims.into_iter().map(|claim| DeviceClaim {
         subject: claim.subject.kind().as_str().to_owned(),

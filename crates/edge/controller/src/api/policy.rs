@@ -100,13 +100,18 @@ pub(super) async fn dry_run_policy(
         let mut cases = Vec::with_capacity(devices.len());
         let catalogue = controller.manufacturers.current();
         for device in devices {
-            let claims = controller.claims_about(&device).await?;
+            let about = controller.claims_about(&device).await?;
+            if !about.is_whole {
+                // No policy is asked about it: it is denied before and after.
+                result.evaluated += 1;
+                continue;
+            }
             let known = catalogue.manufacturer(device.manufacturer);
             let manufacturer = known.map(|known| known.record.clone());
             cases.push(Case {
                 device,
                 manufacturer,
-                claims,
+                claims: about.claims,
             });
         }
         let now = controller.clock.now();

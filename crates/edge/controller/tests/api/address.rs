@@ -2,10 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
 use vouchsafe_api::gate::{AdmittedStation, StateDifference, StateUpdate};
 use vouchsafe_api::{
     Claim, ClaimAddress, Code, DeviceState, PutPolicy, Reasoned, RemoveAddress, Role, StateClaim,
 };
+use vouchsafe_controller::Home;
+use vouchsafe_fleet::decide::PERSON;
+use vouchsafe_fleet::{Change, ClaimSubject, Commit, DeviceId, ManufacturerId, Strength};
+use vouchsafe_store::Store;
 
 use crate::gates::{Gate, gate, state, update};
 use crate::revocation::world_with;
@@ -286,6 +291,75 @@ async fn a_device_with_a_certificate_comes_in_by_its_address_only_where_policy_s
          {\"answer\": \"allow\", \"by_address\": \"always\", \"reasons\": []}\n";
     put(&world, always).await;
     told.until(&world, &gate, |it| it.stations.len() == 1).await;
+}
+
+/// Claims about the device of this serial number, each of its own kind.
+async fn claim_much(store: &Store, serial: &str, issuer: &str, end: Option<Timestamp>) {
+    let claim = |number| vouchsafe_fleet::Claim {
+        issuer: issuer.to_owned(),
+        subject: ClaimSubject::Device {
+            id: DeviceId::new(ManufacturerId::NONE, serial),
+        },
+        kind: format!("scan-{number}"),
+        value: true.into(),
+        strength: Strength::Stated,
+        issued_at: Timestamp::UNIX_EPOCH,
+        expires_at: end,
+        evidence: None,
+        signature: None,
+    };
+    let put = |number| Change::PutClaim(Box::new(claim(number)));
+    let commit = Commit {
+        changes: (0..1001).map(put).collect(),
+        ..Commit::default()
+    };
+    store.commit(commit).await.unwrap();
+}
+
+fn long_ago() -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1)
+}
+
+/// A dated statement each day must not keep one from being found that is to be taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_is_taken_back_behind_many_that_ran_out() {
+    let fill = async |_: &Home, store: &Store| {
+        claim_much(store, "P-1", PERSON, Some(long_ago())).await;
+    };
+    let world = World::prepared(|_| {}, fill).await;
+    let admin = world.admin();
+    let device = admin.claim_device(&claim("P-1", MAC)).await.unwrap();
+    let stated = async || {
+        let shown = admin.show_device(&device.id).await.unwrap().value;
+        let claims = shown.claims.into_iter().filter(|it| it.issuer == PERSON);
+        claims.map(|it| it.kind).collect::<Vec<_>>()
+    };
+    state_that(&world, &device.id, "trusted", true.into()).await;
+    assert_eq!(stated().await, ["trusted"]);
+    state_that(&world, &device.id, "trusted", serde_json::Value::Null).await;
+    assert_eq!(stated().await, Vec::<String>::new());
+}
+
+/// What policy does not see could be what speaks against the device.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_judged_by_a_part_of_what_is_claimed() {
+    let fill = async |_: &Home, store: &Store| {
+        claim_much(store, "P-1", "scanner", Some(long_ago())).await;
+        claim_much(store, "P-2", "scanner", None).await;
+    };
+    let world = World::prepared(|_| {}, fill).await;
+    let admin = world.admin();
+    let address = async |serial, mac| {
+        let device = admin.claim_device(&claim(serial, mac)).await.unwrap();
+        state_that(&world, &device.id, "admit-by-mac", "always".into()).await;
+        let shown = admin.show_device(&device.id).await.unwrap().value;
+        shown.addresses[0].clone()
+    };
+    let shown = address("P-1", MAC).await;
+    assert!(shown.admitted, "what ran out does not count: {shown:?}");
+    let shown = address("P-2", "00:1b:63:84:45:e7").await;
+    assert!(!shown.admitted);
+    assert_eq!(shown.reasons, ["policy-denied", "too-many-claims"]);
 }
 
 /// The end of policy's yes is the end at the gate.

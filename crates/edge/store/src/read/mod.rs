@@ -17,6 +17,7 @@ mod wifi;
 pub use admission::SessionFilter;
 pub use credential::CredentialFilter;
 pub use device::{DeviceFilter, DeviceKey};
+pub use register::ClaimsAbout;
 pub use revocation::{Holder, Revocation};
 pub use wifi::KeyFilter;
 

@@ -15,6 +15,15 @@ use crate::row::{Columns, millis, name};
 use crate::statement::Values;
 use crate::table::register;
 
+/// What is claimed about a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimsAbout {
+    /// The claims, by kind and issuer.
+    pub claims: Vec<Claim>,
+    /// Whether these are all. What is not among them could be what speaks against the device.
+    pub is_whole: bool,
+}
+
 impl Store {
     /// The manufacturer of this name.
     ///
@@ -123,8 +132,52 @@ impl Store {
             .await
     }
 
-    /// What is claimed about a device and up to three other subjects, at most `limit`, by kind and issuer: all that
-    /// bears on the device in one query, what gates saw of it among it. More subjects are not looked at.
+    /// What an issuer claims of this kind about a subject, run out or not.
+    ///
+    /// # Errors
+    /// As [`Store::manufacturer`].
+    pub async fn claim(
+        &self,
+        subject: &ClaimSubject,
+        kind: &str,
+        issuer: &str,
+    ) -> Result<Option<Claim>, ReadError> {
+        const SQL: &str = "SELECT document FROM claim WHERE subject_kind = ?1 AND subject = ?2 \
+             AND kind = ?3 AND issuer = ?4";
+        let mut values = Values::new();
+        register::bind_subject(subject, &mut values);
+        self.document("claim", SQL, values.text(kind).text(issuer))
+            .await
+    }
+
+    /// How many claims of an issuer about a subject have not run out at `now`.
+    ///
+    /// # Errors
+    /// As [`Store::manufacturer`].
+    pub async fn claims_count(
+        &self,
+        subject: &ClaimSubject,
+        issuer: &str,
+        now: Timestamp,
+    ) -> Result<usize, ReadError> {
+        const SQL: &str = "SELECT cast(count(*) as bigint) AS claims FROM claim \
+             WHERE subject_kind = ?1 AND subject = ?2 AND issuer = ?3 \
+             AND (expires_at IS NULL OR expires_at > ?4)";
+        let mut values = Values::new();
+        register::bind_subject(subject, &mut values);
+        let values = values.text(issuer).number(millis(now));
+        let row = self.readers().fetch_optional(SQL, values).await?;
+        let count = row
+            .map(|row| Columns::of(&row, "claim").count("claims"))
+            .transpose()?;
+        Ok(count
+            .and_then(|count| usize::try_from(count).ok())
+            .unwrap_or(0))
+    }
+
+    /// What is claimed about a device and up to three other subjects and has not run out at `now`, by kind and
+    /// issuer: all that bears on the device in one query, what gates saw of it among it. More subjects are not
+    /// looked at, and at most `limit` rows: [`ClaimsAbout::is_whole`] says whether there are more.
     ///
     /// # Errors
     /// As [`Store::manufacturer`].
@@ -132,16 +185,21 @@ impl Store {
         &self,
         device: DeviceId,
         others: &[ClaimSubject],
+        now: Timestamp,
         limit: u32,
-    ) -> Result<Vec<Claim>, ReadError> {
+    ) -> Result<ClaimsAbout, ReadError> {
         const SQL: &str = "SELECT document FROM claim WHERE subject_kind = ?1 AND subject = ?2 \
+             AND (expires_at IS NULL OR expires_at > ?9) \
              UNION ALL SELECT document FROM claim WHERE subject_kind = ?3 AND subject = ?4 \
+             AND (expires_at IS NULL OR expires_at > ?9) \
              UNION ALL SELECT document FROM claim WHERE subject_kind = ?5 AND subject = ?6 \
+             AND (expires_at IS NULL OR expires_at > ?9) \
              UNION ALL SELECT document FROM claim WHERE subject_kind = ?7 AND subject = ?8 \
+             AND (expires_at IS NULL OR expires_at > ?9) \
              UNION ALL SELECT '{\"first_seen\":' || CAST(first_seen AS TEXT) || ',\"last_seen\":' || \
              CAST(last_seen AS TEXT) || ',\"octets_from\":' || CAST(octets_from AS TEXT) || \
              ',\"octets_to\":' || CAST(octets_to AS TEXT) || ',\"place\":' || place || '}' \
-             FROM presence WHERE device = ?2 LIMIT ?9 + 0";
+             FROM presence WHERE device = ?2 LIMIT ?10 + 0";
         let mut values = Values::new();
         register::bind_subject(&ClaimSubject::Device { id: device }, &mut values);
         for subject in others.iter().take(3) {
@@ -150,10 +208,12 @@ impl Store {
         for _absent in others.len()..3 {
             values = values.text("").text("");
         }
-        let values = values.number(i64::from(limit));
+        // One more than may be is enough to know.
+        let values = values.number(millis(now)).number(i64::from(limit) + 1);
         let rows = self.readers().fetch_few(SQL, values).await?;
+        let limit = limit as usize;
         let mut found: Vec<Claim> = Vec::with_capacity(rows.len());
-        for row in &rows {
+        for row in rows.iter().take(limit) {
             let row = Columns::of(row, "claim");
             match row.text("document")?.starts_with("{\"first_seen\"") {
                 true => found.extend(row.document::<Presence>("document")?.claims(device)),
@@ -161,7 +221,10 @@ impl Store {
             }
         }
         found.sort_by(|one, other| (&one.kind, &one.issuer).cmp(&(&other.kind, &other.issuer)));
-        Ok(found)
+        Ok(ClaimsAbout {
+            claims: found,
+            is_whole: rows.len() <= limit,
+        })
     }
 
     /// The policy in force: the one that came last.

@@ -1,6 +1,7 @@
 //! What there is little of and that is read whole: manufacturers, owners, tokens, claims, policies,
 //! sightings. Kept as JSON documents beside the columns they are looked up by.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use vouchsafe_fleet::claim::{Claim, ClaimSubject};
 use vouchsafe_fleet::commit::{PolicyRecord, Sighting};
@@ -43,6 +44,10 @@ pub(crate) const PUT_CLAIM: Insert = Insert {
            document = excluded.document",
     columns: 7,
 };
+
+/// Forgets what an issuer claimed about a subject and what ended by a time.
+pub(crate) const FORGET_CLAIMS: &str = "DELETE FROM claim \
+     WHERE subject_kind = ?1 AND subject = ?2 AND issuer = ?3 AND expires_at <= ?4";
 
 /// The manufacturer with the version that the store counted for it.
 pub(crate) fn manufacturer_values(
@@ -108,6 +113,12 @@ pub(crate) fn bind_claim(row: &WrittenClaim<'_>, values: &mut Values) {
     values.push_number(millis(row.claim.issued_at));
     values.push_optional_number(row.claim.expires_at.map(millis));
     values.push_text(row.document.as_str());
+}
+
+pub(crate) fn ended_values(subject: &ClaimSubject, issuer: &str, ended_by: Timestamp) -> Values {
+    let mut values = Values::new();
+    bind_subject(subject, &mut values);
+    values.text(issuer).number(millis(ended_by))
 }
 
 /// The two columns that a claim's subject is looked up by.

@@ -244,9 +244,14 @@ pub(crate) async fn what_was_seen_is_added_up_and_claimed(backend: &Backend) {
     assert_eq!((presence.octets_from, presence.octets_to), (23, 9));
     assert_eq!(presence.place.access_point, "port \"300\"");
     assert!(store.presence(id(9)).await.unwrap().is_none());
-    let claims = store.claims_about(id(0), &[], 100).await.unwrap();
-    let kinds: Vec<&str> = claims.iter().map(|claim| claim.kind.as_str()).collect();
+    let about = store.claims_about(id(0), &[], at(0), 100).await.unwrap();
+    let kinds: Vec<&str> = about
+        .claims
+        .iter()
+        .map(|claim| claim.kind.as_str())
+        .collect();
     assert_eq!(kinds, ["first-seen", "last-seen", "octets", "place"]);
-    assert_eq!(claims, presence.claims(id(0)));
+    assert_eq!(about.claims, presence.claims(id(0)));
+    assert!(about.is_whole);
     store.close().await;
 }

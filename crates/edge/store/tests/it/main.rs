@@ -59,6 +59,7 @@ scenarios! {
     scenario::subscribers_wake_and_read_from_where_they_stand,
     scenario::devices_are_paged_by_serial_number,
     register::registers_are_read_back,
+    register::claims_that_ran_out_hide_no_others,
     register::the_audit_log_is_kept_and_truncated,
     admission::what_was_seen_is_added_up_and_claimed,
     admission::revocations_of_gates_are_read_page_by_page,

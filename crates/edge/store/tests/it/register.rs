@@ -257,6 +257,70 @@ pub(crate) async fn registers_are_read_back(backend: &Backend) {
     store.close().await;
 }
 
+pub(crate) async fn claims_that_ran_out_hide_no_others(backend: &Backend) {
+    let store = backend.open().await;
+    with_devices(&store, 2).await;
+    let claim = |number: usize, issuer: &str, kind: &str, end: Option<i64>| Claim {
+        issuer: issuer.to_owned(),
+        subject: ClaimSubject::Device { id: id(number) },
+        kind: kind.to_owned(),
+        value: true.into(),
+        strength: vouchsafe_fleet::Strength::Stated,
+        issued_at: at(0),
+        expires_at: end.map(at),
+        evidence: None,
+        signature: None,
+    };
+    let maker = ClaimSubject::Manufacturer { id: MANUFACTURER };
+    let of_maker = Claim {
+        subject: maker.clone(),
+        ..claim(0, "Acme", "deny", None)
+    };
+    let mut stays = vec![
+        claim(0, "Acme", "a", Some(1)),
+        claim(0, "person", "b", Some(20)),
+        claim(0, "person", "c", None),
+    ];
+    let ended = [
+        claim(0, "person", "a", Some(1)),
+        claim(0, "person", "d", Some(10)),
+    ];
+    let elsewhere = claim(1, "person", "a", Some(1));
+    let all = stays.iter().chain(&ended).chain([&elsewhere, &of_maker]);
+    let put = all.map(|claim| Change::PutClaim(Box::new(claim.clone())));
+    store.commit(puts(put.collect())).await.unwrap();
+
+    let here = ClaimSubject::Device { id: id(0) };
+    let count = async |now| store.claims_count(&here, "person", at(now)).await.unwrap();
+    assert_eq!((count(0).await, count(9).await, count(10).await), (4, 3, 2));
+    // Those that have run out take nobody's place.
+    let about = async |limit| {
+        let read = store.claims_about(id(0), std::slice::from_ref(&maker), at(10), limit);
+        let read = read.await.unwrap();
+        let kinds: Vec<String> = read.claims.into_iter().map(|claim| claim.kind).collect();
+        (kinds.concat(), read.is_whole)
+    };
+    assert_eq!(about(3).await, ("bcdeny".to_owned(), true));
+    assert_eq!(about(2).await, ("bc".to_owned(), false));
+
+    let again = claim(0, "person", "e", Some(10));
+    let forget = Change::ForgetClaims {
+        subject: here.clone(),
+        issuer: "person".to_owned(),
+        ended_by: at(10),
+    };
+    let changes = vec![Change::PutClaim(Box::new(again)), forget];
+    store.commit(puts(changes)).await.unwrap();
+    stays.sort_by(|one, other| one.kind.cmp(&other.kind));
+    assert_eq!(store.claims(&here, 10).await.unwrap(), stays);
+    let there = ClaimSubject::Device { id: id(1) };
+    assert_eq!(store.claims(&there, 10).await.unwrap(), [elsewhere]);
+    let found = async |kind| store.claim(&here, kind, "person").await.unwrap();
+    assert_eq!(found("b").await, Some(stays[1].clone()));
+    assert_eq!(found("a").await, None);
+    store.close().await;
+}
+
 pub(crate) async fn the_audit_log_is_kept_and_truncated(backend: &Backend) {
     let store = backend.open().await;
     let event = |seconds, nonce: Option<&str>| AuditEvent {
