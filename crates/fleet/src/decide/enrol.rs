@@ -73,7 +73,7 @@ pub struct EnrolFacts<'a> {
     pub answered: Option<&'a Credential>,
     /// The device's certificates that count ([`Credential::counts`]).
     pub held: &'a [Credential],
-    /// The device's latest voucher record.
+    /// The device's latest voucher request.
     pub voucher: Option<&'a VoucherRecord>,
     /// The record of what a person said about this wish, under the name that
     /// [`approval_id`](super::approval_id) computes from [`EnrolIdentity::key`].

@@ -32,6 +32,9 @@ pub enum WishKind {
 }
 
 impl WishKind {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Configuration, Self::Certificate];
+
     const fn label(self) -> &'static [u8] {
         match self {
             Self::Configuration => b"vouchsafe configuration request\0",
@@ -39,8 +42,9 @@ impl WishKind {
         }
     }
 
-    /// What a record of it says of its form.
-    const fn media_type(self) -> &'static str {
+    /// What a record of it says of its form. No voucher request has this media type.
+    #[must_use]
+    pub const fn media_type(self) -> &'static str {
         match self {
             Self::Configuration => "dpp",
             Self::Certificate => "est",
@@ -58,7 +62,7 @@ impl WishKind {
 
 /// What a person who answers `record` was asked about: a device's wish, or else its voucher request.
 pub(super) fn asked_about(record: &VoucherRecord) -> Evidence {
-    let kind = [WishKind::Configuration, WishKind::Certificate]
+    let kind = WishKind::ALL
         .into_iter()
         .find(|kind| kind.media_type() == record.media_type)
         .map_or("pledge-voucher-request", WishKind::evidence);

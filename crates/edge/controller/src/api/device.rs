@@ -15,11 +15,11 @@ use vouchsafe_api::{
 };
 use vouchsafe_fleet::admission::ClaimedAddress;
 use vouchsafe_fleet::decide::admission::ClaimAddressFacts;
-use vouchsafe_fleet::decide::{self, ApprovalFacts, ClaimFacts, OperateFacts, Outcome};
-use vouchsafe_fleet::wifi::Holdings;
-use vouchsafe_fleet::{
-    DeviceId, ManufacturerId, Reason, State as Life, Subject, VoucherRecord, VoucherStatus,
+use vouchsafe_fleet::decide::{
+    self, ApprovalFacts, ClaimFacts, OperateFacts, Outcome, PENDING_WINDOW,
 };
+use vouchsafe_fleet::wifi::Holdings;
+use vouchsafe_fleet::{DeviceId, ManufacturerId, Reason, State as Life, Subject, VoucherRecord};
 use vouchsafe_store::DeviceKey;
 
 use super::problem::{Failure, accepted, bad_request};
@@ -197,7 +197,7 @@ async fn answer_waiting(
         .settle_as::<_, Failure, _, _>(async || {
             let device = find(controller, id).await?;
             if_match.check(version(&device))?;
-            let record = controller.store.latest_voucher(device.id).await?;
+            let record = asked_about(controller, device.id).await?;
             Ok(decide(ApprovalFacts {
                 now: controller.clock.now(),
                 actor: &actor,
@@ -442,7 +442,7 @@ pub(super) fn add_reason<D>(outcome: &mut Outcome<D>, said: Option<&Reason>) {
     }
 }
 
-/// Devices whose newest voucher request waits for a person, at most `most`.
+/// Devices about which a person is asked, at most `most`.
 pub(super) async fn waiting(
     controller: &Controller,
     most: usize,
@@ -455,7 +455,7 @@ pub(super) async fn waiting(
             .waiting_vouchers(last.as_ref(), PAGE)
             .await?;
         for record in &read {
-            // An older request may have been left behind by a device that asked anew.
+            // It may have been left behind by a device that asked anew, or was released.
             if waits(controller, record.device).await? {
                 devices.insert(record.device);
             }
@@ -469,8 +469,21 @@ pub(super) async fn waiting(
 }
 
 async fn waits(controller: &Controller, device: DeviceId) -> Result<bool, Failure> {
-    let latest = controller.store.latest_voucher(device).await?;
-    Ok(latest.is_some_and(|record| record.status == VoucherStatus::AwaitingApproval))
+    Ok(asked_about(controller, device).await?.is_some())
+}
+
+/// What a person is asked about a device: the oldest that waits and to which a yes would still count.
+async fn asked_about(
+    controller: &Controller,
+    device: DeviceId,
+) -> Result<Option<VoucherRecord>, Failure> {
+    let store = &controller.store;
+    let Some(ownership) = store.current_ownership(device).await? else {
+        return Ok(None);
+    };
+    let window = controller.clock.now().saturating_sub(PENDING_WINDOW);
+    let since = window.map_or(ownership.since, |window| window.max(ownership.since));
+    Ok(store.oldest_waiting(device, since).await?)
 }
 
 /// A page of the devices that wait, which are few: looked up one by one, in the list's order.

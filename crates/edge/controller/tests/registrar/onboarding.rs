@@ -1,12 +1,13 @@
 //! The way of a device that belongs here, and that nothing on it happens twice.
 
 use axum::http::header;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use vouchsafe_brski::pledge::{NoncelessVouchers, VoucherRules, verify_voucher};
 use vouchsafe_brski::{Compatibility, Encoding, PATH_ENROLL_STATUS, PATH_VOUCHER_STATUS, est};
-use vouchsafe_fleet::decide::{self, ApprovalFacts};
+use vouchsafe_fleet::decide::{self, ApprovalFacts, WishKind, approval_id};
 use vouchsafe_fleet::{
-    Action, CredentialStatus, Outcome, State as Life, Subject, VoucherRecord, VoucherStatus,
+    Action, Change, Commit, CredentialStatus, Digest, Outcome, State as Life, Subject,
+    VoucherRecord, VoucherStatus,
 };
 use vouchsafe_trust::{Anchors, PathRules, Usage, verify_path};
 
@@ -127,11 +128,12 @@ async fn a_lost_answer_is_given_again() {
     }
 }
 
-/// A person answers what the device's latest request waits for.
+/// A person answers what the device waits for.
 pub(crate) async fn settle(world: &World, how: fn(&ApprovalFacts<'_>) -> Outcome<VoucherRecord>) {
     let store = &world.controller.store;
     let device = store.device(world.id(SERIAL)).await.unwrap().unwrap();
-    let record = store.latest_voucher(device.id).await.unwrap();
+    let record = store.oldest_waiting(device.id, Timestamp::UNIX_EPOCH);
+    let record = record.await.unwrap();
     let outcome = how(&ApprovalFacts {
         now: world.now(),
         actor: &admin(),
@@ -142,6 +144,45 @@ pub(crate) async fn settle(world: &World, how: fn(&ApprovalFacts<'_>) -> Outcome
     });
     assert!(outcome.refusal().is_none());
     world.controller.commit(outcome.commit).await.unwrap();
+}
+
+/// What the device wishes besides, and what waits for a person, is no word about its voucher.
+#[tokio::test]
+async fn a_wish_that_waits_does_not_hide_the_voucher() {
+    let world = World::new().await;
+    let birth = world.maker.device(SERIAL);
+    let (mut line, request) = world.request(&birth, Encoding::CmsJson).await;
+    let answer = ask(&mut line, &request, Encoding::CmsJson).await;
+    assert_eq!(answer.status(), 200, "{}", said(&answer));
+    let store = &world.controller.store;
+    let voucher = store.latest_voucher(world.id(SERIAL)).await.unwrap();
+    let voucher = voucher.unwrap();
+    let later = voucher.requested_at + SignedDuration::from_secs(1);
+    for kind in WishKind::ALL {
+        let (id, request_sha256) = approval_id(kind, voucher.device, Digest([7; 32]));
+        let wish = VoucherRecord {
+            id,
+            request_sha256,
+            nonce: None,
+            status: VoucherStatus::AwaitingApproval,
+            assertion: None,
+            media_type: kind.media_type().to_owned(),
+            voucher: None,
+            requested_at: later,
+            updated_at: later,
+            version: 1,
+            ..voucher.clone()
+        };
+        let commit = Commit {
+            changes: vec![Change::PutVoucher(Box::new(wish))],
+            ..Commit::default()
+        };
+        world.controller.commit(commit).await.unwrap();
+    }
+    let answer = send(&mut line, PATH_VOUCHER_STATUS, "application/json", ACCEPTED).await;
+    assert_eq!(answer.status(), 200, "{}", said(&answer));
+    let answer = enroll(&mut line, "simpleenroll", &csr(SERIAL, &*new_key())).await;
+    assert_eq!(answer.status(), 200, "{}", said(&answer));
 }
 
 /// RFC 8995 §5.6: 202 and Retry-After until a person has decided; the MASA hears nothing before.

@@ -1,5 +1,7 @@
 //! Voucher requests: by request, by nonce, and those that wait.
 
+use jiff::Timestamp;
+use vouchsafe_fleet::decide::WishKind;
 use vouchsafe_fleet::{DeviceId, VoucherId, VoucherRecord};
 
 use super::MOST_OF_A_DEVICE;
@@ -60,7 +62,7 @@ impl Store {
         })
     }
 
-    /// A device's latest record.
+    /// A device's latest voucher request. What it wishes without a voucher is none.
     ///
     /// # Errors
     /// As [`Store::voucher`].
@@ -69,9 +71,27 @@ impl Store {
         device: DeviceId,
     ) -> Result<Option<VoucherRecord>, ReadError> {
         const SQL: &str = "SELECT * FROM voucher WHERE device = ?1 \
-             ORDER BY requested_at DESC, id DESC LIMIT 1";
-        self.read_voucher(SQL, Values::new().text(name(device.as_bytes())))
-            .await
+             AND media_type NOT IN (?2, ?3) ORDER BY requested_at DESC, id DESC LIMIT 1";
+        self.read_voucher(SQL, device_and_wishes(device)).await
+    }
+
+    /// What a person is asked about a device: of what waits and came at `since` or later, the oldest. One answer
+    /// leaves the next. A voucher request waits no more when the device sent another one after it.
+    ///
+    /// # Errors
+    /// As [`Store::voucher`].
+    pub async fn oldest_waiting(
+        &self,
+        device: DeviceId,
+        since: Timestamp,
+    ) -> Result<Option<VoucherRecord>, ReadError> {
+        const SQL: &str = "SELECT * FROM voucher WHERE device = ?1 \
+             AND status = 'awaiting-approval' AND requested_at >= ?4 \
+             AND (media_type IN (?2, ?3) OR id = (SELECT id FROM voucher WHERE device = ?1 \
+             AND media_type NOT IN (?2, ?3) ORDER BY requested_at DESC, id DESC LIMIT 1)) \
+             ORDER BY requested_at, id LIMIT 1";
+        let values = device_and_wishes(device).number(millis(since));
+        self.read_voucher(SQL, values).await
     }
 
     /// A device's records, the latest first.
@@ -126,4 +146,12 @@ impl Store {
         let rows = self.readers().fetch_all(sql, values).await?;
         rows.iter().map(voucher::read).collect()
     }
+}
+
+/// A device, and the media types of wishes.
+fn device_and_wishes(device: DeviceId) -> Values {
+    let values = Values::new().text(name(device.as_bytes()));
+    WishKind::ALL
+        .into_iter()
+        .fold(values, |values, kind| values.text(kind.media_type()))
 }

@@ -50,6 +50,7 @@ scenarios! {
     scenario::of_two_racing_commits_exactly_one_wins,
     scenario::a_key_belongs_to_one_device,
     scenario::a_nonce_is_good_for_one_request,
+    scenario::what_waits_is_answered_from_the_oldest_on,
     scenario::a_conflict_after_writing_undoes_only_its_own_commit,
     scenario::commits_of_one_batch_keep_their_order,
     scenario::entries_without_a_change_do_not_disturb_a_decision,

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::task::Poll;
 
 use vouchsafe_fleet::commit::{Change, Guard};
+use vouchsafe_fleet::decide::WishKind;
 use vouchsafe_fleet::journal::{ChainHead, verify_chain};
 use vouchsafe_fleet::{
-    Action, Commit, CredentialId, Device, Digest, Sealed, State, Subject, VoucherId, VoucherStatus,
+    Action, Commit, CredentialId, Device, Digest, Sealed, State, Subject, VoucherId, VoucherRecord,
+    VoucherStatus,
 };
 use vouchsafe_store::{CommitError, Conflict, DeviceFilter, DeviceKey, Store, StoredCheckpoint};
 
@@ -335,6 +337,42 @@ pub(crate) async fn a_nonce_is_good_for_one_request(backend: &Backend) {
     assert_ne!(rest, waiting);
     assert_eq!(store.vouchers(id(0)).await.unwrap().len(), 3);
     assert!(store.latest_voucher(id(0)).await.unwrap().is_some());
+    store.close().await;
+}
+
+pub(crate) async fn what_waits_is_answered_from_the_oldest_on(backend: &Backend) {
+    let store = backend.open().await;
+    with_devices(&store, 1).await;
+    let waiting = |request, seconds, media_type: &str| VoucherRecord {
+        status: VoucherStatus::AwaitingApproval,
+        media_type: media_type.to_owned(),
+        requested_at: at(seconds),
+        ..voucher(request, 0, None)
+    };
+    let [by_radio, by_certificate] = WishKind::ALL.map(WishKind::media_type);
+    let left_behind = waiting("left behind", 1, "application/voucher-cms+json");
+    let wish = waiting("wish", 2, by_radio);
+    let asked = waiting("asked", 3, "application/voucher-cms+json");
+    let last = waiting("last", 4, by_certificate);
+    let all = [&left_behind, &wish, &asked, &last];
+    let put = all.map(|record| Change::PutVoucher(Box::new(record.clone())));
+    store.commit(puts(put.to_vec())).await.unwrap();
+    let latest = async || store.latest_voucher(id(0)).await.unwrap();
+    assert_eq!(latest().await, Some(asked.clone()));
+    let oldest = async |since| store.oldest_waiting(id(0), at(since)).await.unwrap();
+    assert_eq!(oldest(3).await, Some(asked.clone()));
+    assert_eq!(oldest(5).await, None);
+    for record in [&wish, &asked, &last] {
+        assert_eq!(oldest(0).await.as_ref(), Some(record));
+        let answered = VoucherRecord {
+            status: VoucherStatus::Approved,
+            version: 2,
+            ..record.clone()
+        };
+        let change = Change::PutVoucher(Box::new(answered));
+        store.commit(puts(vec![change])).await.unwrap();
+    }
+    assert_eq!(oldest(0).await, None);
     store.close().await;
 }
 
