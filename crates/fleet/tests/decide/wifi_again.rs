@@ -220,7 +220,7 @@ fn whoever_loses_a_key_loses_what_it_was_given_by_it() {
     let put = |change: &vouchsafe_fleet::Change| {
         matches!(
             change,
-            vouchsafe_fleet::Change::Wifi(Change::PutStanding(_))
+            vouchsafe_fleet::Change::Wifi(vouchsafe_fleet::wifi::Change::PutStanding(_))
         )
     };
     assert!(!outcome.commit.changes.iter().any(put));
