@@ -642,7 +642,13 @@ impl List {
                     source,
                 };
                 let file = std::fs::File::open(&path).map_err(failed)?;
-                let file = std::io::Read::take(file, MAX_LIST);
+                let length = file.metadata().map_err(failed)?.len();
+                if length > MAX_LIST {
+                    let why = format!("{length} bytes are more than {MAX_LIST}; split the list");
+                    return Err(failed(std::io::Error::other(why)));
+                }
+                // One that grows meanwhile ends where it ended, and not in the middle of a number.
+                let file = std::io::Read::take(file, length);
                 let reader = csv::ReaderBuilder::new()
                     .trim(csv::Trim::All)
                     .from_reader(file);

@@ -292,9 +292,15 @@ impl Desk {
     /// # Errors
     /// As [`Factory::open`].
     pub async fn open(dir: &Path, clock: Clock) -> Result<Self, FactoryError> {
+        // Whoever serves has owners and their lists in memory, and must hear of a change itself, also where the
+        // database would let us in beside it.
+        let socket = dir.join(SOCKET);
+        if UnixStream::connect(&socket).await.is_ok() {
+            return Ok(Self::There(socket));
+        }
         match Factory::open(dir, clock).await {
             Ok(factory) => Ok(Self::Here(factory)),
-            Err(FactoryError::Open(OpenError::InUse(_))) => Ok(Self::There(dir.join(SOCKET))),
+            Err(FactoryError::Open(OpenError::InUse(_))) => Ok(Self::There(socket)),
             Err(error) => Err(error),
         }
     }

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
+use tokio::sync::Mutex;
 use vouchsafe_fleet::{Owner, OwnerId};
+use vouchsafe_home::HomeError;
 use vouchsafe_keystore::write_file;
 use vouchsafe_store::Store;
 use vouchsafe_trust::{Anchors, Certificate, Crl, Revocation};
@@ -51,6 +53,8 @@ impl KnownOwner {
 pub struct Owners {
     folder: PathBuf,
     known: RwLock<HashMap<OwnerId, Arc<KnownOwner>>>,
+    /// Whoever reads or replaces a list.
+    turn: Mutex<()>,
 }
 
 impl Owners {
@@ -58,6 +62,7 @@ impl Owners {
         let owners = Self {
             folder: dir.join("crls"),
             known: RwLock::default(),
+            turn: Mutex::default(),
         };
         let mut after = None;
         loop {
@@ -114,9 +119,9 @@ impl Owners {
             return Ok(());
         };
         let anchor = Certificate::from_der(der)?;
+        let _turn = self.turn.lock().await;
         let file = self.file(owner.id);
-        let crl = off_thread(move || std::fs::read(file).ok()).await?;
-        let crl = crl.and_then(|der| Crl::from_der(&der).ok());
+        let crl = off_thread(move || read_list(&file)).await??;
         self.put(KnownOwner {
             id: owner.id,
             anchors: Anchors::one(anchor),
@@ -136,6 +141,8 @@ impl Owners {
         now: Timestamp,
     ) -> Result<bool, FactoryError> {
         let crl = Crl::from_der(der)?;
+        // Between the look at the one at hand and the change nobody else puts a list.
+        let _turn = self.turn.lock().await;
         let owner = {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
             known
@@ -174,6 +181,20 @@ impl Owners {
 
     fn file(&self, id: OwnerId) -> PathBuf {
         self.folder.join(format!("{id}.crl"))
+    }
+}
+
+/// The list that is kept, if any. One that cannot be read is not none: without it a registrar that was
+/// revoked would pass.
+fn read_list(file: &Path) -> Result<Option<Crl>, HomeError> {
+    let path = file.to_owned();
+    match std::fs::read(file) {
+        Ok(der) => match Crl::from_der(&der) {
+            Ok(crl) => Ok(Some(crl)),
+            Err(source) => Err(HomeError::Certificate { path, source }),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(HomeError::Read { path, source }),
     }
 }
 

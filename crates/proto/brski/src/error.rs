@@ -246,6 +246,7 @@ vouchsafe_trust::reasons! {
         IdevidIssuerMismatch: "idevid-issuer-mismatch", "RFC 8366bis §6.1", "the named issuer is not that of the device's certificate";
         NothingToPin: "nothing-to-pin", "RFC 8995 §5.5.2", "the registrar's request holds no certificate that may be pinned";
         LifetimeUnavailable: "lifetime-unavailable", "RFC 8995 §5.6", "no lifetime fits: the registrar's certificate ends too soon";
+        VoucherByTlsPeer: "voucher-signed-by-tls-peer", "RFC 5280 §4.2.1.12", "the voucher is signed with a certificate that is for TLS alone";
         VoucherByDevice: "voucher-signed-by-device", "RFC 8995 §5.6.1", "the voucher is signed with a device's birth certificate";
         VoucherOtherSerial: "voucher-other-serial", "RFC 8995 §5.6.1", "the voucher is for another device";
         VoucherOtherIssuer: "voucher-other-issuer", "RFC 8366 §5.3", "the voucher is for a device of another issuer";

@@ -35,8 +35,8 @@ pub(crate) struct Provision {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     first: u64,
     /// Digits of the numbers of a batch, at least
-    #[arg(long, default_value_t = 6)]
-    digits: usize,
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=20))]
+    digits: u8,
     /// A batch from a CSV file with a column serial and, if it likes, a column model
     #[arg(long, value_name = "CSV")]
     list: Option<PathBuf>,
@@ -172,7 +172,7 @@ async fn batch(command: Provision, at: &Place<'_>) -> Result<Exit, Failure> {
             prefix: command.prefix.clone().unwrap_or_default(),
             first: command.first,
             count: count.unwrap_or_default(),
-            digits: command.digits,
+            digits: command.digits.into(),
         },
     };
     if let Serials::Numbered { prefix, .. } = &serials {

@@ -54,13 +54,14 @@ async fn answer(
             let device = factory.store.device(id).await?;
             let known = factory.store.owner(asked.owner).await?;
             let ownerships = factory.store.ownerships(id).await?;
-            Ok(decide::audit_log_read(&AuditLogFacts {
+            let read = decide::audit_log_read(&AuditLogFacts {
                 now,
                 requester: asked.requester(known.as_ref()),
                 device: device.as_ref(),
                 ownerships: &ownerships,
                 request_sha256: asked.digest,
-            }))
+            });
+            Ok(masa.bounded(id, now, read))
         })
         .await?;
     if let Decision::Refuse { refusal, reasons } = outcome.decision {

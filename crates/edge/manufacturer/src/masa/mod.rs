@@ -22,7 +22,8 @@ use axum::Router;
 use axum::routing::{get, post};
 use jiff::Timestamp;
 use vouchsafe_brski::{PATH_REQUEST_AUDIT_LOG, PATH_REQUEST_VOUCHER};
-use vouchsafe_fleet::OwnerId;
+use vouchsafe_fleet::decide::Outcome;
+use vouchsafe_fleet::{Commit, DeviceId, OwnerId};
 
 use crate::factory::Factory;
 
@@ -31,6 +32,10 @@ pub(crate) use rate::Buckets;
 
 /// Refusals of requests that prove nobody, journaled a minute; the others only reach the log.
 const UNPROVED_PER_MINUTE: u32 = 60;
+
+/// Refusals that are journaled a day of one device, whoever asks; the others only reach the log. Who once had a
+/// device can ask for it without end, and its journal goes to each buyer whole.
+const REFUSED_PER_DAY: u32 = 48;
 
 /// Where an owner hands in the revocation list of its domain CA (`application/pkix-crl`).
 pub const PATH_REVOCATION_LIST: &str = "/masa/v1/revocation-list";
@@ -47,6 +52,7 @@ pub struct Inner {
     addresses: Buckets<IpAddr>,
     owners: Buckets<OwnerId>,
     unproved: Buckets<()>,
+    strangers: Buckets<DeviceId>,
 }
 
 impl std::ops::Deref for Masa {
@@ -66,6 +72,7 @@ impl Masa {
             addresses: Buckets::per_minute(rates.per_address),
             owners: Buckets::per_minute(rates.per_owner),
             unproved: Buckets::per_minute(UNPROVED_PER_MINUTE),
+            strangers: Buckets::per_day(REFUSED_PER_DAY),
             factory,
         }))
     }
@@ -82,6 +89,17 @@ impl Masa {
 
     fn may_ask(&self, address: IpAddr, now: Timestamp) -> Result<(), Answer> {
         self.addresses.take(&address, now).map_err(Answer::TooMany)
+    }
+
+    /// Leaves what is refused too often out of the device's journal.
+    fn bounded<D>(&self, device: DeviceId, now: Timestamp, mut outcome: Outcome<D>) -> Outcome<D> {
+        if let Some(refusal) = outcome.refusal()
+            && self.strangers.take(&device, now).is_err()
+        {
+            tracing::warn!(%device, refusal = refusal.code(), "refused again, and not journaled");
+            outcome.commit = Commit::default();
+        }
+        outcome
     }
 
     fn owner_may_ask(&self, owner: OwnerId, now: Timestamp) -> Result<(), Answer> {

@@ -30,10 +30,18 @@ struct Bucket {
 impl<K: Hash + Eq + Clone> Buckets<K> {
     /// So many requests a minute, a tenth of a minute's worth (at least ten) at once.
     pub(crate) fn per_minute(rate: u32) -> Self {
-        let rate = f64::from(rate);
+        Self::of(f64::from(rate) / 60.0, f64::from(rate) / 10.0)
+    }
+
+    /// So many a day, ten at once.
+    pub(crate) fn per_day(rate: u32) -> Self {
+        Self::of(f64::from(rate) / 86_400.0, MIN_BURST)
+    }
+
+    fn of(per_second: f64, burst: f64) -> Self {
         Self {
-            per_second: rate / 60.0,
-            burst: (rate / 10.0).max(MIN_BURST),
+            per_second,
+            burst: burst.max(MIN_BURST),
             buckets: Mutex::default(),
         }
     }
@@ -100,6 +108,18 @@ mod tests {
         buckets.take(&2, at(0)).unwrap();
         buckets.take(&1, at(1001)).unwrap();
         assert!(buckets.take(&1, at(1001)).is_err());
+    }
+
+    #[test]
+    fn so_many_a_day_are_as_many_the_next_day() {
+        let buckets = Buckets::per_day(24);
+        for _ in 0..10 {
+            buckets.take(&1, at(0)).unwrap();
+        }
+        let hour = 3_600_000;
+        assert!(buckets.take(&1, at(hour - 1000)).is_err());
+        buckets.take(&1, at(hour + 1000)).unwrap();
+        assert!(buckets.take(&1, at(hour + 2000)).is_err());
     }
 
     #[test]

@@ -123,7 +123,7 @@ async fn decide(
             let voucher = sign(masa, asked, &permit, encoding, now).await?;
             Ok(permit.issue(voucher))
         }
-        Err(other) => Ok(other),
+        Err(other) => Ok(masa.bounded(id, now, other)),
     }
 }
 

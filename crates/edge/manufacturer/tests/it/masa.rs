@@ -8,6 +8,7 @@ use vouchsafe_brski::registrar::RegistrarRequest;
 use vouchsafe_brski::{Assertion, Encoding, PATH_REQUEST_AUDIT_LOG, PATH_REQUEST_VOUCHER, idevid};
 use vouchsafe_fleet::decide::OwnershipPolicy;
 use vouchsafe_fleet::{Subject, VoucherStatus};
+use vouchsafe_manufacturer::Factory;
 use vouchsafe_manufacturer::masa::PATH_REVOCATION_LIST;
 use vouchsafe_trust::{CrlContent, RevocationReason, RevokedCertificate, Validity, oid};
 
@@ -146,6 +147,45 @@ async fn a_revoked_registrar_is_refused() {
     let other = Domain::of("Hotel", domain.authority.clone(), |_| {}, years(1));
     let request = world.request(&device, &other, CMS);
     assert_eq!(masa.voucher(&other, CMS, request).await.status(), 200);
+}
+
+/// A list that cannot be read is not none: whoever it revoked would pass.
+#[tokio::test]
+async fn a_revocation_list_that_is_damaged_is_named_and_nobody_is_served() {
+    let world = World::new().await;
+    let domain = Domain::new("Hotel");
+    let owner = world.owner(&domain).await.id;
+    let list = revocation_list(&domain, &domain, 1);
+    let (owners, now) = (&world.factory.owners, world.clock.now());
+    assert!(owners.take_revocation_list(&list, now).await.unwrap());
+    world.factory.close().await;
+    let file = world.dir().join(format!("crls/{owner}.crl"));
+    std::fs::write(&file, &list[..list.len() / 2]).unwrap();
+    let open = async || Factory::open(&world.dir(), world.clock.clone()).await;
+    let error = open().await.unwrap_err().to_string();
+    assert!(error.contains(&format!("{owner}.crl")), "{error}");
+    std::fs::write(&file, &list).unwrap();
+    open().await.unwrap().close().await;
+}
+
+/// Who once had a device has a request of it, and may sign it anew for ever; the device's journal goes to each
+/// buyer whole.
+#[tokio::test]
+async fn a_stranger_who_asks_without_end_fills_no_journal() {
+    let world = World::new().await;
+    let (domain, other) = (Domain::new("Hotel"), Domain::new("Museum"));
+    let device = world.sold("A-1", &domain).await;
+    let masa = world.serve().await;
+    for _ in 0..40 {
+        let request = world.request(&device, &other, CMS);
+        masa.voucher(&other, CMS, request)
+            .await
+            .refused(403, "other-owner");
+    }
+    let refused = world.journal("A-1").await.len() - 2;
+    assert_eq!(refused, 10);
+    let request = world.request(&device, &domain, CMS);
+    assert_eq!(masa.voucher(&domain, CMS, request).await.status(), 200);
 }
 
 /// RFC 8995 §5.5.3, where the manufacturer insists: who says where its revocation can be looked up

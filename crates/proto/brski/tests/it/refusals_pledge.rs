@@ -71,6 +71,29 @@ fn rfc8995_5_6_1_a_voucher_signed_by_another_device_of_the_maker_is_refused() {
     }
 }
 
+/// RFC 5280 §4.2.1.12: "the certificate MUST only be used for one of the purposes indicated". The MASA's own
+/// listener, which the internet reaches, often hangs below the root of its vouchers.
+#[test]
+fn rfc5280_4_2_1_12_a_voucher_signed_by_a_tls_listener_of_the_maker_is_refused() {
+    for encoding in Encoding::ALL {
+        let world = World::new();
+        let name = Name::common("masa.example").unwrap();
+        let listener = Profile::tls_server(name, &["masa.example"]);
+        let mut listener = issue(&world.manufacturer, &listener, years(1));
+        listener.chain.truncate(1);
+        let genuine = world.voucher(encoding);
+        let bytes = sign(
+            &content(&genuine, encoding),
+            encoding,
+            &listener.chain,
+            &*listener.signer,
+        );
+        let error = world.at_pledge(&bytes, encoding).unwrap_err();
+        assert_eq!(error.refusal(), Some(Refusal::VoucherByTlsPeer));
+        assert_eq!(error.section(), "RFC 5280 §4.2.1.12");
+    }
+}
+
 #[test]
 fn rfc8995_5_6_1_a_voucher_signed_by_the_domain_is_refused() {
     for encoding in Encoding::ALL {
