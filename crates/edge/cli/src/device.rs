@@ -406,6 +406,9 @@ pub(crate) async fn run(
                 printer.show(&would, |would| device_text(&would.device))?;
                 return Ok(Exit::Done);
             }
+            if let Some(file) = &statement {
+                input::writable(file)?;
+            }
             let released = wait
                 .client(api)
                 .release_device(&id, &release, why.version())

@@ -99,10 +99,12 @@ pub(crate) async fn run(
             printer.show(&api.show_gate(&name).await?.value, gate_text)?
         }
         GateCommand::Add { name, token_out } => {
+            check(token_out.as_ref())?;
             let invitation = api.add_gate(&AddGate { name }).await?;
             invited(&invitation, token_out, printer)?;
         }
         GateCommand::Token { name, token_out } => {
+            check(token_out.as_ref())?;
             let invitation = api.invite_gate(&name).await?;
             invited(&invitation, token_out, printer)?;
         }
@@ -115,6 +117,11 @@ pub(crate) async fn run(
         }
     }
     Ok(Exit::Done)
+}
+
+/// A token is told once, so its file must be writable before it is made.
+fn check(token_out: Option<&PathBuf>) -> Result<(), Failure> {
+    token_out.map_or(Ok(()), |file| input::writable(file))
 }
 
 /// The gate, and how it comes to its certificate. A token that goes to a file goes nowhere else.

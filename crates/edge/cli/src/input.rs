@@ -120,6 +120,17 @@ pub(crate) fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
     vouchsafe_keystore::write_file(file, bytes).map_err(|error| Failure::file(file, error))
 }
 
+/// Makes sure that `file` can be written before something is asked for that comes only once, such as a secret.
+pub(crate) fn writable(file: &Path) -> Result<(), Failure> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let beside = file.with_file_name(format!(".{name}.{}", std::process::id()));
+    std::fs::write(&beside, b"")
+        .and_then(|()| std::fs::remove_file(&beside))
+        .map_err(|error| {
+            Failure::file(file, error).next_step("nothing was asked for yet; name another file")
+        })
+}
+
 /// PEM files joined to one text.
 pub(crate) fn join_pem(files: &[PathBuf]) -> Result<String, Failure> {
     let mut whole = String::new();

@@ -54,6 +54,9 @@ pub(crate) async fn run(
                 role,
                 expires_in_days: days,
             };
+            if let Some(file) = &secret_file {
+                input::writable(file)?;
+            }
             let created = api.create_token(&create).await?;
             match secret_file {
                 Some(file) => {

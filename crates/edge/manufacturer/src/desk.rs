@@ -480,11 +480,20 @@ impl Factory {
     async fn report(&self, serial: &str) -> Result<DeviceReport, FactoryError> {
         let device = self.device(serial).await?;
         let subject = Subject::Device(device.id);
-        let journal = self.store.journal(subject, 0, MAX_PAGE).await?;
+        let mut journal = Vec::new();
+        loop {
+            let seq = journal.len() as u64;
+            let page = self.store.journal(subject, seq, MAX_PAGE).await?;
+            let full = page.len() == MAX_PAGE as usize;
+            journal.extend(page.into_iter().map(|entry| entry.sealed));
+            if !full {
+                break;
+            }
+        }
         Ok(DeviceReport {
             dpp_uri: self.dpp_uri(device.id).await?,
             ownerships: self.store.ownerships(device.id).await?,
-            journal: journal.into_iter().map(|entry| entry.sealed).collect(),
+            journal,
             device,
         })
     }

@@ -124,6 +124,11 @@ fn a_list_with_a_bad_line_says_which_and_ends_with_1() {
 fn a_token_does_what_its_role_may_and_nothing_after_it_is_revoked() {
     let world = World::new();
     let server = running(&world);
+    // A secret is told once: where its file cannot be, no token is made.
+    let nowhere = "token create eve --role auditor --secret-file nowhere/eve.token --dir c";
+    assert_eq!(world.refused(nowhere, 2), "file");
+    let tokens = world.json("token list --dir c");
+    assert_eq!(tokens["items"].as_array().unwrap().len(), 1);
     let made = world.json("token create eve --role auditor --secret-file eve.token --dir c");
     assert!(made.get("secret").is_none());
     let id = made["token"]["id"].as_str().unwrap();
