@@ -149,14 +149,7 @@ pub(crate) fn check_voucher_signer(signed: &Signed) -> Result<(), Refusal> {
     }
     // RFC 5280 §4.2.1.12: a key that only TLS was meant for, such as that of the MASA's own listener, which
     // often hangs below the same root.
-    let for_tls_alone = match signed.signer.extended_key_usages() {
-        Ok(Some(usages)) => usages
-            .iter()
-            .all(|usage| [oid::SERVER_AUTH, oid::CLIENT_AUTH].contains(usage)),
-        Ok(None) => false,
-        Err(_) => true,
-    };
-    if for_tls_alone && !is_anchor {
+    if signed.signer.is_for_tls_alone() && !is_anchor {
         return Err(Refusal::VoucherByTlsPeer);
     }
     Ok(())

@@ -337,6 +337,17 @@ impl Certificate {
         matches!(self.extended_key_usages(), Ok(Some(usages)) if usages.contains(purpose))
     }
 
+    /// Whether extKeyUsage is present and names nothing but serverAuth and clientAuth, or cannot be read: such a
+    /// key signs no document (RFC 5280 §4.2.1.12).
+    pub fn is_for_tls_alone(&self) -> bool {
+        let of_tls = [oid::SERVER_AUTH, oid::CLIENT_AUTH];
+        match self.extended_key_usages() {
+            Ok(Some(usages)) => usages.iter().all(|usage| of_tls.contains(usage)),
+            Ok(None) => false,
+            Err(_) => true,
+        }
+    }
+
     /// The entries of subjectAltName; empty when absent.
     pub fn subject_alt_names(&self) -> Result<Vec<SubjectAltName>, ParseError> {
         self.extension(&oid::SUBJECT_ALT_NAME)

@@ -125,6 +125,13 @@ async fn a_manifest_is_believed_only_by_an_anchor_that_somebody_decided_on() {
         .import_manifest(&import(&maker, &forged, true), false)
         .await;
     assert_eq!(code(answer), Code::ManifestRefused);
+    // Its MASA's listener does, which hangs below the same root.
+    let (chain, key) = maker.listener();
+    let forged = maker.sign_as(&manifest, &chain, &*key);
+    let answer = admin
+        .import_manifest(&import(&maker, &forged, true), false)
+        .await;
+    assert_eq!(code(answer), Code::ManifestRefused);
     // It speaks for another manufacturer.
     let mut foreign = other.manifest(ours, &serials(2));
     let borrowed = maker.sign(&foreign);

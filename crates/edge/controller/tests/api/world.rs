@@ -310,16 +310,21 @@ impl Maker {
     /// A device's birth certificate and its key.
     pub fn birth(&self, serial: &str) -> (Vec<Certificate>, Arc<dyn Signer>) {
         let name = Name::new(&[(oid::SERIAL_NUMBER, serial)]).unwrap();
-        let profile = Profile::idevid(name, None).unwrap();
+        self.issue(&Profile::idevid(name, None).unwrap())
+    }
+
+    /// The certificate of a TLS listener, and its key.
+    pub fn listener(&self) -> (Vec<Certificate>, Arc<dyn Signer>) {
+        let name = Name::common("masa.example").unwrap();
+        self.issue(&Profile::tls_server(name, &["masa.example"]))
+    }
+
+    fn issue(&self, profile: &Profile) -> (Vec<Certificate>, Arc<dyn Signer>) {
         let signer = new_key();
+        let validity = Validity::without_end(past());
         let leaf = self
             .authority
-            .issue(
-                &profile,
-                signer.public_key(),
-                &[9; 16],
-                Validity::without_end(past()),
-            )
+            .issue(profile, signer.public_key(), &[9; 16], validity)
             .unwrap();
         (vec![leaf, self.authority.certificate().clone()], signer)
     }

@@ -203,6 +203,12 @@ fn believe(
     if proved.signer.subject_serial_number().is_some() {
         return Err(refused("it is signed with a device's birth certificate"));
     }
+    // RFC 5280 §4.2.1.12: not by the listener of the MASA, which often hangs below the same root.
+    if proved.signer.is_for_tls_alone() && proved.path.len() > 1 {
+        return Err(refused(
+            "it is signed with a certificate that is for TLS alone",
+        ));
+    }
     // 3
     let content = Manifest::read(&proved.content, controller.owner).map_err(refused)?;
     let names_the_anchor = content.manufacturer.anchors.first().is_some_and(|first| {
