@@ -204,21 +204,22 @@ impl<'t, 'c> Batch<'t, 'c> {
             };
             let chain = seal(plan, commit, row.id, from)?;
             let version_after = version.saturating_add(1);
-            let mut values = Values::new();
-            device::bind(
-                &device::Written {
-                    device: row,
-                    version: version_after,
-                    head: chain.head,
-                },
-                &mut values,
-            );
-            let values = values
-                .number(stored_count(version))
-                .number(stored_count(from.seq));
-            if run(self.connection, device::UPDATE, values.digest(from.hash)).await? == 1 {
-                work.keep(row.id, chain);
-                return Ok(());
+            let written = device::Written {
+                device: row,
+                version: version_after,
+                head: chain.head,
+            };
+            for sql in [device::UPDATE_IN_PLACE, device::UPDATE] {
+                let mut values = Values::new();
+                device::bind(&written, &mut values);
+                let values = values
+                    .number(stored_count(version))
+                    .number(stored_count(from.seq))
+                    .digest(from.hash);
+                if run(self.connection, sql, values).await? == 1 {
+                    work.keep(row.id, chain);
+                    return Ok(());
+                }
             }
         }
         Err(lost())
@@ -345,23 +346,17 @@ impl<'t, 'c> Batch<'t, 'c> {
                 None => return self.insert_vouchers(&[record]).await,
             },
         };
-        let mut values = Values::new();
-        voucher::bind(
-            &voucher::Written {
-                record,
-                version: version.saturating_add(1),
-            },
-            &mut values,
-        );
-        if run(
-            self.connection,
-            voucher::UPDATE,
-            values.number(stored_count(version)),
-        )
-        .await?
-            == 1
-        {
-            return Ok(());
+        let written = voucher::Written {
+            record,
+            version: version.saturating_add(1),
+        };
+        for sql in [voucher::UPDATE_IN_PLACE, voucher::UPDATE] {
+            let mut values = Values::new();
+            voucher::bind(&written, &mut values);
+            let values = values.number(stored_count(version));
+            if run(self.connection, sql, values).await? == 1 {
+                return Ok(());
+            }
         }
         Err(Stop::conflict(Conflict::Changed("the voucher request")))
     }

@@ -16,7 +16,17 @@ pub(crate) const INSERT: Insert = Insert {
     columns: 18,
 };
 
-/// Changes a device whose version and journal are still the ones that were read.
+/// Changes a device whose version and journal are still the ones that were read, as long as nothing changes
+/// that it is looked up by, except its state: an index whose column is named here is written anew, whether
+/// or not the value is another.
+pub(crate) const UPDATE_IN_PLACE: &str = "UPDATE device SET model = ?4, state = ?5, idevid_sha256 = ?8, \
+     idevid_der = ?10, mud_url = ?11, key_origin = ?12, reason = ?13, created_at = ?14, \
+     updated_at = ?15, version = ?16, journal_seq = ?17, journal_head = ?18 \
+     WHERE id = ?1 AND version = ?19 AND journal_seq = ?20 AND journal_head = ?21 \
+     AND manufacturer = ?2 AND serial = ?3 AND owner IS NOT DISTINCT FROM ?6 \
+     AND segment IS NOT DISTINCT FROM ?7 AND idevid_spki_sha256 IS NOT DISTINCT FROM ?9";
+
+/// The same, whatever changes. Takes the same arguments.
 pub(crate) const UPDATE: &str = "UPDATE device SET manufacturer = ?2, serial = ?3, model = ?4, \
      state = ?5, owner = ?6, segment = ?7, idevid_sha256 = ?8, idevid_spki_sha256 = ?9, \
      idevid_der = ?10, mud_url = ?11, key_origin = ?12, reason = ?13, created_at = ?14, \
@@ -38,7 +48,7 @@ pub(crate) struct Written<'c> {
     pub(crate) head: ChainHead,
 }
 
-/// The arguments of [`INSERT`], which are also the first 18 of [`UPDATE`].
+/// The arguments of [`INSERT`], which are also the first 18 of [`UPDATE`] and [`UPDATE_IN_PLACE`].
 pub(crate) fn bind(row: &Written<'_>, values: &mut Values) {
     let device = row.device;
     values.push_text(name(device.id.as_bytes()));

@@ -14,7 +14,14 @@ pub(crate) const INSERT: Insert = Insert {
     columns: 15,
 };
 
-/// Changes a record that still has the version that was read.
+/// Changes a record that still has the version that was read, as long as nothing changes that it is looked
+/// up by: an index whose column is named here is written anew, whether or not the value is another.
+pub(crate) const UPDATE_IN_PLACE: &str = "UPDATE voucher SET owner = ?3, status = ?6, assertion = ?7, \
+     media_type = ?8, voucher = ?9, expires_on = ?10, reason = ?11, segment = ?12, updated_at = ?14, \
+     version = ?15 WHERE id = ?1 AND version = ?16 AND device = ?2 AND request_sha256 = ?4 \
+     AND nonce IS NOT DISTINCT FROM ?5 AND requested_at = ?13";
+
+/// The same, whatever changes. Takes the same arguments.
 pub(crate) const UPDATE: &str = "UPDATE voucher SET device = ?2, owner = ?3, request_sha256 = ?4, \
      nonce = ?5, status = ?6, assertion = ?7, media_type = ?8, voucher = ?9, expires_on = ?10, \
      reason = ?11, segment = ?12, requested_at = ?13, updated_at = ?14, version = ?15 \
@@ -28,7 +35,7 @@ pub(crate) struct Written<'c> {
     pub(crate) version: u64,
 }
 
-/// The arguments of [`INSERT`], which are also the first 15 of [`UPDATE`].
+/// The arguments of [`INSERT`], which are also the first 15 of [`UPDATE`] and [`UPDATE_IN_PLACE`].
 pub(crate) fn bind(row: &Written<'_>, values: &mut Values) {
     let record = row.record;
     values.push_text(name(record.id.as_bytes()));
