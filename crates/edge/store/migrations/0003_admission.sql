@@ -45,3 +45,4 @@ CREATE INDEX session_ended   ON session (ended_at, id);
 
 -- Who is in a segment, or shall be.
 CREATE INDEX device_segment ON device (segment, serial, id) WHERE segment IS NOT NULL;
+CREATE INDEX voucher_segment ON voucher (segment, id) WHERE segment IS NOT NULL;

@@ -3,7 +3,8 @@
 //! 1. At the start everything is read: a device that has onboarded may come in with each certificate of
 //!    its own that was not revoked. A device in quarantine may come in to the quarantine segment, if
 //!    there is one. A device may come in by its MAC address where policy says so, unless it holds a
-//!    certificate and policy says nothing of that. Others may not.
+//!    certificate and policy says nothing of that. Others may not, and neither may who is meant for a
+//!    segment that nobody described, where any is.
 //! 2. Whatever changes a device or a credential is a journal entry, here or at another replica, and each
 //!    wakes this task. It reads on in the journal, and looks again only at the devices named there.
 //! 3. A device of which a person ended a session is without credentials until the session is over, or
@@ -66,7 +67,8 @@ pub struct DesiredStates {
     position: u64,
     /// Sessions that people ended and that are not over: whose, and until when that is waited for.
     ending: BTreeMap<String, (DeviceId, Timestamp)>,
-    has_quarantine: bool,
+    /// The names of the segments that are described.
+    segments: BTreeSet<String>,
 }
 
 /// What differs since the last version.
@@ -129,7 +131,7 @@ impl DesiredStates {
             file,
             position: 0,
             ending: BTreeMap::new(),
-            has_quarantine: false,
+            segments: BTreeSet::new(),
         }
     }
 
@@ -262,8 +264,7 @@ impl DesiredStates {
 
     async fn segments(&mut self) -> Result<Vec<SegmentDefinition>, Fault> {
         let segments = reload_segments(&self.controller).await?;
-        let quarantine = &self.controller.config.gate.quarantine_segment;
-        self.has_quarantine = segments.iter().any(|segment| segment.name == *quarantine);
+        self.segments = segments.iter().map(|each| each.name.clone()).collect();
         Ok(segments.into_iter().map(definition).collect())
     }
 
@@ -298,20 +299,15 @@ impl DesiredStates {
         }
         self.forget_ended(&mut changed).await?;
         if segments {
-            let before = self.has_quarantine;
+            let before = std::mem::take(&mut self.segments);
             let segments = self.segments().await?;
+            changed.extend(self.meant_for_others(&before).await?);
             self.controller
                 .gates
                 .current()
                 .segments
                 .clone_from(&segments);
             changes.segments = Some(segments);
-            if before != self.has_quarantine {
-                let mut after = None;
-                while let Some(page) = self.page(State::Quarantined, &mut after).await? {
-                    changed.extend(page.iter().map(|device| device.id));
-                }
-            }
         }
         for id in changed {
             let store = &self.controller.store;
@@ -325,6 +321,39 @@ impl DesiredStates {
             self.take(id, after, &mut changes);
         }
         Ok(changes)
+    }
+
+    /// Devices that the segments described before and those of now treat differently.
+    async fn meant_for_others(
+        &self,
+        before: &BTreeSet<String>,
+    ) -> Result<BTreeSet<DeviceId>, Fault> {
+        let mut found = BTreeSet::new();
+        let others: BTreeSet<_> = before.symmetric_difference(&self.segments).collect();
+        if others.is_empty() {
+            return Ok(found);
+        }
+        // Where none is described, any may be named.
+        let all = before.is_empty() || self.segments.is_empty();
+        let differs = |name: Option<&String>| name.is_some_and(|it| all || others.contains(it));
+        let quarantine = &self.controller.config.gate.quarantine_segment;
+        for state in [State::Onboarded, State::Quarantined] {
+            let moves = state == State::Quarantined && others.contains(quarantine);
+            let mut after = None;
+            while let Some(page) = self.page(state, &mut after).await? {
+                let differing = page
+                    .iter()
+                    .filter(|device| moves || differs(device.segment.as_ref()));
+                found.extend(differing.map(|device| device.id));
+            }
+        }
+        for (device, addresses) in self.all_addresses().await? {
+            let mut granted = addresses.iter().filter_map(|it| it.grant.as_ref());
+            if granted.any(|grant| differs(grant.segment.as_ref())) {
+                found.insert(device);
+            }
+        }
+        Ok(found)
     }
 
     /// Step 3, its beginning: the end was told at `told`.
@@ -413,10 +442,9 @@ impl DesiredStates {
         let granted: Vec<_> = granted.collect();
         let is_in = device.state == State::Onboarded
             || matches!(device.state, State::Claimed | State::Onboarding) && !granted.is_empty();
+        let quarantine = &self.controller.config.gate.quarantine_segment;
         let quarantine = match device.state {
-            State::Quarantined if self.has_quarantine => {
-                Some(self.controller.config.gate.quarantine_segment.clone())
-            }
+            State::Quarantined if self.segments.contains(quarantine) => Some(quarantine.clone()),
             _ if is_in => None,
             _ => return Ok(Admitted::default()),
         };
@@ -429,13 +457,15 @@ impl DesiredStates {
         let stations = granted
             .into_iter()
             .filter(|(_, grant)| grant.despite_credential || !holds_credential)
+            .filter(|(_, grant)| quarantine.is_some() || self.leads(device, grant.segment.as_ref()))
             .map(|(mac, grant)| AdmittedStation {
                 mac: mac.to_string(),
                 device: device.id.to_string(),
                 segment: quarantine.clone().or_else(|| grant.segment.clone()),
                 expires_at: grant.expires_at,
             });
-        let opens = matches!(device.state, State::Onboarded | State::Quarantined);
+        let opens = quarantine.is_some()
+            || device.state == State::Onboarded && self.leads(device, device.segment.as_ref());
         let credentials = credentials.into_iter().rev().filter(|_| opens);
         let credentials = credentials
             .take(MAX_CERTIFICATES)
@@ -449,6 +479,20 @@ impl DesiredStates {
             credentials: credentials.collect(),
             stations: stations.collect(),
         })
+    }
+
+    /// Whether the device may be put there. A gate confines nobody in a segment that it does not know, so
+    /// where any is described, a device of one that is not stays out.
+    fn leads(&self, device: &Device, segment: Option<&String>) -> bool {
+        let Some(name) = segment else { return true };
+        let leads = self.segments.is_empty() || self.segments.contains(name);
+        if !leads {
+            tracing::warn!(
+                device = %device.id, segment = name,
+                "not admitted: there is no such segment; describe it, or claim the device for another"
+            );
+        }
+        leads
     }
 
     /// Steps 4 and 5.

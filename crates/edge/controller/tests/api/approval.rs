@@ -1,7 +1,7 @@
 //! Devices that wait for a person (RFC 8995 §5.6).
 
 use jiff::{SignedDuration, Timestamp};
-use vouchsafe_api::{Approve, Code, DeviceFilter, PageQuery, Reasoned, Role};
+use vouchsafe_api::{Approve, Code, DeviceFilter, PageQuery, PutSegment, Reasoned, Role};
 use vouchsafe_controller::Home;
 use vouchsafe_fleet::decide::{self, ClaimFacts, WishKind, approval_id};
 use vouchsafe_fleet::{
@@ -148,6 +148,32 @@ async fn who_waits_is_listed_and_let_in_or_turned_down_once() {
             .unwrap();
         assert_eq!(entry.reasons, ["person [owner policy]"]);
     }
+}
+
+/// Who was let in into a segment and has not come back yet is meant for it all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_that_an_approval_names_stays() {
+    let maker = Maker::new("Maker");
+    let world = world(&maker).await;
+    let admin = world.admin();
+    for name in ["sensors", "spare"] {
+        let segment = PutSegment {
+            name: name.to_owned(),
+            vlan: None,
+            reach: Some(Vec::new()),
+        };
+        admin.add_segment(&segment).await.unwrap();
+    }
+    let approve = Approve {
+        reason: "I stand beside it".to_owned(),
+        segment: Some("sensors".to_owned()),
+    };
+    let device = maker.device_id("A-1");
+    admin.approve_device(&device, &approve, None).await.unwrap();
+    let removed = admin.remove_segment("sensors", None).await;
+    let said = removed.unwrap_err().to_string();
+    assert!(said.contains("segment-in-use"), "{said}");
+    admin.remove_segment("spare", None).await.unwrap();
 }
 
 /// Each answer is about what came first of what still waits, and the next one waits on.

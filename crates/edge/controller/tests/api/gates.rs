@@ -21,7 +21,7 @@ use vouchsafe_trust::{
     Certificate, CertificateRequest, Crl, Name, Profile, RequestContent, Signer, Validity, oid,
 };
 
-use crate::revocation::world_with;
+use crate::revocation::{world_in, world_with};
 use crate::world::{Maker, World, code, new_key};
 
 pub struct Gate {
@@ -705,6 +705,41 @@ async fn a_device_in_quarantine_comes_into_the_segment_for_it() {
         ..segment
     };
     assert_eq!(code(admin.add_segment(&bad).await), Code::BadRequest);
+}
+
+/// A gate confines nobody in a segment that it does not know: who is meant for one stays out until it is
+/// described.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_of_a_segment_that_is_not_described_stays_out() {
+    let (world, issued) = world_in(|_| {}, Some("lmaps")).await;
+    let gate = gate(&world, "hall").await;
+    let admin = world.admin().waiting(0);
+    let segment = |name: &str| PutSegment {
+        name: name.to_owned(),
+        vlan: None,
+        reach: Some(Vec::new()),
+    };
+    let admitted = async || match update(&state(&world, gate.identity(), None, 30).await) {
+        StateUpdate::Whole(whole) => whole.admitted,
+        StateUpdate::Difference(_) => panic!("not the whole"),
+    };
+    let until = async |count: usize| {
+        for _ in 0..200 {
+            let now = admitted().await;
+            if now.len() == count {
+                return now;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("not {count} certificates are admitted");
+    };
+    // Nobody uses segments here. One certificate is in no record.
+    until(issued.len() - 1).await;
+    admin.add_segment(&segment("lamps")).await.unwrap();
+    until(0).await;
+    admin.add_segment(&segment("lmaps")).await.unwrap();
+    let back = until(issued.len() - 1).await;
+    assert!(back.iter().all(|it| it.segment.as_deref() == Some("lmaps")));
 }
 
 /// RFC 7030 §3.2.3: after a day the token counts no longer.

@@ -30,6 +30,14 @@ async fn world() -> (World, Vec<Certificate>) {
 
 /// The same with another configuration.
 pub async fn world_with(configure: impl FnOnce(&mut Config)) -> (World, Vec<Certificate>) {
+    world_in(configure, None).await
+}
+
+/// The same, where the devices are meant for a segment.
+pub async fn world_in(
+    configure: impl FnOnce(&mut Config),
+    segment: Option<&str>,
+) -> (World, Vec<Certificate>) {
     let maker = Maker::new("Maker");
     let mut issued = Vec::new();
     let world = World::prepared(configure, async |home, store| {
@@ -48,7 +56,7 @@ pub async fn world_with(configure: impl FnOnce(&mut Config)) -> (World, Vec<Cert
                 manufacturer: maker.id,
                 serial,
                 model: None,
-                segment: None,
+                segment,
                 idevid_sha256: None,
                 existing: None,
             });

@@ -23,9 +23,12 @@ const REMOVE_SEGMENT: &str = "DELETE FROM segment WHERE name = ?1 AND version = 
 
 const SELECT_SEGMENT_VERSION: &str = "SELECT version FROM segment WHERE name = ?1";
 
-/// Whether any device is meant for a segment, by its certificate or by an address, or any network.
+/// Whether any device is meant for a segment, by its certificate, by an address or by an approval that it
+/// has not come back for, or any network.
 pub(crate) const SELECT_SEGMENT_USE: &str = "SELECT id FROM device WHERE segment = ?1 \
      UNION ALL SELECT mac FROM address WHERE segment = ?1 \
+     UNION ALL SELECT id FROM voucher WHERE segment = ?1 \
+     AND status IN ('awaiting-approval', 'approved', 'awaiting-masa') \
      UNION ALL SELECT name FROM network WHERE segment = ?1 LIMIT 1";
 
 const PUT_GATE: &str = "INSERT INTO gate (name, version, document) VALUES (?1, ?2, ?3) \
