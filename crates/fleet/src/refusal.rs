@@ -125,6 +125,8 @@ text_enum! {
         NetworkNotForRole = "network-not-for-role",
         /// A shown connector proves too little for a passphrase or a certificate.
         ConnectorNotEnough = "connector-not-enough",
+        /// So many connectors of the device are good that another needs its bootstrapping key.
+        TooManyConnectors = "too-many-connectors",
         /// There is no network of this name.
         NetworkUnknown = "network-unknown",
         /// There is a network of this name already.
@@ -263,6 +265,7 @@ impl Refusal {
             | Self::NetworkAmbiguous
             | Self::NetworkNotForRole
             | Self::ConnectorNotEnough
+            | Self::TooManyConnectors
             | Self::AddressNotAllowed
             | Self::CredentialHeld
             | Self::GateUnknown
@@ -527,6 +530,10 @@ impl Refusal {
             Self::ConnectorNotEnough => (
                 "A connector proves too little to be given a passphrase or a certificate; the \
                  bootstrapping key does.",
+                "unique credential per device",
+            ),
+            Self::TooManyConnectors => (
+                "16 connectors of the device are good: let it show its bootstrapping key, or revoke them.",
                 "unique credential per device",
             ),
             Self::NetworkUnknown => ("There is no network of this name.", "owner policy"),

@@ -775,6 +775,56 @@ fn a_device_is_reconfigured_by_its_connector_for_the_network_a_person_names() {
     foreign.device = DeviceId([9; 16]);
     refused(&configure(&by(&foreign)), Refusal::CredentialOfAnother);
 
+    // Nor does anything else end on its word that the device's owner may be using: its newer connector, or
+    // its passphrase. What nobody reported to work does, and there is a bound.
+    let now_held = world.wifi.holdings(before.id);
+    let newer = now_held.access.iter().find(|it| it.id != shown.id).unwrap();
+    let mut confirmed = newer.clone();
+    confirmed.confirmed_at = Some(at(1));
+    let mut passphrase = newer.clone();
+    passphrase.id = CredentialId("p".repeat(32));
+    passphrase.kind = AccessKind::Passphrase {
+        identifier: "label".to_owned(),
+        sealed: SealedPassphrase(vec![1]),
+    };
+    let superseded_by = |others: Vec<AccessCredential>| {
+        let mut holdings = now_held.clone();
+        holdings.access = [vec![shown.clone()], others].concat();
+        let facts = ConfigureFacts {
+            holdings: &holdings,
+            said: &[("name", "another"), ("mudurl", "https://example.org/")],
+            ..by_connector
+        };
+        let outcome = configure(&facts);
+        let commit = outcome.accepted()?.cloned().unwrap().issue(vec![connector(3)]).commit;
+        assert!(
+            !commit
+                .changes
+                .iter()
+                .any(|it| matches!(it, Change::PutClaim(_))),
+            "what it says of itself is nobody's word"
+        );
+        let ended = commit
+            .changes
+            .into_iter()
+            .filter_map(|change| match change {
+                Change::Wifi(vouchsafe_fleet::wifi::Change::SetAccessStatus { id, .. }) => Some(id),
+                _ => None,
+            });
+        Ok(ended.collect::<Vec<_>>())
+    };
+    let others = vec![confirmed.clone(), passphrase];
+    assert_eq!(superseded_by(others), Ok(Vec::new()));
+    assert_eq!(
+        superseded_by(vec![newer.clone()]),
+        Ok(vec![newer.id.clone()])
+    );
+    assert!(superseded_by(vec![confirmed.clone(); 14]).is_ok());
+    assert_eq!(
+        superseded_by(vec![confirmed; 15]),
+        Err(Refusal::TooManyConnectors)
+    );
+
     // Two devices are claimed by the key that it came by, or the key is another's now.
     let disputed = disputed();
     let mut given_away = key.clone();

@@ -14,6 +14,7 @@ use crate::peer::{Joined, entropy, station};
 use crate::world::{Enrollee, World};
 
 /// What a device remembers of its configuration.
+#[derive(Clone)]
 struct Memory {
     credential: ConnectorCredential,
     connector: VerifiedConnector,
@@ -107,6 +108,28 @@ async fn a_device_is_moved_to_another_network_without_being_touched() {
     // And again, with what it got now.
     let memory = Memory::of(&world, &configured);
     memory
+        .announce(&world)
+        .await
+        .unwrap()
+        .configured(&station())
+        .await;
+}
+
+/// §6.5: whoever has overheard a connector can show it, again and again. The device that it was made for
+/// comes with the newer one that it got since, and is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shows_an_old_connector_takes_nothing_from_the_device() {
+    let world = World::new().await;
+    let (id, old) = onboarded(&world).await;
+    let overheard = old.clone();
+    let joined = old.announce(&world).await.unwrap();
+    let newer = Memory::of(&world, &joined.configured(&station()).await);
+    world.until_confirmed(id).await;
+    for _ in 0..2 {
+        let joined = overheard.clone().announce(&world).await.unwrap();
+        joined.configured(&station()).await;
+    }
+    newer
         .announce(&world)
         .await
         .unwrap()

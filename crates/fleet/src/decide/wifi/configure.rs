@@ -32,6 +32,10 @@ const MAX_SAID: usize = 16;
 /// And of each this many characters.
 const MAX_SAID_LENGTH: usize = 1024;
 
+/// This many connectors of a device stay good when it shows one of them. Who shows its bootstrapping key
+/// ends them all.
+const MAX_BY_CONNECTOR: usize = 16;
+
 /// How the device proved who it is.
 #[derive(Debug, Clone, Copy)]
 pub enum Proof<'a> {
@@ -179,6 +183,9 @@ fn try_configure<'a>(
     if secret && matches!(facts.proof, Proof::Connector(_)) {
         return Err(plain(Refusal::ConnectorNotEnough));
     }
+    if kept(facts) >= MAX_BY_CONNECTOR {
+        return Err(plain(Refusal::TooManyConnectors));
+    }
     if network.gives_certificate() && facts.certificates.len() >= MAX_HELD {
         return Err(plain(Refusal::TooManyCredentials));
     }
@@ -195,10 +202,6 @@ fn try_configure<'a>(
         Proof::Connector(access) => Some(access.id.clone()),
         Proof::Bootstrapping { .. } => None,
     };
-    // A connector that was shown stays good: somebody else may have shown it, and its owner comes yet.
-    let replaced = |access: &&AccessCredential| {
-        access.status == CredentialStatus::Active && Some(&access.id) != shown.as_ref()
-    };
     let permit = ConfigurePermit {
         device: facts.device.clone(),
         next,
@@ -214,11 +217,7 @@ fn try_configure<'a>(
                 Proof::Connector(_) => given_before(facts).and_then(|given| given.key),
             },
             assurance: assurance(facts),
-            called: facts
-                .said
-                .iter()
-                .find(|(name, _)| *name == "name")
-                .map(|(_, text)| text.chars().take(64).collect()),
+            called: called(facts),
             certificate: None,
             certified_by: given_before(facts)
                 .map(|given| given.certified_by.clone())
@@ -232,7 +231,7 @@ fn try_configure<'a>(
             .holdings
             .access
             .iter()
-            .filter(replaced)
+            .filter(|access| replaced(&facts.proof, access))
             .map(|access| access.id.clone())
             .collect(),
         shown,
@@ -250,6 +249,42 @@ fn try_configure<'a>(
         now: facts.now,
     };
     Ok(Outcome::accept(permit, Commit::default()))
+}
+
+/// Whether what the device holds ends with the configuration that it gets now. Anybody who has seen a
+/// connector can show it (§6.5), so on its word nothing ends that the device's owner may be using: not the
+/// connector itself, no passphrase, and no other connector that was reported to work.
+fn replaced(proof: &Proof<'_>, access: &AccessCredential) -> bool {
+    access.status == CredentialStatus::Active
+        && match proof {
+            Proof::Bootstrapping { .. } => true,
+            Proof::Connector(shown) => {
+                let is_connector = matches!(access.kind, AccessKind::Connector { .. });
+                is_connector && access.confirmed_at.is_none() && access.id != shown.id
+            }
+        }
+}
+
+/// How many connectors stay good beside the one that the device gets for its connector.
+fn kept(facts: &ConfigureFacts<'_>) -> usize {
+    let Proof::Connector(_) = facts.proof else {
+        return 0;
+    };
+    let access = facts.holdings.access.iter();
+    access
+        .filter(|access| matches!(access.kind, AccessKind::Connector { .. }))
+        .filter(|access| access.status == CredentialStatus::Active)
+        .filter(|access| !replaced(&facts.proof, access))
+        .count()
+}
+
+/// What the device calls itself, if it is sure to be the device.
+fn called(facts: &ConfigureFacts<'_>) -> Option<String> {
+    if let Proof::Connector(_) = facts.proof {
+        return given_before(facts)?.called.clone();
+    }
+    let (_, name) = facts.said.iter().find(|(name, _)| *name == "name")?;
+    Some(name.chars().take(64).collect())
 }
 
 /// Who it is, and as what it may come in.
@@ -317,8 +352,11 @@ fn evidence(facts: &ConfigureFacts<'_>) -> Vec<Evidence> {
     ]
 }
 
-/// What the device says of itself, within bounds.
+/// What the device says of itself, within bounds. Who only showed a connector may be another.
 fn claims(facts: &ConfigureFacts<'_>) -> Vec<Claim> {
+    if let Proof::Connector(_) = facts.proof {
+        return Vec::new();
+    }
     let plain = |name: &&(&str, &str)| {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         !name.0.is_empty() && name.0.len() <= 32 && name.0.bytes().all(plain)
