@@ -796,7 +796,12 @@ fn a_device_is_reconfigured_by_its_connector_for_the_network_a_person_names() {
             ..by_connector
         };
         let outcome = configure(&facts);
-        let commit = outcome.accepted()?.cloned().unwrap().issue(vec![connector(3)]).commit;
+        let commit = outcome
+            .accepted()?
+            .cloned()
+            .unwrap()
+            .issue(vec![connector(3)])
+            .commit;
         assert!(
             !commit
                 .changes

@@ -3,6 +3,8 @@
 //! Everything is made under a permit and thrown away if the commit fails. A passphrase is in the
 //! message to the device and, sealed, in the store; nowhere else.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use vouchsafe_dpp::connector::{ConnectorContent, Group};
 use vouchsafe_dpp::object::{
@@ -19,7 +21,7 @@ use vouchsafe_store::KeyFilter;
 use vouchsafe_trust::{Certificate, CertificateRequest, Verified};
 
 use super::failure::Failure;
-use super::keys::SigningKey;
+use super::keys::Ring;
 use super::passphrase::Passphrase;
 use crate::controller::{Controller, Fault};
 use crate::issue;
@@ -64,13 +66,8 @@ pub(super) async fn make(
     let ring = controller.dpp.ring();
     let mut issued = Vec::new();
     // Also beside other kinds: it is how the device proves itself when it is reconfigured.
-    let connector = connector(
-        permit,
-        asked,
-        &ring.current,
-        controller.clock.now(),
-        &mut issued,
-    )?;
+    let now = controller.clock.now();
+    let connector = connector(permit, asked, ring, now, &mut issued).await?;
     let mut parts = CredentialParts {
         connector: Some(connector),
         ..CredentialParts::default()
@@ -144,10 +141,10 @@ fn sae_entry(asked: &Asked) -> Option<SaeEntry> {
     }
 }
 
-fn connector(
+async fn connector(
     permit: &ConfigurePermit,
     asked: &Asked,
-    key: &SigningKey,
+    ring: Arc<Ring>,
     now: Timestamp,
     issued: &mut Vec<IssuedAccess>,
 ) -> Result<ConnectorCredential, Failure> {
@@ -170,7 +167,16 @@ fn connector(
         expiry: expires_at,
         version: (asked.version >= 3).then_some(asked.version),
     };
-    let connector = key.c_sign.issue(&content).map_err(sign)?;
+    let connector = if ring.current.c_sign.signer().may_block() {
+        let ring = Arc::clone(&ring);
+        tokio::task::spawn_blocking(move || ring.current.c_sign.issue(&content))
+            .await
+            .map_err(|error| Fault::Sign(error.to_string()))?
+    } else {
+        ring.current.c_sign.issue(&content)
+    }
+    .map_err(sign)?;
+    let key = &ring.current;
     let c_sign = key.c_sign.public().clone();
     let public = BootstrappingPublicKey::new(asked.net_access_key.clone());
     issued.push(IssuedAccess::Connector {

@@ -16,11 +16,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
-use vouchsafe_dpp::connector::CSignKey;
-use vouchsafe_dpp::{BootstrappingKey, Curve, PrivateKey};
+use vouchsafe_dpp::connector::{CSignKey, ConnectorContent};
+use vouchsafe_dpp::object::NetRole;
+use vouchsafe_dpp::reconfiguration::ConfiguratorConnector;
+use vouchsafe_dpp::{BootstrappingKey, Curve, Error, PrivateKey};
 use vouchsafe_home::HomeError;
 use vouchsafe_keystore::random;
 use vouchsafe_keystore::{Algorithm, KeyStore, Sealer};
@@ -62,6 +64,12 @@ impl Ring {
     pub fn all(&self) -> impl Iterator<Item = &SigningKey> {
         std::iter::once(&self.current).chain(&self.older)
     }
+
+    /// The one that a reconfiguration announcement names.
+    pub(super) fn named(&self, c_sign_hash: &[u8; 32]) -> Option<&SigningKey> {
+        self.all()
+            .find(|key| key.c_sign.public().hash() == *c_sign_hash)
+    }
 }
 
 /// A signing key, and the privacy key that devices got with it.
@@ -72,6 +80,43 @@ pub struct SigningKey {
     pub privacy: PrivateKey,
     /// When it was made.
     pub since: Timestamp,
+    /// Connectors of our own by it, in the order of [`Curve::ALL`].
+    own: [OnceLock<ConfiguratorConnector>; Curve::ALL.len()],
+    /// Held by who makes one.
+    making: Mutex<()>,
+}
+
+impl SigningKey {
+    /// Our own connector on this curve, if it was made already.
+    pub(super) fn kept_connector(&self, curve: Curve) -> Option<&ConfiguratorConnector> {
+        self.own.get(curve as usize)?.get()
+    }
+
+    /// Our own connector on this curve: what makes us a configurator for who is reconfigured. It is signed
+    /// once and kept, since anybody can ask for it who knows the hash of the signing key, which is public.
+    /// Blocks while it is made.
+    pub(super) fn own_connector(
+        &self,
+        curve: Curve,
+        now: Timestamp,
+    ) -> Result<ConfiguratorConnector, Error> {
+        let _alone = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = self.kept_connector(curve) {
+            return Ok(kept.clone());
+        }
+        let seed = Secret::new(random::bytes::<SEED>().to_vec());
+        let key = PrivateKey::from_seed(curve, seed.expose())?;
+        // Without an expiry: a device's clock may be wrong by years.
+        let content = ConnectorContent::for_any_group(NetRole::Configurator, key.public().clone());
+        let connector = self.c_sign.issue(&content)?;
+        let verified = connector.verify(std::slice::from_ref(self.c_sign.public()), now)?;
+        let own = ConfiguratorConnector::new(&verified, key)?;
+        if let Some(place) = self.own.get(curve as usize) {
+            // Nobody else makes one.
+            let _first = place.set(own.clone());
+        }
+        Ok(own)
+    }
 }
 
 impl Keys {
@@ -254,6 +299,8 @@ fn open_signing_key(
         c_sign: CSignKey::new(signer).map_err(|_| not_a_key(&label))?,
         privacy: sealed_key(sealer, folder, &privacy_name(time))?,
         since: Timestamp::from_second(time).unwrap_or(Timestamp::UNIX_EPOCH),
+        own: Default::default(),
+        making: Mutex::default(),
     })
 }
 
@@ -305,7 +352,10 @@ fn not_a_key(label: &str) -> HomeError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use vouchsafe_dpp::Agreement as _;
+    use vouchsafe_trust::{PublicKey, SignError, SignatureAlgorithm, Signer};
 
     use super::*;
 
@@ -334,6 +384,55 @@ mod tests {
         assert_eq!(hash(&one), hash(&other));
         let current = |keys: &Keys| public(&keys.ring().current);
         assert_eq!(current(&one), current(&other));
+    }
+
+    /// Counts what it signs.
+    #[derive(Debug)]
+    struct Counting {
+        signer: Arc<dyn Signer>,
+        signed: AtomicUsize,
+    }
+
+    impl Signer for Counting {
+        fn algorithm(&self) -> SignatureAlgorithm {
+            self.signer.algorithm()
+        }
+
+        fn public_key(&self) -> &PublicKey {
+            self.signer.public_key()
+        }
+
+        fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+            self.signed.fetch_add(1, Ordering::Relaxed);
+            self.signer.sign(message)
+        }
+    }
+
+    /// Anybody who knows the hash of the signing key can announce itself without end.
+    #[test]
+    fn a_connector_of_our_own_is_signed_once_for_each_curve() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let keys = open(dir.path(), now);
+        let signer = Arc::new(Counting {
+            signer: Arc::clone(keys.ring().current.c_sign.signer()),
+            signed: AtomicUsize::new(0),
+        });
+        let key = SigningKey {
+            c_sign: CSignKey::new(signer.clone()).unwrap(),
+            ..keys.make(now).unwrap()
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for curve in Curve::ALL {
+                        let made = key.own_connector(curve, now);
+                        assert_eq!(made.is_ok(), curve != Curve::Bp512);
+                    }
+                });
+            }
+        });
+        assert_eq!(signer.signed.load(Ordering::Relaxed), Curve::ALL.len() - 1);
     }
 
     #[test]

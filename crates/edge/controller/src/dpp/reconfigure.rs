@@ -8,20 +8,20 @@
 //!    enough, since a newer one is what the device is here for.
 //! 4. Confirm; then the device asks for its configuration as any other.
 
+use std::sync::Arc;
+
 use vouchsafe_dpp::announcement::ReconfigurationAnnouncement;
 use vouchsafe_dpp::authentication::{Authenticated, Entropy};
-use vouchsafe_dpp::connector::{CSignKey, ConnectorContent, VerifiedConnector};
-use vouchsafe_dpp::object::NetRole;
+use vouchsafe_dpp::connector::VerifiedConnector;
 use vouchsafe_dpp::reconfiguration::{Configurator, ConfiguratorConnector};
-use vouchsafe_dpp::{BootstrappingPublicKey, Curve, Error, PrivateKey, Refusal};
+use vouchsafe_dpp::{BootstrappingPublicKey, Error, Refusal};
 use vouchsafe_fleet::{DeviceId, Digest, Evidence, ManufacturerId, Reason, decide};
 use vouchsafe_keystore::random;
-use vouchsafe_trust::Secret;
 
 use super::configure::Proved;
 use super::credential::address;
 use super::failure::{Failure, reason};
-use super::keys::SEED;
+use super::keys::Ring;
 use super::question::Shown;
 use super::session::Session;
 use crate::controller::Fault;
@@ -35,12 +35,8 @@ impl Session {
         // 1
         let announcement = ReconfigurationAnnouncement::read(frame)?;
         let ring = self.controller.dpp.ring();
-        let key = ring
-            .all()
-            .find(|key| key.c_sign.public().hash() == announcement.c_sign_key_hash)
-            .ok_or(Error::from(Refusal::CSignKey))?;
         // 2
-        let own = self.connector(&key.c_sign, announcement.curve)?;
+        let own = self.own_connector(&ring, &announcement).await?;
         let configurator = Configurator {
             own: &own,
             anchors: ring.all().map(|key| key.c_sign.public().clone()).collect(),
@@ -89,16 +85,25 @@ impl Session {
         controller.commit(commit).await.map_err(Fault::Commit)
     }
 
-    /// A connector that makes us a configurator, for a key that lives as long as this exchange.
-    fn connector(&self, signer: &CSignKey, curve: Curve) -> Result<ConfiguratorConnector, Error> {
-        let seed = Secret::new(random::bytes::<SEED>().to_vec());
-        let key = PrivateKey::from_seed(curve, seed.expose())?;
-        // Without an expiry: a device's clock may be wrong by years.
-        let content = ConnectorContent::for_any_group(NetRole::Configurator, key.public().clone());
-        let connector = signer.issue(&content)?;
-        let now = self.controller.clock.now();
-        let verified = connector.verify(std::slice::from_ref(signer.public()), now)?;
-        ConfiguratorConnector::new(&verified, key)
+    /// Our own connector by the key that the announcement names, signed off the reactor.
+    async fn own_connector(
+        &self,
+        ring: &Arc<Ring>,
+        announcement: &ReconfigurationAnnouncement,
+    ) -> Result<ConfiguratorConnector, Failure> {
+        let (curve, named) = (announcement.curve, announcement.c_sign_key_hash);
+        let unknown = || Error::from(Refusal::CSignKey);
+        let key = ring.named(&named).ok_or_else(unknown)?;
+        if let Some(kept) = key.kept_connector(curve) {
+            return Ok(kept.clone());
+        }
+        let (ring, now) = (Arc::clone(ring), self.controller.clock.now());
+        let making = tokio::task::spawn_blocking(move || {
+            let key = ring.named(&named).ok_or_else(unknown)?;
+            key.own_connector(curve, now)
+        });
+        let made = making.await;
+        Ok(made.map_err(|error| Fault::Sign(error.to_string()))??)
     }
 }
 

@@ -7,11 +7,23 @@ use super::identity::shown;
 use crate::controller::{Controller, Fault};
 
 /// Makes a key, writes down that it signs from now on, and puts it in force. The one before stays
-/// for the overlap.
+/// for the overlap. It goes on when who asked goes away: a key that was made and not written down would
+/// sign without anybody knowing since when.
 ///
 /// # Errors
 /// [`Fault`]; then nothing has changed.
 pub(crate) async fn replace_signing_key(
+    controller: &Controller,
+    actor: &Actor,
+    reasons: &[Reason],
+) -> Result<(), Fault> {
+    let (controller, actor, reasons) = (controller.clone(), actor.clone(), reasons.to_vec());
+    tokio::spawn(async move { put_in_force(&controller, &actor, &reasons).await })
+        .await
+        .map_err(|error| Fault::Sign(error.to_string()))?
+}
+
+async fn put_in_force(
     controller: &Controller,
     actor: &Actor,
     reasons: &[Reason],
