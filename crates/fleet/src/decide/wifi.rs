@@ -29,7 +29,7 @@ mod network;
 pub(super) use claim::import_key;
 pub use claim::{
     ClaimUriFacts, ClaimedKey, ImportKey, RemoveKeyFacts, SettleKeyFacts, claim_uri, device_of,
-    remove_key, settle_key,
+    network_gone, remove_key, settle_key,
 };
 pub use configure::{ConfigureFacts, ConfigurePermit, Configured, IssuedAccess, Proof, configure};
 pub use configured::{ConfiguredFacts, ReportStage, configured};

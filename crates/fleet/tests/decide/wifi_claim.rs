@@ -62,6 +62,11 @@ fn a_key_for_a_device_in_service_is_added_by_who_runs_devices() {
         ..again
     };
     refused(&claim_uri(&elsewhere), Refusal::ActorMayNot);
+    let as_another = ClaimUriFacts {
+        role: DeviceRole::AccessPoint,
+        ..again
+    };
+    refused(&claim_uri(&as_another), Refusal::ActorMayNot);
     let claimed = device(State::Claimed);
     accepted(&claim_uri(&ClaimUriFacts {
         existing: Some(&claimed),

@@ -149,7 +149,6 @@ pub(super) async fn take(
         let seen = controller.store.announcement(hash, now).await?;
         announced_at = announced_at.max(seen.map(|seen| seen.last_at));
     }
-    let network = network::named(controller, network).await?;
     segment::described(controller, claim.segment.as_deref()).await?;
     let actor = caller.actor();
     let reasons: Vec<Reason> = said.into_iter().collect();
@@ -159,6 +158,7 @@ pub(super) async fn take(
             let id = claim.device(known.as_ref());
             let existing = controller.store.device(id).await?;
             let holdings = controller.store.holdings(id).await?;
+            let network = network::named(controller, network).await?;
             Ok(wifi::claim_uri(&ClaimUriFacts {
                 now: controller.clock.now(),
                 actor: &actor,

@@ -98,6 +98,7 @@ pub(super) async fn add_code(
         label: code.label,
         actor: caller.actor(),
         reasons: vec![said],
+        runs_devices: caller.runs_devices(),
     };
     let now = controller.clock.now();
     match controller.codes.add(read, grant, now) {

@@ -58,6 +58,8 @@ pub struct Grant {
     pub actor: Actor,
     /// And why.
     pub reasons: Vec<Reason>,
+    /// Whether they may change a device in service.
+    pub runs_devices: bool,
 }
 
 /// A code that is good now, without the code.

@@ -75,12 +75,18 @@ async fn claim(
     let store = &controller.store;
     let uri = BootstrappingUri::new(key.clone()).to_string();
     let id = Digest(*key.hash());
-    let network = match &grant.network {
-        Some(name) => store.network(name).await?,
-        None => None,
-    };
     let outcome = controller
         .settle(async || {
+            let network = match &grant.network {
+                Some(name) => match store.network(name).await? {
+                    None => {
+                        let (now, actor) = (controller.clock.now(), &grant.actor);
+                        return Ok(wifi::network_gone(now, actor, id, name, &grant.reasons));
+                    }
+                    found => found,
+                },
+                None => None,
+            };
             let known = store.bootstrapping_key(id).await?;
             let device = wifi::device_of(None, id, known.as_ref());
             let existing = store.device(device).await?;
@@ -107,7 +113,7 @@ async fn claim(
                 standing: holdings.standing.as_ref(),
                 known: known.as_ref(),
                 reasons: &grant.reasons,
-                runs_devices: true,
+                runs_devices: grant.runs_devices,
             }))
         })
         .await?;

@@ -9,8 +9,8 @@ use vouchsafe_dpp::authentication::{
 };
 use vouchsafe_dpp::pkex::{Initiator, PkexBinding, PkexCode, Tries};
 use vouchsafe_dpp::{Agreement, Curve};
-use vouchsafe_fleet::Reason;
-use vouchsafe_fleet::wifi::{Assurance, DeviceRole};
+use vouchsafe_fleet::wifi::{Assurance, DeviceRole, NetworkCredential};
+use vouchsafe_fleet::{Action, Reason};
 
 use crate::peer::{Joined, entropy, station};
 use crate::world::{Enrollee, Wire, World, admin};
@@ -18,10 +18,14 @@ use crate::world::{Enrollee, Wire, World, admin};
 const CODE: &str = "seven silver spoons";
 
 fn say(world: &World) {
+    say_for(world, "plant", true);
+}
+
+fn say_for(world: &World, network: &str, runs_devices: bool) {
     let code = PkexCode::new(Some("bench"), CODE).unwrap();
     let grant = Grant {
         role: DeviceRole::Station,
-        network: Some("plant".to_owned()),
+        network: Some(network.to_owned()),
         label: Some("bench 7".to_owned()),
         actor: admin(),
         reasons: vec![Reason::new(
@@ -29,6 +33,7 @@ fn say(world: &World) {
             "a device without a label",
             "owner policy",
         )],
+        runs_devices,
     };
     assert!(
         world
@@ -147,6 +152,34 @@ async fn wrong_guesses_use_up_a_code() {
     assert_eq!(guesses, ["4", "3", "2", "1", "0"]);
 }
 
+/// A code stands for the rights of who said it, and for the network that they named and no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_gives_no_more_than_who_said_it_may() {
+    let world = World::new().await;
+    world
+        .network("annex", NetworkCredential::Connector, false)
+        .await;
+    let enrollee = Enrollee::new(Curve::P256);
+    let id = world.claim(&enrollee, DeviceRole::Station, "plant").await;
+    enrollee.announce(&world).await.configured(&station()).await;
+    world.until_confirmed(id).await;
+    for (device, network) in [(&enrollee, "annex"), (&Enrollee::new(Curve::P256), "gone")] {
+        say_for(&world, network, false);
+        let (mut wire, reveal) = begin(&world, device, CODE).await;
+        wire.send(&reveal.unwrap().commit).await;
+        assert!(wire.receive().await.is_none(), "{network}");
+    }
+    let standing = world.holdings(id).await.standing.unwrap();
+    assert_eq!(standing.wanted.as_deref(), Some("plant"));
+    let site = world.site_journal().await;
+    let refused = site
+        .iter()
+        .filter(|entry| entry.action == Action::RequestRefused)
+        .map(|entry| entry.reasons[0].code.clone());
+    let refused: Vec<_> = refused.collect();
+    assert_eq!(refused, ["actor-may-not", "network-unknown"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn codes_end_and_have_names_of_their_own() {
     let world = World::new().await;
@@ -158,6 +191,7 @@ async fn codes_end_and_have_names_of_their_own() {
         label: None,
         actor: admin(),
         reasons: Vec::new(),
+        runs_devices: true,
     };
     let codes = &world.controller.codes;
     assert!(codes.add(code(), grant.clone(), world.now()).is_none());

@@ -101,14 +101,7 @@ pub fn claim_uri(facts: &ClaimUriFacts<'_>) -> Outcome<ClaimedKey> {
     match try_claim(facts, id) {
         Ok(outcome) => outcome,
         Err(refusal) => {
-            let entry = Entry::new(
-                Subject::Site,
-                Action::RequestRefused,
-                facts.actor.clone(),
-                facts.now,
-            )
-            .with("device", id)
-            .on(Evidence::new("bootstrapping-key", facts.key.id));
+            let entry = refusal_of(facts.key.id, facts.actor, facts.now).with("device", id);
             let mut outcome = Outcome::refuse(refusal, facts.reasons, entry);
             if refusal == Refusal::BootstrappingKeyConflict
                 && let Some(known) = facts.known
@@ -119,6 +112,24 @@ pub fn claim_uri(facts: &ClaimUriFacts<'_>) -> Outcome<ClaimedKey> {
             outcome
         }
     }
+}
+
+/// A device is claimed for a network that was removed since a person named it. It must not get into another.
+#[must_use]
+pub fn network_gone(
+    now: Timestamp,
+    actor: &Actor,
+    key: Digest,
+    network: &str,
+    reasons: &[Reason],
+) -> Outcome<ClaimedKey> {
+    let entry = refusal_of(key, actor, now).with("network", network);
+    Outcome::refuse(Refusal::NetworkUnknown, reasons, entry)
+}
+
+fn refusal_of(key: Digest, actor: &Actor, now: Timestamp) -> Entry {
+    Entry::new(Subject::Site, Action::RequestRefused, actor.clone(), now)
+        .on(Evidence::new("bootstrapping-key", key))
 }
 
 /// The network that the device is meant for from now on, if that is another one.
@@ -142,7 +153,8 @@ fn try_claim(facts: &ClaimUriFacts<'_>, id: DeviceId) -> Result<Outcome<ClaimedK
             if device.owner != Some(facts.owner) {
                 return Err(Refusal::OtherOwner);
             }
-            let is_new = facts.known.is_none() || meant(facts).is_some();
+            let is_known = facts.known.is_some_and(|known| known.role == facts.role);
+            let is_new = !is_known || meant(facts).is_some();
             if is_new && device.state != State::Claimed && !facts.runs_devices {
                 return Err(Refusal::ActorMayNot);
             }
