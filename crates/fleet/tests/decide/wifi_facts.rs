@@ -119,6 +119,7 @@ pub(crate) fn configure_facts<'a>(
         said: &[("name", "lamp"), ("mudurl", "https://example.com/lamp")],
         networks,
         holdings: Holdings::NONE,
+        key_holder: None,
         certificates: &[],
         approval: None,
         owned_since: Some(at(0)),

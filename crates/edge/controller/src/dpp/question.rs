@@ -145,6 +145,14 @@ impl Question<'_> {
         let most = u32::try_from(MAX_NETWORKS).unwrap_or(u32::MAX);
         let networks = store.networks(None, most).await?;
         let now = controller.clock.now();
+        let key_holder = match &self.asked.certificate_request {
+            Some(request) => {
+                store
+                    .key_holder(Digest(request.public_key().sha256()))
+                    .await?
+            }
+            None => None,
+        };
         let certificates = store.credentials_that_count(device.id, now).await?;
         let (wish, _) = approval_id(WishKind::Configuration, device.id, proof.key());
         let approval = store.voucher(wish).await?;
@@ -161,6 +169,7 @@ impl Question<'_> {
             said: &said,
             networks: &networks,
             holdings: &holdings,
+            key_holder,
             certificates: &certificates,
             approval: approval.as_ref(),
             owned_since,

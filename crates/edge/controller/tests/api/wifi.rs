@@ -912,6 +912,7 @@ async fn fill(home: &Home, store: &Store) {
             said: &[("name", "lamp")],
             networks: std::slice::from_ref(&home_network),
             holdings: Holdings::NONE,
+            key_holder: None,
             certificates: &[],
             approval: None,
             owned_since: None,

@@ -224,6 +224,19 @@ async fn a_certificate_request_of_another_exchange_is_refused() {
     world.until_confirmed(id).await;
     let credentials = world.controller.store.credentials(id).await.unwrap();
     assert_eq!(credentials.len(), 1);
+
+    // The key is this device's now, and nobody else's.
+    let thief = Enrollee::new(Curve::P256);
+    let id = world.claim(&thief, DeviceRole::Station, "office").await;
+    let (wire, outcome) = thief.announce(&world).await.ask(&station()).await;
+    let Ok(Outcome::CertificateRequestNeeded { side, .. }) = outcome else {
+        panic!("{outcome:?}");
+    };
+    object.certificate_request = Some(csr::build(side.authenticated(), &content, &signer).unwrap());
+    let asked = crate::peer::Joined { wire, side };
+    let refused = asked.ask(&object).await.1;
+    assert!(matches!(refused, Err(Error::Peer(_))), "{refused:?}");
+    assert_eq!(world.last_reasons(id).await, ["key-of-another-device"]);
 }
 
 /// An access point could not find this device's SAE password.

@@ -14,7 +14,7 @@ use crate::decide::enrol::active;
 use crate::decide::wish::{Wish, WishKind};
 use crate::decide::{Outcome, advance, device_entry};
 use crate::device::Device;
-use crate::ids::{CredentialId, Digest, ManufacturerId, OwnerId};
+use crate::ids::{CredentialId, DeviceId, Digest, ManufacturerId, OwnerId};
 use crate::journal::{Action, Actor, ActorKind, Evidence, Reason};
 use crate::lifecycle::{Event, State};
 use crate::manufacturer::Manufacturer;
@@ -78,6 +78,8 @@ pub struct ConfigureFacts<'a> {
     pub networks: &'a [Network],
     /// What it holds already.
     pub holdings: &'a Holdings,
+    /// Whose the key is that it wants certified, if anybody's is.
+    pub key_holder: Option<DeviceId>,
     /// Its certificates that count ([`Credential::counts`]).
     pub certificates: &'a [Credential],
     /// The record of what a person said, under the name that
@@ -185,6 +187,10 @@ fn try_configure<'a>(
     }
     if kept(facts) >= MAX_BY_CONNECTOR {
         return Err(plain(Refusal::TooManyConnectors));
+    }
+    let is_others = facts.key_holder.is_some_and(|it| it != facts.device.id);
+    if network.gives_certificate() && is_others {
+        return Err(plain(Refusal::KeyOfAnotherDevice));
     }
     if network.gives_certificate() && facts.certificates.len() >= MAX_HELD {
         return Err(plain(Refusal::TooManyCredentials));
