@@ -8,7 +8,7 @@ use crate::audit::{AuditEvent, AuditTruncation};
 use crate::claim::{Claim, ClaimSubject};
 use crate::credential::{Credential, CredentialStatus};
 use crate::device::Device;
-use crate::ids::{CredentialId, DeviceId, Digest, ManufacturerId, OwnerId, VoucherId};
+use crate::ids::{CredentialId, DeviceId, Digest, ManufacturerId, OwnerId, TokenId, VoucherId};
 use crate::journal::{ChainHead, Entry, Sealed, Subject};
 use crate::manufacturer::Manufacturer;
 use crate::owner::{Owner, Ownership};
@@ -104,6 +104,13 @@ pub enum Guard {
         id: ManufacturerId,
         /// Its version before the change.
         expected: u64,
+    },
+    /// The API token counts.
+    TokenValid {
+        /// The token.
+        id: TokenId,
+        /// When.
+        at: Timestamp,
     },
     /// The subject's journal ends here. Only import needs it; else the store takes the head it finds.
     JournalHead {

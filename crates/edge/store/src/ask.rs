@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use vouchsafe_fleet::commit::Guard;
 use vouchsafe_fleet::credential::CredentialStatus;
 use vouchsafe_fleet::journal::ChainHead;
-use vouchsafe_fleet::{DeviceId, Digest, Subject};
+use vouchsafe_fleet::{DeviceId, Digest, Subject, Token};
 
 use crate::batch::{Batch, Work};
 use crate::error::Conflict;
@@ -101,6 +101,15 @@ impl<'c> Batch<'_, 'c> {
                     .transpose()?;
                 if found.unwrap_or(0) != *expected {
                     return Err(Stop::conflict(Conflict::ManufacturerVersion));
+                }
+            }
+            Guard::TokenValid { id, at } => {
+                const SQL: &str = "SELECT document FROM token WHERE id = ?1";
+                let values = Values::new().text(name(id.as_bytes()));
+                let row = fetch_optional(&mut *self.connection, SQL, values).await?;
+                let token = row.map(|row| Columns::of(&row, "token").document::<Token>("document"));
+                if !token.transpose()?.is_some_and(|token| token.is_valid(*at)) {
+                    return Err(Stop::conflict(Conflict::Changed("the token")));
                 }
             }
             Guard::JournalHead { subject, expected } => {

@@ -73,6 +73,7 @@ fn subjects(commit: &Commit, locks: &mut BTreeSet<u64>) {
             }
             Guard::CredentialActive { id } => add(id.as_str().as_bytes()),
             Guard::ManufacturerVersion { id, .. } => add(id.as_bytes()),
+            Guard::TokenValid { id, .. } => add(id.as_bytes()),
             Guard::JournalHead { subject, .. } => {
                 if let Subject::Device(id) = subject {
                     add(id.as_bytes());

@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Outcome;
 use crate::commit::{Change, Commit, Guard, PolicyRecord};
+use crate::ids::TokenId;
 use crate::journal::{Action, Actor, Entry, Evidence, Subject};
 use crate::manufacturer::Manufacturer;
 use crate::owner::Owner;
@@ -132,13 +133,19 @@ pub fn create_token(now: Timestamp, actor: &Actor, token: Token) -> Outcome<Toke
     Outcome::accept(token, commit)
 }
 
-/// Revokes an API token. `others` says whether another administrator's token counts at `now`: the last
-/// one stays, since nobody could make another through the API.
-pub fn revoke_token(now: Timestamp, actor: &Actor, token: &Token, others: bool) -> Outcome<Token> {
+/// Revokes an API token. `other` is another administrator's token that counts at `now`: the last one stays,
+/// also of two who revoke each other's, since nobody could make another through the API.
+pub fn revoke_token(
+    now: Timestamp,
+    actor: &Actor,
+    token: &Token,
+    other: Option<TokenId>,
+) -> Outcome<Token> {
     let entry = Entry::new(Subject::Site, Action::TokenRevoked, actor.clone(), now)
         .with("token", token.id)
         .with("name", &token.name);
-    let is_last = token.role == Role::Admin && token.is_valid(now) && !others;
+    let needs_another = token.role == Role::Admin && token.is_valid(now);
+    let is_last = needs_another && other.is_none();
     let refusal = match token.revoked_at {
         Some(_) => Some(Refusal::TokenRevoked),
         None => is_last.then_some(Refusal::LastAdministrator),
@@ -154,10 +161,14 @@ pub fn revoke_token(now: Timestamp, actor: &Actor, token: &Token, others: bool) 
         revoked_at: Some(now),
         ..token.clone()
     };
+    let stays = other.filter(|_| needs_another);
     let commit = Commit {
+        guards: stays
+            .map(|id| Guard::TokenValid { id, at: now })
+            .into_iter()
+            .collect(),
         changes: vec![Change::PutToken(Box::new(token.clone()))],
         entries: vec![entry],
-        ..Commit::default()
     };
     Outcome::accept(token, commit)
 }

@@ -154,9 +154,9 @@ fn tokens_manufacturers_and_owners_are_journaled() {
     assert_eq!(actions(&made.commit), ["token-created"]);
     assert!(!made.commit.entries[0].canonical_text().contains("secret"));
     let token = accepted(&made);
-    let gone = accepted(&revoke_token(at(1), &alice, &token, false));
+    let gone = accepted(&revoke_token(at(1), &alice, &token, None));
     assert!(!gone.is_valid(at(1)));
-    let again = revoke_token(at(2), &alice, &gone, false);
+    let again = revoke_token(at(2), &alice, &gone, None);
     refused(&again, Refusal::TokenRevoked);
 
     // The last administrator's token stays; one that ran out is nobody's loss.
@@ -165,10 +165,17 @@ fn tokens_manufacturers_and_owners_are_journaled() {
         expires_at: Some(at(9)),
         ..token
     };
-    let last = revoke_token(at(3), &alice, &root, false);
+    let last = revoke_token(at(3), &alice, &root, None);
     refused(&last, Refusal::LastAdministrator);
-    accepted(&revoke_token(at(3), &alice, &root, true));
-    accepted(&revoke_token(at(9), &alice, &root, false));
+    let other = TokenId([4; 16]);
+    let with_another = revoke_token(at(3), &alice, &root, Some(other));
+    accepted(&with_another);
+    let stays = Guard::TokenValid {
+        id: other,
+        at: at(3),
+    };
+    assert_eq!(with_another.commit.guards, [stays]);
+    accepted(&revoke_token(at(9), &alice, &root, None));
 
     let seen = maker(ManufacturerTrust::Seen);
     let outcome = put_manufacturer(

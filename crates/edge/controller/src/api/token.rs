@@ -84,30 +84,28 @@ pub(super) async fn revoke_token(
                 return Ok(Outcome::nothing(token));
             }
             let now = controller.clock.now();
-            let others = is_another_administrator(&controller, &token, now).await?;
-            Ok(decide::revoke_token(now, &caller.actor(), &token, others))
+            let other = another_administrator(&controller, &token, now).await?;
+            Ok(decide::revoke_token(now, &caller.actor(), &token, other))
         })
         .await?;
     accepted(outcome.decision)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Whether somebody else than `token`'s bearer administers this site.
-async fn is_another_administrator(
+/// The token of somebody else than `token`'s bearer who administers this site.
+async fn another_administrator(
     controller: &Controller,
     token: &vouchsafe_fleet::Token,
     now: Timestamp,
-) -> Result<bool, Failure> {
+) -> Result<Option<TokenId>, Failure> {
     let mut after = None;
     loop {
         let page = controller.store.tokens(after, PAGE).await?;
         after = page.last().map(|last| last.id);
         let mut others = page.iter().filter(|other| other.id != token.id);
-        if others.any(|other| other.role == Role::Admin && other.is_valid(now)) {
-            return Ok(true);
-        }
-        if page.len() < PAGE as usize {
-            return Ok(false);
+        let other = others.find(|other| other.role == Role::Admin && other.is_valid(now));
+        if other.is_some() || page.len() < PAGE as usize {
+            return Ok(other.map(|other| other.id));
         }
     }
 }
