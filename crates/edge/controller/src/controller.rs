@@ -122,6 +122,13 @@ pub enum Fault {
     Sign(String),
 }
 
+impl Fault {
+    /// Whether one row is at fault, and others may be read.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Self::Read(ReadError::Damaged { .. }))
+    }
+}
+
 /// What policy is asked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Question<'a> {

@@ -201,7 +201,7 @@ async fn look(controller: &Controller) -> Result<(), Fault> {
         return Err(fault);
     }
     while let Some(device) = reviews.take(controller.clock.now()) {
-        if let Err(fault) = one(controller, device).await {
+        if let Err(fault) = unless_damaged(device, one(controller, device).await) {
             let now = controller.clock.now();
             reviews.at(device, now, now);
             return Err(fault);
@@ -220,12 +220,14 @@ async fn everyone(controller: &Controller) -> Result<(), Fault> {
         let mut after: Option<DeviceKey> = None;
         loop {
             let store = &controller.store;
-            let page = store.devices(&filter, after.as_ref(), PAGE).await?;
-            for device in &page {
-                in_service(controller, device).await?;
+            let page = store
+                .readable_devices(&filter, after.as_ref(), PAGE)
+                .await?;
+            for device in &page.rows {
+                unless_damaged(device.id, in_service(controller, device).await)?;
             }
-            after = page.last().map(DeviceKey::of);
-            if page.len() < PAGE as usize {
+            after = page.last;
+            if after.is_none() {
                 break;
             }
         }
@@ -233,14 +235,25 @@ async fn everyone(controller: &Controller) -> Result<(), Fault> {
     let mut after = None;
     loop {
         let page = controller.store.all_addresses(after, PAGE).await?;
-        let devices: BTreeSet<DeviceId> = page.iter().map(|address| address.device).collect();
+        let devices: BTreeSet<DeviceId> = page.rows.iter().map(|it| it.device).collect();
         for device in devices {
-            by_address(controller, device).await?;
+            unless_damaged(device, by_address(controller, device).await)?;
         }
-        after = page.last().map(|address| address.mac);
-        if page.len() < PAGE as usize {
+        after = page.last;
+        if after.is_none() {
             return Ok(());
         }
+    }
+}
+
+/// A device of which a row is damaged is passed over: others are not to wait for it.
+fn unless_damaged(device: DeviceId, reviewed: Result<(), Fault>) -> Result<(), Fault> {
+    match reviewed {
+        Err(fault) if fault.is_damage() => {
+            tracing::error!(%device, %fault, "a device was not reviewed");
+            Ok(())
+        }
+        reviewed => reviewed,
     }
 }
 

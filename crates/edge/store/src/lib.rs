@@ -42,8 +42,8 @@ pub use error::{CommitError, Conflict, EngineError, OpenError, ReadError};
 pub use journal::{JournalReport, StoredCheckpoint};
 pub use maintenance::BackupError;
 pub use read::{
-    ClaimsAbout, CredentialFilter, DeviceFilter, DeviceKey, Holder, KeyFilter, Revocation,
-    SessionFilter,
+    ClaimsAbout, CredentialFilter, DeviceFilter, DeviceKey, Holder, KeyFilter, Readable,
+    Revocation, SessionFilter,
 };
 
 use connect::{Connection, Role};

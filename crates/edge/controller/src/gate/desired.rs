@@ -120,6 +120,17 @@ impl<T: Clone + PartialEq> Named<T> {
     }
 }
 
+/// A device of which a row is damaged stays out, and keeps nobody else out.
+fn nothing_if_damaged(id: DeviceId, read: Result<Admitted, Fault>) -> Result<Admitted, Fault> {
+    match read {
+        Err(fault) if fault.is_damage() => {
+            tracing::error!(device = %id, %fault, "not admitted");
+            Ok(Admitted::default())
+        }
+        read => read,
+    }
+}
+
 impl DesiredStates {
     /// The state, also in this file where there is one; nothing is read yet.
     pub fn new(controller: Controller, file: Option<PathBuf>) -> Self {
@@ -205,7 +216,8 @@ impl DesiredStates {
             while let Some(page) = self.page(state, &mut after).await? {
                 for device in page {
                     let addresses = addresses.remove(&device.id).unwrap_or_default();
-                    let of_device = self.of_device(&device, &addresses).await?;
+                    let of_device = self.of_device(&device, &addresses).await;
+                    let of_device = nothing_if_damaged(device.id, of_device)?;
                     if !of_device.is_nothing() {
                         admitted.insert(device.id, of_device);
                     }
@@ -214,11 +226,9 @@ impl DesiredStates {
         }
         // Who never onboarded may come in by an address.
         for (id, addresses) in addresses {
-            if let Some(device) = self.controller.store.device(id).await? {
-                let of_device = self.of_device(&device, &addresses).await?;
-                if !of_device.is_nothing() {
-                    admitted.insert(id, of_device);
-                }
+            let of_device = nothing_if_damaged(id, self.look_at(id, Some(addresses)).await)?;
+            if !of_device.is_nothing() {
+                admitted.insert(id, of_device);
             }
         }
         let mut current = self.controller.gates.current();
@@ -241,9 +251,11 @@ impl DesiredStates {
             ..DeviceFilter::default()
         };
         let store = &self.controller.store;
-        let page = store.devices(&filter, after.as_ref(), PAGE).await?;
-        *after = page.last().map(DeviceKey::of);
-        Ok(Some(page).filter(|page| !page.is_empty()))
+        let page = store
+            .readable_devices(&filter, after.as_ref(), PAGE)
+            .await?;
+        *after = page.last;
+        Ok(after.as_ref().map(|_| page.rows))
     }
 
     /// The MAC addresses that policy lets in, by device.
@@ -252,11 +264,12 @@ impl DesiredStates {
         let mut after = None;
         loop {
             let page = self.controller.store.all_addresses(after, PAGE).await?;
-            let Some(last) = page.last() else {
+            if page.last.is_none() {
                 return Ok(all);
-            };
-            after = Some(last.mac);
-            for address in page.into_iter().filter(|address| address.grant.is_some()) {
+            }
+            after = page.last;
+            let granted = page.rows.into_iter().filter(|it| it.grant.is_some());
+            for address in granted {
                 all.entry(address.device).or_default().push(address);
             }
         }
@@ -310,14 +323,7 @@ impl DesiredStates {
             changes.segments = Some(segments);
         }
         for id in changed {
-            let store = &self.controller.store;
-            let after = match store.device(id).await? {
-                Some(device) => {
-                    let addresses = store.addresses(id).await?;
-                    self.of_device(&device, &addresses).await?
-                }
-                None => Admitted::default(),
-            };
+            let after = nothing_if_damaged(id, self.look_at(id, None).await)?;
             self.take(id, after, &mut changes);
         }
         Ok(changes)
@@ -425,6 +431,23 @@ impl DesiredStates {
         if !after.is_nothing() {
             current.admitted.insert(id, after);
         }
+    }
+
+    /// With what the device of this name may come in; its addresses are read where they are not known.
+    async fn look_at(
+        &self,
+        id: DeviceId,
+        addresses: Option<Vec<ClaimedAddress>>,
+    ) -> Result<Admitted, Fault> {
+        let store = &self.controller.store;
+        let Some(device) = store.device(id).await? else {
+            return Ok(Admitted::default());
+        };
+        let addresses = match addresses {
+            Some(known) => known,
+            None => store.addresses(id).await?,
+        };
+        self.of_device(&device, &addresses).await
     }
 
     /// With what a device may come in. A newer certificate leaves the one before it valid until its own end:

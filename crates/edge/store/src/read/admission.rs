@@ -7,7 +7,7 @@ use vouchsafe_fleet::admission::{
 };
 use vouchsafe_fleet::{CredentialId, DeviceId};
 
-use super::MOST_OF_A_DEVICE;
+use super::{MOST_OF_A_DEVICE, Readable};
 use crate::Store;
 use crate::error::ReadError;
 use crate::row::{Columns, Row, name};
@@ -289,11 +289,20 @@ impl Store {
         &self,
         after: Option<MacAddress>,
         limit: u32,
-    ) -> Result<Vec<ClaimedAddress>, ReadError> {
-        const SQL: &str = "SELECT document FROM address WHERE mac > ?1 ORDER BY mac LIMIT ?2 + 0";
+    ) -> Result<Readable<ClaimedAddress, MacAddress>, ReadError> {
+        const SQL: &str =
+            "SELECT mac, document FROM address WHERE mac > ?1 ORDER BY mac LIMIT ?2 + 0";
         let after = after.map(|mac| mac.to_string()).unwrap_or_default();
-        self.admission_documents(SQL, Values::new().text(after).number(i64::from(limit)))
-            .await
+        let values = Values::new().text(after).number(i64::from(limit));
+        let rows = self.readers().fetch_all(SQL, values).await?;
+        Readable::of(
+            &rows,
+            |row| Columns::of(row, "address").document("document"),
+            |row| {
+                let row = Columns::of(row, "address");
+                MacAddress::parse(&row.text("mac")?).map_err(|error| row.damaged("mac", error))
+            },
+        )
     }
 
     async fn admission_document<T: DeserializeOwned>(

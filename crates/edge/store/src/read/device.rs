@@ -2,6 +2,7 @@
 
 use vouchsafe_fleet::{Device, DeviceId, Digest, ManufacturerId, OwnerId, State};
 
+use super::Readable;
 use crate::Store;
 use crate::error::ReadError;
 use crate::row::{Columns, name};
@@ -118,6 +119,27 @@ impl Store {
         let (sql, values) = list(filter, after, limit);
         let rows = self.readers().fetch_all(&sql, values).await?;
         rows.iter().map(device::read).collect()
+    }
+
+    /// The same for who looks at all of them and must not stop at one that is damaged.
+    ///
+    /// # Errors
+    /// As [`Store::device`], and when no row of a page can be told from the next.
+    pub async fn readable_devices(
+        &self,
+        filter: &DeviceFilter,
+        after: Option<&DeviceKey>,
+        limit: u32,
+    ) -> Result<Readable<Device, DeviceKey>, ReadError> {
+        let (sql, values) = list(filter, after, limit);
+        let rows = self.readers().fetch_all(&sql, values).await?;
+        Readable::of(&rows, device::read, |row| {
+            let row = Columns::of(row, "device");
+            Ok(DeviceKey {
+                serial: row.text("serial")?,
+                id: row.parsed("id")?,
+            })
+        })
     }
 
     /// How many devices are in each state. Walks an index: for an overview, not for each request.

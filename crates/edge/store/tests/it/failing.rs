@@ -2,7 +2,7 @@
 
 use vouchsafe_fleet::journal::JournalError;
 use vouchsafe_fleet::{State, Subject};
-use vouchsafe_store::{CommitError, Conflict, OpenError, Store};
+use vouchsafe_store::{CommitError, Conflict, DeviceFilter, OpenError, Store};
 
 use crate::engine::{Backend, Cluster};
 use crate::fixture::{change, id, import, read, with_devices};
@@ -25,6 +25,36 @@ pub(crate) async fn an_altered_entry_is_found(backend: &Backend) {
     let report = store.verify_journals().await.unwrap();
     assert_eq!(report.faults, [(chain, fault)]);
     assert!(!report.is_sound());
+    store.close().await;
+}
+
+/// Who looks at all devices gets to all that can be read, wherever in a page the damaged ones stand.
+pub(crate) async fn damaged_devices_hide_no_others(backend: &Backend) {
+    let store = backend.open().await;
+    with_devices(&store, 9).await;
+    let all: Vec<_> = {
+        let listed = store.devices(&DeviceFilter::default(), None, 9).await;
+        listed.unwrap().iter().map(|device| device.id).collect()
+    };
+    for damaged in [0, 3, 4, 5, 8] {
+        let id = all[damaged];
+        let sql = format!("UPDATE device SET key_origin = 'nowhere' WHERE id = '{id}'");
+        backend.tamper(&sql).await;
+    }
+    for limit in [1, 2, 3, 9] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let filter = DeviceFilter::default();
+            let page = store.readable_devices(&filter, after.as_ref(), limit);
+            let page = page.await.unwrap();
+            seen.extend(page.rows.iter().map(|device| device.id));
+            after = page.last;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, [all[1], all[2], all[6], all[7]], "{limit}");
+    }
     store.close().await;
 }
 

@@ -76,6 +76,7 @@ scenarios! {
     scenario::a_batch_of_twenty_thousand_devices,
     failing::an_altered_entry_is_found,
     failing::a_removed_entry_is_found,
+    failing::damaged_devices_hide_no_others,
     failing::a_newer_schema_is_refused,
     failing::a_closed_store_refuses,
     failing::two_stores_keep_one_order,
