@@ -103,23 +103,26 @@ pub(crate) struct Line {
 #[derive(Debug, Clone)]
 pub(crate) struct Floor {
     pub(crate) lines: Vec<Line>,
+    /// How many cores were busy.
+    pub(crate) cores: usize,
 }
 
 impl Floor {
-    /// Measures on one core.
-    pub(crate) fn measure() -> anyhow::Result<Self> {
+    /// Measures on so many cores at once: two that are busy share more than memory, so that each does less
+    /// than one alone.
+    pub(crate) fn measure(cores: usize) -> anyhow::Result<Self> {
         let lines = ONBOARDING
             .iter()
             .map(|(operation, count, why)| {
                 Ok(Line {
                     operation: *operation,
                     count: *count,
-                    each: cost(*operation)?,
+                    each: cost_on(cores, *operation)?,
                     why,
                 })
             })
             .collect::<anyhow::Result<_>>()?;
-        Ok(Self { lines })
+        Ok(Self { lines, cores })
     }
 
     /// CPU time of one onboarding.
@@ -127,31 +130,36 @@ impl Floor {
         self.lines.iter().map(|line| line.each * line.count).sum()
     }
 
-    /// Onboardings per second if `cores` did nothing else.
-    pub(crate) fn per_second(&self, cores: usize) -> f64 {
-        cores as f64 / self.cpu().as_secs_f64()
+    /// Onboardings per second if these cores did nothing else.
+    pub(crate) fn per_second(&self) -> f64 {
+        self.cores as f64 / self.cpu().as_secs_f64()
     }
 }
 
 /// The cost of one operation, measured now on one core.
 pub(crate) fn cost(operation: Operation) -> anyhow::Result<Duration> {
+    cost_on(1, operation)
+}
+
+/// The same while as many cores do it.
+fn cost_on(cores: usize, operation: Operation) -> anyhow::Result<Duration> {
     let random = SystemRandom::new();
     let failed = |_| anyhow::anyhow!("the cryptographic library failed");
     let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(failed)?;
     Ok(match operation {
-        Operation::Sign => timed(|| key.sign(&random, &MESSAGE).is_ok()),
+        Operation::Sign => timed_on(cores, || key.sign(&random, &MESSAGE).is_ok()),
         Operation::Verify => {
             let signed = key.sign(&random, &MESSAGE).map_err(failed)?;
             let public = signature::UnparsedPublicKey::new(
                 &ECDSA_P256_SHA256_ASN1,
                 key.public_key().as_ref().to_vec(),
             );
-            timed(|| public.verify(&MESSAGE, signed.as_ref()).is_ok())
+            timed_on(cores, || public.verify(&MESSAGE, signed.as_ref()).is_ok())
         }
         Operation::Agree => {
             let peer = EphemeralPrivateKey::generate(&X25519, &random).map_err(failed)?;
             let peer = peer.compute_public_key().map_err(failed)?;
-            timed(|| {
+            timed_on(cores, || {
                 let Ok(own) = EphemeralPrivateKey::generate(&X25519, &random) else {
                     return false;
                 };
@@ -160,10 +168,10 @@ pub(crate) fn cost(operation: Operation) -> anyhow::Result<Duration> {
                 public.is_ok() && agreement::agree_ephemeral(own, peer, (), |_| Ok(())).is_ok()
             })
         }
-        Operation::Generate => {
-            timed(|| EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).is_ok())
-        }
-        Operation::Records => timed(|| records().is_ok()),
+        Operation::Generate => timed_on(cores, || {
+            EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).is_ok()
+        }),
+        Operation::Records => timed_on(cores, || records().is_ok()),
     })
 }
 
@@ -195,13 +203,32 @@ fn records() -> Result<(), aws_lc_rs::error::Unspecified> {
 /// machine does counts neither for nor against us.
 pub(crate) fn timed(mut work: impl FnMut() -> bool) -> Duration {
     let before = cpu(std::process::id());
+    let times = repeated(&mut work);
+    cpu(std::process::id()).saturating_sub(before) / times.max(1)
+}
+
+/// The same on so many threads at once.
+fn timed_on(threads: usize, work: impl Fn() -> bool + Sync) -> Duration {
+    let before = cpu(std::process::id());
+    let times: u32 = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads)
+            .map(|_| scope.spawn(|| repeated(&mut || work())))
+            .collect();
+        let done = running.into_iter().map(|thread| thread.join());
+        done.map(Result::unwrap_or_default).sum()
+    });
+    cpu(std::process::id()).saturating_sub(before) / times.max(1)
+}
+
+/// Does it over and over for a [`WINDOW`], and counts.
+fn repeated(work: &mut impl FnMut() -> bool) -> u32 {
     let start = Instant::now();
-    let mut times = 0u32;
+    let mut times = 0;
     while start.elapsed() < WINDOW {
         for _ in 0..16 {
             std::hint::black_box(work());
         }
         times += 16;
     }
-    cpu(std::process::id()).saturating_sub(before) / times.max(1)
+    times
 }

@@ -23,8 +23,10 @@ const TARGET: f64 = 0.5;
 /// Prints the floor and the table.
 pub(crate) async fn run(bin_dir: &Path) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism()?.get();
-    let floor = Floor::measure()?;
-    print_floor(&floor, cores);
+    // One pledge has one thing going on at a time, so one core is its floor.
+    let alone = Floor::measure(1)?;
+    let floor = Floor::measure(cores)?;
+    print_floor(&floor);
     let devices = RUNS.iter().map(|(_, count)| count).sum();
     println!("\nMaking {devices} devices, a manufacturer and a site …");
     let mut world = World::new(bin_dir, devices, 0).await?;
@@ -49,8 +51,10 @@ pub(crate) async fn run(bin_dir: &Path) -> anyhow::Result<()> {
             continue;
         }
         let per_second = count as f64 / measured.elapsed.as_secs_f64();
-        // One pledge has one thing going on at a time, so one core is its floor.
-        let floor_per_second = floor.per_second(cores.min(together));
+        let floor_per_second = match together {
+            1 => alone.per_second(),
+            _ => floor.per_second(),
+        };
         let ratio = per_second / floor_per_second;
         let each = |time: Duration| show(time / u32::try_from(count).unwrap_or(u32::MAX));
         table.add_row([
@@ -78,7 +82,7 @@ pub(crate) async fn run(bin_dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_floor(floor: &Floor, cores: usize) {
+fn print_floor(floor: &Floor) {
     let mut table = Table::new();
     table
         .load_style(UTF8_FULL_CONDENSED)
@@ -92,10 +96,11 @@ fn print_floor(floor: &Floor, cores: usize) {
         ]);
     }
     println!(
-        "Floor: the cryptography of one onboarding, both ends, measured now on one core.\n{table}\n\
-         {} of CPU, so at most {:.0} onboardings a second on {cores} cores.",
+        "Floor: the cryptography of one onboarding, both ends, measured now on {0} cores that do it at the \
+         same time.\n{table}\n{1} of CPU, so at most {2:.0} onboardings a second on {0} cores.",
+        floor.cores,
         show(floor.cpu()),
-        floor.per_second(cores)
+        floor.per_second()
     );
 }
 

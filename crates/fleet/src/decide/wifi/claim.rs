@@ -115,7 +115,6 @@ pub fn claim_uri(facts: &ClaimUriFacts<'_>) -> Outcome<ClaimedKey> {
 }
 
 /// A device is claimed for a network that was removed since a person named it. It must not get into another.
-#[must_use]
 pub fn network_gone(
     now: Timestamp,
     actor: &Actor,
