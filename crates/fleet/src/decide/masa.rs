@@ -75,8 +75,9 @@ pub struct MasaVoucherFacts<'a> {
     pub request_sha256: Digest,
     /// Its media type.
     pub media_type: &'a str,
-    /// Its nonce as spelled.
-    pub nonce: Option<&'a str>,
+    /// Its nonce as spelled, and what it is told apart by: base64 of its octets, of which there is one
+    /// spelling.
+    pub nonce: Option<(&'a str, &'a str)>,
     /// Whether it holds the device's own request, with a signature by the device's birth key.
     pub prior_request: bool,
     /// Whether that request names a certificate of this registrar (§5.5.5).
@@ -181,7 +182,7 @@ fn try_voucher(facts: &MasaVoucherFacts<'_>) -> Result<Outcome<VoucherPermit>, R
         device: device.id,
         owner: Some(requester.owner),
         request_sha256: facts.request_sha256,
-        nonce: facts.nonce.map(str::to_owned),
+        nonce: facts.nonce.map(|(_, octets)| octets.to_owned()),
         status: VoucherStatus::Issued,
         assertion: Some(assertion.to_owned()),
         media_type: facts.media_type.to_owned(),
@@ -199,17 +200,17 @@ fn try_voucher(facts: &MasaVoucherFacts<'_>) -> Result<Outcome<VoucherPermit>, R
         expected: device.version,
     });
     commit.guards.push(Guard::VoucherAbsent { id: record.id });
-    if let Some(nonce) = facts.nonce {
+    if let Some((_, octets)) = facts.nonce {
         commit.guards.push(Guard::NonceUnused {
             device: device.id,
-            nonce: nonce.to_owned(),
+            nonce: octets.to_owned(),
         });
     }
     let event = AuditEvent {
         device: device.id,
         at: facts.now,
         domain_id: requester.domain_id.to_owned(),
-        nonce: facts.nonce.map(str::to_owned),
+        nonce: facts.nonce.map(|(spelled, _)| spelled.to_owned()),
         assertion: assertion.to_owned(),
         truncated: 0,
     };

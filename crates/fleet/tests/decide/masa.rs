@@ -160,7 +160,11 @@ fn two_registrars_race_under_first_come_and_the_loser_learns_why() {
     let mut world = World::default();
     world.devices.insert(device.id, device.clone());
     let facts = |id: OwnerId| MasaVoucherFacts {
-        nonce: Some(if id == OWNER { "nonce-1" } else { "nonce-2" }),
+        nonce: Some(if id == OWNER {
+            ("nonce-1", "nonce-1")
+        } else {
+            ("nonce-2", "nonce-2")
+        }),
         request_sha256: Digest::of(id.as_bytes()),
         ..masa_facts(at(0), OwnershipPolicy::FirstCome, &device, requester(id))
     };

@@ -261,7 +261,7 @@ pub(crate) fn masa_facts<'a>(
         owned_once: false,
         request_sha256: Digest::of(b"registrar request 1"),
         media_type: "application/voucher-cms+json",
-        nonce: Some("nonce-1"),
+        nonce: Some(("nonce-1", "nonce-1")),
         prior_request: true,
         proximity: true,
         record: None,

@@ -16,7 +16,7 @@ use vouchsafe_brski::masa::{
     Pin, ProximityMismatch, RegistrarRequestRules, RegistrarTrust, RegistrarVoucherRequest,
     registrar_chain, verify_registrar_request,
 };
-use vouchsafe_brski::{Encoding, Error, Refusal, Unsupported, audit};
+use vouchsafe_brski::{Encoding, Error, Nonce, Refusal, Unsupported, audit};
 use vouchsafe_fleet::decide::{self, Requester, Strangers};
 use vouchsafe_fleet::{Actor, ActorKind, Digest, Evidence, Owner, OwnerId};
 use vouchsafe_net::Peer;
@@ -60,12 +60,11 @@ impl Asked {
         }
     }
 
-    pub(super) fn nonce(&self) -> Option<String> {
-        self.request
-            .request
-            .nonce
-            .as_ref()
-            .map(|nonce| nonce.to_text())
+    /// The nonce as spelled, and base64 of its octets: one spelling of many must not make it another.
+    pub(super) fn nonce(&self) -> Option<(String, String)> {
+        let nonce = self.request.request.nonce.as_ref()?;
+        let octets = Nonce::Bytes(nonce.octets());
+        Some((nonce.to_text(), octets.to_text()))
     }
 }
 

@@ -87,7 +87,7 @@ async fn decide(
     let nonce = asked.nonce();
     let voucher = VoucherId::new(id, asked.digest);
     let (record, same_nonce) = match &nonce {
-        Some(nonce) => store.voucher_or_same_nonce(voucher, id, nonce).await?,
+        Some((_, octets)) => store.voucher_or_same_nonce(voucher, id, octets).await?,
         None => (store.voucher(voucher).await?, None),
     };
     let (audit, truncation) = store.audit_log(id).await?;
@@ -110,7 +110,9 @@ async fn decide(
             .any(|ownership| ownership.owner == asked.owner),
         request_sha256: asked.digest,
         media_type: encoding.media_type(),
-        nonce: nonce.as_deref(),
+        nonce: nonce
+            .as_ref()
+            .map(|(spelled, octets)| (spelled.as_str(), octets.as_str())),
         prior_request: asked.request.pledge.is_some() || asked.request.prior_voucher.is_some(),
         proximity: asked.request.proximity,
         record: record.as_ref(),

@@ -5,7 +5,9 @@ use http::Request;
 use jiff::SignedDuration;
 use vouchsafe_brski::audit::{AuditLog, domain_id};
 use vouchsafe_brski::registrar::RegistrarRequest;
-use vouchsafe_brski::{Assertion, Encoding, PATH_REQUEST_AUDIT_LOG, PATH_REQUEST_VOUCHER, idevid};
+use vouchsafe_brski::{
+    Assertion, Encoding, Nonce, PATH_REQUEST_AUDIT_LOG, PATH_REQUEST_VOUCHER, idevid,
+};
 use vouchsafe_fleet::decide::OwnershipPolicy;
 use vouchsafe_fleet::{Subject, VoucherStatus};
 use vouchsafe_manufacturer::Factory;
@@ -712,6 +714,13 @@ async fn a_nonce_in_another_request_is_refused() {
     assert_eq!(masa.voucher(&domain, CMS, first).await.status(), 200);
     let second = world.request_with(&device, &domain, CMS, &nonce);
     masa.voucher(&domain, CMS, second)
+        .await
+        .refused(403, "nonce-reused");
+    // Nor in another spelling of the same octets.
+    let unpadded = nonce.to_text().trim_end_matches('=').to_owned();
+    assert_ne!(unpadded, nonce.to_text());
+    let third = world.request_with(&device, &domain, CMS, &Nonce::Text(unpadded));
+    masa.voucher(&domain, CMS, third)
         .await
         .refused(403, "nonce-reused");
 }
