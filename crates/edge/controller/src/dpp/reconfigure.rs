@@ -60,8 +60,7 @@ impl Session {
             return Err(Failure::Refused(vec![reason]));
         };
         let mac = address(&self.controller, access.device).await?;
-        // 4
-        self.proved(access.device);
+        // 4. Whoever has seen the connector gets this far, so the place is none of a device's.
         self.wire.send(&met.confirm).await?;
         let proved = Proved {
             device: access.device,

@@ -137,6 +137,23 @@ async fn who_shows_an_old_connector_takes_nothing_from_the_device() {
         .await;
 }
 
+/// Nor its place: the device that shows its label's key is not cut for who shows its connector.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shows_a_connector_takes_no_place_from_the_device() {
+    let world = World::new().await;
+    let enrollee = Enrollee::new(Curve::P256);
+    let id = world.claim(&enrollee, DeviceRole::Station, "plant").await;
+    let configured = enrollee.announce(&world).await.configured(&station()).await;
+    world.until_confirmed(id).await;
+    let overheard = Memory::of(&world, &configured);
+    let joined = enrollee.announce(&world).await;
+    let mut open = Vec::new();
+    for _ in 0..5 {
+        open.push(overheard.clone().announce(&world).await.unwrap());
+    }
+    joined.configured(&station()).await;
+}
+
 /// A device that knows a signing key that was replaced gets a connector of the new one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_of_a_replaced_signing_key_comes_over_to_the_new_one() {
