@@ -102,28 +102,30 @@ impl AccessFiles {
             in_force.extend(members);
         }
         self.lines.retain(|id, _| in_force.contains(id));
+        // What cannot be read or written keeps no other file from losing whom it must.
+        let mut failed = None;
         // A network that gives passphrases no longer has nobody in its files.
         let mut written: Vec<PathBuf> = self.written.keys().cloned().collect();
         if !self.looked {
             // Nor one that stopped while nobody was here to see it.
             let folder = self.folder.clone();
             let found = tokio::task::spawn_blocking(move || hostapd::ours(&folder));
-            let found = found
+            match found
                 .await
                 .map_err(|error| Fault::Sign(error.to_string()))?
-                .map_err(|source| HomeError::Read {
-                    path: self.folder.clone(),
-                    source,
-                })?;
-            written.extend(found);
+            {
+                Ok(found) => written.extend(found),
+                Err(source) => {
+                    let path = self.folder.clone();
+                    failed = Some(HomeError::Read { path, source });
+                }
+            }
         }
         for file in written {
             wanted
                 .entry(file)
                 .or_insert_with(|| hostapd::contents(Kind::Psk, &[]));
         }
-        // One that cannot be written keeps no other from losing whom it must.
-        let mut failed = None;
         for (file, contents) in wanted {
             let digest = Digest::of(contents.expose());
             if self.written.get(&file) == Some(&digest) {
@@ -143,29 +145,29 @@ impl AccessFiles {
             tracing::info!(file = %file.display(), "passphrases written");
             self.written.insert(file, digest);
         }
-        self.looked = true;
+        self.looked |= failed.is_none();
         failed.map_or(Ok(()), |failed| Err(failed.into()))
     }
 
     /// The credentials in force of a network, opened.
     async fn members(&mut self, network: &str) -> Result<Vec<CredentialId>, Fault> {
-        let mut members: Vec<CredentialId> = Vec::new();
+        let (mut members, mut after) = (Vec::new(), None);
         loop {
             let store = &self.controller.store;
             let page = store
-                .passphrases_in_force(network, members.last(), PAGE)
+                .passphrases_in_force(network, after.as_ref(), PAGE)
                 .await?;
-            let full = page.len() == PAGE as usize;
-            for access in page {
+            if page.last.is_none() {
+                return Ok(members);
+            }
+            after = page.last;
+            for access in page.rows {
                 if !self.lines.contains_key(&access.id)
                     && let Some(line) = self.line(&access).await?
                 {
                     self.lines.insert(access.id.clone(), line);
                 }
                 members.push(access.id);
-            }
-            if !full {
-                return Ok(members);
             }
         }
     }

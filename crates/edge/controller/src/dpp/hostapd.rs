@@ -110,11 +110,23 @@ pub(super) fn ours(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
             .iter()
             .any(|kind| ending == Some(kind.ending()));
         // A link leads to a file that may be anybody's.
-        if named && kind.is_file() && begins_as_ours(&path)? {
+        if named && kind.is_file() && is_ours(&path, begins_as_ours(&path))? {
             ours.push(path);
         }
     }
     Ok(ours)
+}
+
+/// What we wrote we may read, so what is forbidden is another's; so is what is gone by now.
+fn is_ours(path: &Path, begins: std::io::Result<bool>) -> std::io::Result<bool> {
+    use std::io::ErrorKind::{NotFound, PermissionDenied};
+    match begins {
+        Err(error) if matches!(error.kind(), NotFound | PermissionDenied) => {
+            tracing::warn!(file = %path.display(), %error, "left alone");
+            Ok(false)
+        }
+        begins => begins,
+    }
 }
 
 fn begins_as_ours(path: &Path) -> std::io::Result<bool> {
@@ -183,6 +195,18 @@ mod tests {
         let names = ["home.sae_password", "home.wpa_psk"];
         assert_eq!(found, names.map(|name| dir.path().join(name)));
         assert!(ours(&dir.path().join("absent")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_anothers_and_hides_none_of_ours() {
+        use std::io::{Error, ErrorKind};
+        let path = Path::new("/etc/hostapd.wpa_psk");
+        for kind in [ErrorKind::PermissionDenied, ErrorKind::NotFound] {
+            assert!(!is_ours(path, Err(Error::from(kind))).unwrap());
+        }
+        // One that may be ours and cannot be read may hold who was revoked.
+        assert!(is_ours(path, Err(Error::other("bad disk"))).is_err());
+        assert!(is_ours(path, Ok(true)).unwrap());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use vouchsafe_fleet::wifi::{
 };
 use vouchsafe_fleet::{CredentialId, CredentialStatus, DeviceId, Digest};
 
-use super::MOST_OF_A_DEVICE;
+use super::{MOST_OF_A_DEVICE, Readable};
 use crate::Store;
 use crate::error::ReadError;
 use crate::row::{Columns, Row, millis, name};
@@ -296,7 +296,7 @@ impl Store {
         network: &str,
         after: Option<&CredentialId>,
         limit: u32,
-    ) -> Result<Vec<AccessCredential>, ReadError> {
+    ) -> Result<Readable<AccessCredential, CredentialId>, ReadError> {
         const SQL: &str = "SELECT access_credential.* FROM access_credential \
              JOIN device ON device.id = access_credential.device AND device.state = 'onboarded' \
              WHERE network = ?1 AND status = 'active' AND kind = 'passphrase' \
@@ -305,7 +305,12 @@ impl Store {
             .text(network)
             .text(after.map_or("", |id| id.as_str()))
             .number(i64::from(limit));
-        self.read_access(SQL, values).await
+        let rows = self.readers().fetch_all(SQL, values).await?;
+        Readable::of(&rows, wifi::read_access, |row| {
+            Ok(CredentialId(
+                Columns::of(row, "access_credential").text("id")?,
+            ))
+        })
     }
 
     async fn read_access(

@@ -395,7 +395,7 @@ pub(crate) async fn what_a_device_holds_is_its_own_and_ends_with_it(backend: &Ba
         let store = store.clone();
         async move {
             let found = store.passphrases_in_force("home", after.as_ref(), 9).await;
-            found.unwrap()
+            found.unwrap().rows
         }
     };
     assert_eq!(in_force(None).await, [], "claimed is not in");
