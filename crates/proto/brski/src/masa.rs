@@ -100,6 +100,20 @@ impl RegistrarVoucherRequest {
     pub fn domain(&self) -> Option<&Certificate> {
         lowest_ca(&self.pinnable).or_else(|| self.pinnable.first())
     }
+
+    /// RFC 8995 §5.5, RFC 8366bis §6.1: the issuer named beside the serial number is that of the
+    /// device's birth certificate, since the voucher copies it. Step 1 looked where the device's
+    /// own request is inside; where it is not, the certificate on record decides.
+    ///
+    /// # Errors
+    /// [`Refusal::IdevidIssuerMismatch`], [`Refusal::IdevidIssuerMissing`].
+    pub fn check_issuer(
+        &self,
+        idevid: &Certificate,
+        compatibility: &Compatibility,
+    ) -> Result<(), Refusal> {
+        check_issuer(&self.request, idevid, compatibility)
+    }
 }
 
 /// Step 1: checks a registrar's request and the pledge's inside.
@@ -520,20 +534,27 @@ fn check_pledge(
         (None, _) => check_nonceless(request, rules)?,
         (Some(_), _) => return Err(Refusal::PriorNonceMismatch),
     }
-    match &request.idevid_issuer {
-        Some(issuer) => {
-            if !idevid::issuer_matches(issuer, &pledge.idevid, rules.compatibility) {
-                return Err(Refusal::IdevidIssuerMismatch);
-            }
-        }
-        None if rules.compatibility.accept_missing_idevid_issuer => {}
-        None => return Err(Refusal::IdevidIssuerMissing),
-    }
+    check_issuer(request, &pledge.idevid, rules.compatibility)?;
     let seen = saw_registrar(&pledge.request, registrar_path);
     if seen == Some(false) && rules.proximity_mismatch == ProximityMismatch::Refuse {
         return Err(Refusal::ProximityMismatch);
     }
     Ok(seen == Some(true))
+}
+
+/// RFC 8366bis §6.1: the registrar names the issuer of the device's certificate, and no other.
+fn check_issuer(
+    request: &VoucherRequest,
+    idevid: &Certificate,
+    compatibility: &Compatibility,
+) -> Result<(), Refusal> {
+    match &request.idevid_issuer {
+        Some(issuer) if !idevid::issuer_matches(issuer, idevid, compatibility) => {
+            Err(Refusal::IdevidIssuerMismatch)
+        }
+        None if !compatibility.accept_missing_idevid_issuer => Err(Refusal::IdevidIssuerMissing),
+        _ => Ok(()),
+    }
 }
 
 /// Whether what the pledge saw is a key of the registrar's chain; `None` if it did not say.

@@ -5,6 +5,8 @@
 //!    the domain CA that it handed over, an unknown one to the top of its own chain.
 //! 3. The request and the device's request inside are proved (RFC 8995 §5.5.3 to §5.5.6).
 //! 4. Without nonce the TLS client must be proved to be of that domain too (§5.5.4).
+//! 5. Without a device's request inside, the issuer that is named is held against the birth
+//!    certificate on record (§5.5).
 
 use axum::Extension;
 use axum::body::Bytes;
@@ -18,7 +20,7 @@ use vouchsafe_brski::masa::{
 };
 use vouchsafe_brski::{Encoding, Error, Nonce, Refusal, Unsupported, audit};
 use vouchsafe_fleet::decide::{self, Requester, Strangers};
-use vouchsafe_fleet::{Actor, ActorKind, Digest, Evidence, Owner, OwnerId};
+use vouchsafe_fleet::{Actor, ActorKind, DeviceId, Digest, Evidence, Owner, OwnerId};
 use vouchsafe_net::Peer;
 use vouchsafe_trust::{
     Anchors, Certificate, IdevidRules, PathRules, Revocation, Usage, Verified, verify_path,
@@ -68,7 +70,7 @@ impl Asked {
     }
 }
 
-/// Steps 1 to 4. A refusal is journaled before it is told.
+/// Steps 1 to 5. A refusal is journaled before it is told.
 pub(super) async fn prove(
     masa: &Masa,
     peer: &Peer,
@@ -86,14 +88,15 @@ pub(super) async fn prove(
     };
     let known = find_owner(masa, &chain, &peer.chain).await?;
     // 3, 4
-    match verify(masa, peer, known.as_deref(), &chain, body, encoding, now) {
-        Ok(request) => {
-            let asked = asked(request, body, encoding);
-            match asked {
-                Ok(asked) => Ok(asked),
-                Err(error) => Err(note(masa, Some(body), known.as_deref(), error, now).await),
-            }
-        }
+    let mut proved = verify(masa, peer, known.as_deref(), &chain, body, encoding, now);
+    // 5
+    if let Ok(request) = &proved
+        && let Err(refusal) = check_issuer(masa, request).await?
+    {
+        proved = Err(refusal.into());
+    }
+    match proved.and_then(|request| asked(request, body, encoding)) {
+        Ok(asked) => Ok(asked),
         Err(error) => Err(note(masa, Some(body), known.as_deref(), error, now).await),
     }
 }
@@ -202,6 +205,26 @@ fn authenticate(
     verify_path(leaf, others, anchors, &rules)
         .map(|_| ())
         .map_err(|_| Refusal::RegistrarUnknown)
+}
+
+/// Step 5. About a device that is not on record there is nothing to say: it gets no voucher.
+async fn check_issuer(
+    masa: &Masa,
+    request: &RegistrarVoucherRequest,
+) -> Result<Result<(), Refusal>, FactoryError> {
+    if request.pledge.is_some() {
+        return Ok(Ok(()));
+    }
+    let factory = &masa.factory;
+    let id = DeviceId::new(factory.home.id, &request.request.serial_number);
+    let device = factory.store.device(id).await?;
+    match device.and_then(|device| device.idevid_der) {
+        Some(der) => {
+            let idevid = Certificate::from_der(&der)?;
+            Ok(request.check_issuer(&idevid, &factory.compatibility))
+        }
+        None => Ok(Ok(())),
+    }
 }
 
 fn asked(

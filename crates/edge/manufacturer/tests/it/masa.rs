@@ -14,7 +14,7 @@ use vouchsafe_manufacturer::Factory;
 use vouchsafe_manufacturer::masa::PATH_REVOCATION_LIST;
 use vouchsafe_trust::{CrlContent, RevocationReason, RevokedCertificate, Validity, oid};
 
-use crate::world::{Domain, World, fresh_nonce, now, years};
+use crate::world::{Device, Domain, World, fresh_nonce, now, years};
 
 const CMS: Encoding = Encoding::CmsJson;
 
@@ -490,6 +490,36 @@ async fn nonceless_vouchers_are_for_authenticated_owners_and_are_renewed() {
     assert_eq!(renewed.status(), 200, "{renewed:?}");
     let renewed = world.at_device(&device, renewed.body(), CMS, None).unwrap();
     assert!(renewed.expires_on.unwrap() > end);
+}
+
+/// RFC 8995 §5.5, RFC 8366bis §6.1: no device's request inside says whose it is, so the record does.
+#[tokio::test]
+async fn an_issuer_that_is_not_the_devices_gets_into_no_voucher() {
+    let world = World::with(|config| config.vouchers.nonceless = true).await;
+    let domain = Domain::new("Hotel");
+    let device = world.sold("A-1", &domain).await;
+    let elsewhere = World::new().await.device("A-1").await;
+    let masa = world.serve().await;
+    let issuer = |device: &Device| Some(idevid::issuer(&device.chain[0]));
+    let ask = |issuer, at| RegistrarRequest::nonceless("A-1", issuer, at, None, CMS);
+    let wrong = ask(issuer(&elsewhere), now());
+    masa.voucher(&domain, CMS, world.sign(&wrong, &domain))
+        .await
+        .refused(403, "idevid-issuer-mismatch");
+    refused_without_trace(&world, "idevid-issuer-mismatch").await;
+
+    let right = world.sign(&ask(issuer(&device), now()), &domain);
+    let answer = masa.voucher(&domain, CMS, right).await;
+    let mut voucher = world
+        .at_device(&device, answer.body(), CMS, None)
+        .unwrap()
+        .into_inner();
+    assert_eq!(voucher.idevid_issuer, issuer(&device));
+    voucher.idevid_issuer = issuer(&elsewhere);
+    let renewal = RegistrarRequest::renewal(&voucher, answer.body(), now(), CMS);
+    masa.voucher(&domain, CMS, world.sign(&renewal, &domain))
+        .await
+        .refused(403, "idevid-issuer-mismatch");
 }
 
 #[tokio::test]
