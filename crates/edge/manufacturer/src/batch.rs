@@ -91,10 +91,10 @@ pub enum Output {
     Folders(PathBuf),
 }
 
-/// How far a batch has come.
+/// How far a batch, or a sale of many, has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Identities made in this run.
+    /// Identities made, or devices sold, in this run.
     pub made: u64,
     /// Serial numbers that had one already.
     pub passed_over: u64,

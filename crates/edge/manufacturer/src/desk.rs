@@ -34,8 +34,11 @@ use crate::sales::ReleaseBy;
 /// The socket's name in the data folder.
 const SOCKET: &str = "control.sock";
 
-/// Longest order in bytes: a sale of a million serial numbers.
-const MAX_ORDER: u64 = 80 * 1024 * 1024;
+/// Devices of one sale at most: the answer has each of them whole, and must fit.
+pub const MAX_SALE: usize = 10_000;
+
+/// Longest order in bytes: a revocation list in base64.
+const MAX_ORDER: u64 = 24 * 1024 * 1024;
 
 /// Longest answer in bytes: a manifest in base64.
 const MAX_REPLY: u64 = 128 * 1024 * 1024;
@@ -86,14 +89,14 @@ pub enum Order {
     },
     /// Record a sale of each of these devices.
     Sell {
-        /// Serial numbers.
+        /// Serial numbers, at most [`MAX_SALE`].
         serials: Vec<String>,
         /// Name or id.
         owner: String,
     },
     /// Say whether each of these devices could be sold, and change nothing.
     RehearseSale {
-        /// Serial numbers.
+        /// Serial numbers, at most [`MAX_SALE`].
         serials: Vec<String>,
         /// Name or id.
         owner: String,
@@ -371,10 +374,13 @@ impl Factory {
                 Reply::Owners(page.map_err(FactoryError::Read)?)
             }
             Order::Sell { serials, owner } => {
+                fits(&serials)?;
                 let owner = self.owner(&owner).await?;
-                Reply::Devices(self.sell_all(actor, &serials, &owner).await?)
+                let sold = self.sell_all(actor, &serials, &owner, progress).await?;
+                Reply::Devices(sold)
             }
             Order::RehearseSale { serials, owner } => {
+                fits(&serials)?;
                 let owner = self.owner(&owner).await?;
                 let mut devices = Vec::with_capacity(serials.len());
                 for serial in &serials {
@@ -504,6 +510,15 @@ impl Factory {
             serial,
         }
     }
+}
+
+/// Whether one sale has room for them.
+fn fits(serials: &[String]) -> Result<(), DeskError> {
+    if serials.len() > MAX_SALE {
+        let message = format!("one sale has room for {MAX_SALE} devices");
+        return Err(DeskError::Value(message));
+    }
+    Ok(())
 }
 
 fn decode(text: &str) -> Result<Vec<u8>, DeskError> {

@@ -28,7 +28,7 @@ pub use batch::{Batch, Output, Progress, Serials};
 pub use birth::{DeviceFile, KEY_LABEL, KEY_STORE, birth_folder};
 pub use bootstrapping::Bootstrapping;
 pub use config::Config;
-pub use desk::{Desk, DeskError, Order, Reply};
+pub use desk::{Desk, DeskError, MAX_SALE, Order, Reply};
 pub use factory::{Factory, FactoryError};
 pub use home::{Home, STATION_KEY_STORE, init};
 pub use line::IdentityDocument;

@@ -6,6 +6,7 @@ use vouchsafe_fleet::{
 };
 use vouchsafe_trust::{Certificate, PathRules, Usage, cms};
 
+use crate::batch::Progress;
 use crate::factory::{Factory, FactoryError, Settled, settled};
 
 /// Owners looked through at once when one is named.
@@ -174,7 +175,7 @@ impl Factory {
         }))
     }
 
-    /// Records the sale of many devices, several at a time. It stops at the first that cannot be sold;
+    /// Records the sale of many devices, several at a time; `progress` is told now and then. It stops at the first that cannot be sold;
     /// those before it are sold.
     ///
     /// # Errors
@@ -184,6 +185,7 @@ impl Factory {
         actor: &Actor,
         serials: &[String],
         owner: &Owner,
+        progress: &(dyn Fn(&Progress) + Send + Sync),
     ) -> Result<Vec<Device>, FactoryError> {
         let mut sold = Vec::new();
         for some in serials.chunks(SALES_AT_ONCE) {
@@ -196,6 +198,11 @@ impl Factory {
             while let Some(sale) = sales.join_next().await {
                 sold.push(sale.map_err(|_| FactoryError::Broken)??);
             }
+            progress(&Progress {
+                made: sold.len() as u64,
+                total: Some(serials.len() as u64),
+                ..Progress::default()
+            });
         }
         sold.sort_by(|one, other| one.serial.cmp(&other.serial));
         Ok(sold)

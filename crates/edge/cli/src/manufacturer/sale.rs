@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::json;
-use vouchsafe_fleet::Owner;
-use vouchsafe_manufacturer::{Order, Reply};
+use vouchsafe_fleet::{Device, Owner};
+use vouchsafe_manufacturer::{MAX_SALE, Order, Reply};
 
 use super::desk::{self, Place};
 use super::record::{devices_table, shown_device};
@@ -183,13 +183,25 @@ pub(super) async fn sell(mut command: Sell, at: &Place<'_>) -> Result<Exit, Fail
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         command.serials.extend(lines.map(str::to_owned));
     }
-    let (serials, owner) = (command.serials, command.owner);
-    if command.dry_run {
-        let reply = at.order(Order::RehearseSale { serials, owner }).await?;
-        at.printer.note("nothing was changed: --dry-run");
-        return show_devices(reply, at);
+    let mut devices = Vec::new();
+    for reply in at.orders(sales(&command)).await? {
+        devices.extend(desk::devices(reply)?);
     }
-    show_devices(at.order(Order::Sell { serials, owner }).await?, at)
+    if command.dry_run {
+        at.printer.note("nothing was changed: --dry-run");
+    }
+    show_devices(&devices, at)
+}
+
+/// One order after the other, each of a size that the desk takes.
+fn sales(command: &Sell) -> impl Iterator<Item = Order> {
+    command.serials.chunks(MAX_SALE).map(|some| {
+        let (serials, owner) = (some.to_vec(), command.owner.clone());
+        match command.dry_run {
+            true => Order::RehearseSale { serials, owner },
+            false => Order::Sell { serials, owner },
+        }
+    })
 }
 
 pub(super) async fn release(command: Release, at: &Place<'_>) -> Result<Exit, Failure> {
@@ -209,7 +221,7 @@ pub(super) async fn release(command: Release, at: &Place<'_>) -> Result<Exit, Fa
     if dry_run {
         at.printer.note("nothing was changed: --dry-run");
     }
-    show_devices(reply, at)
+    show_devices(&desk::devices(reply)?, at)
 }
 
 pub(super) async fn manifest(command: Manifest, at: &Place<'_>) -> Result<Exit, Failure> {
@@ -265,11 +277,10 @@ fn statement(bytes: Vec<u8>) -> Vec<u8> {
     BASE64_STANDARD.decode(text).unwrap_or(bytes)
 }
 
-fn show_devices(reply: Reply, at: &Place<'_>) -> Result<Exit, Failure> {
-    let devices = desk::devices(reply)?;
+fn show_devices(devices: &[Device], at: &Place<'_>) -> Result<Exit, Failure> {
     let shown: Vec<_> = devices.iter().map(shown_device).collect();
     at.printer
-        .show(&json!({ "devices": shown }), |_| devices_table(&devices))?;
+        .show(&json!({ "devices": shown }), |_| devices_table(devices))?;
     Ok(Exit::Done)
 }
 
@@ -282,4 +293,29 @@ fn shown_owner(owner: &Owner) -> serde_json::Value {
         "created_at": owner.created_at,
         "updated_at": owner.updated_at,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_sold_in_orders_that_the_desk_takes() {
+        let serials: Vec<String> = (0..2 * MAX_SALE + 1).map(|n| format!("A-{n}")).collect();
+        let command = Sell {
+            serials: serials.clone(),
+            list: None,
+            owner: "Hotel".to_owned(),
+            dry_run: false,
+        };
+        let mut sold = Vec::new();
+        for order in sales(&command) {
+            let Order::Sell { serials, owner } = order else {
+                panic!("{order:?}");
+            };
+            assert!(serials.len() <= MAX_SALE && owner == "Hotel");
+            sold.extend(serials);
+        }
+        assert_eq!(sold, serials);
+    }
 }

@@ -13,8 +13,8 @@ use vouchsafe_home::HomeError;
 use vouchsafe_keystore::{Algorithm, KeyStore, StoreUri};
 use vouchsafe_manufacturer::label::{self, Label};
 use vouchsafe_manufacturer::{
-    Batch, Desk, FactoryError, IdentityDocument, ManifestOptions, NewDevice, Order, Output,
-    ReleaseBy, Reply, STATION_KEY_STORE, Serials, init, serve,
+    Batch, Desk, DeskError, FactoryError, IdentityDocument, MAX_SALE, ManifestOptions, NewDevice,
+    Order, Output, Progress, ReleaseBy, Reply, STATION_KEY_STORE, Serials, init, serve,
 };
 use vouchsafe_net::{Connector, ConnectorOptions, Identity, Origin, ServerTrust};
 use vouchsafe_trust::{
@@ -255,6 +255,44 @@ async fn a_sale_is_recorded_once_and_stands_until_it_ends() {
             "sold"
         ]
     );
+}
+
+/// The answer has every device whole: one that is too long to be read would hide a sale that was made.
+#[tokio::test]
+async fn a_sale_whose_answer_would_not_fit_is_refused_before_it_begins() {
+    let world = World::new().await;
+    let hotel = Domain::new("Hotel");
+    world.device("A-1").await;
+    world.owner(&hotel).await;
+    let quiet = |_: &Progress| {};
+    let owner = || "Hotel".to_owned();
+    let serials = vec!["A-1".to_owned(); MAX_SALE + 1];
+    for order in [
+        Order::Sell {
+            serials: serials.clone(),
+            owner: owner(),
+        },
+        Order::RehearseSale {
+            serials,
+            owner: owner(),
+        },
+    ] {
+        let error = world.factory.carry_out(&actor(), order, &quiet).await;
+        assert!(matches!(error, Err(DeskError::Value(_))), "{error:?}");
+    }
+    assert_eq!(world.journal("A-1").await, ["provisioned"]);
+    let told = Mutex::new(Vec::new());
+    let tell = |made: &Progress| told.lock().unwrap().push((made.made, made.total));
+    let order = Order::Sell {
+        serials: vec!["A-1".to_owned()],
+        owner: owner(),
+    };
+    world
+        .factory
+        .carry_out(&actor(), order, &tell)
+        .await
+        .unwrap();
+    assert_eq!(told.into_inner().unwrap(), [(1, Some(1))]);
 }
 
 #[tokio::test]
