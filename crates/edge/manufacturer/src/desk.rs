@@ -270,10 +270,10 @@ impl DeskError {
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
-            Self::Factory(FactoryError::NoSuchOwner(_) | FactoryError::NoSuchDevice(_)) => {
-                "not-found"
-            }
-            Self::Factory(error) => error.refusal().map_or("failed", |refusal| refusal.code()),
+            Self::Factory(error) => match error.cause() {
+                FactoryError::NoSuchOwner(_) | FactoryError::NoSuchDevice(_) => "not-found",
+                cause => cause.refusal().map_or("failed", |refusal| refusal.code()),
+            },
             Self::Remote { code, .. } => code,
             Self::Unreachable { .. } | Self::Value(_) => "failed",
         }
@@ -384,7 +384,8 @@ impl Factory {
                 let owner = self.owner(&owner).await?;
                 let mut devices = Vec::with_capacity(serials.len());
                 for serial in &serials {
-                    devices.push(self.rehearse_sale(actor, serial, &owner).await?);
+                    let rehearsed = self.rehearse_sale(actor, serial, &owner).await;
+                    devices.push(rehearsed.map_err(FactoryError::of(serial))?);
                 }
                 Reply::Devices(devices)
             }

@@ -50,6 +50,14 @@ pub enum FactoryError {
         /// It and any others, for people.
         reasons: Vec<Reason>,
     },
+    /// One device of several stands in the way.
+    #[error("{serial}: {source}")]
+    Device {
+        /// Which.
+        serial: String,
+        /// How.
+        source: Box<Self>,
+    },
     /// The data folder is at fault.
     #[error(transparent)]
     Home(#[from] HomeError),
@@ -133,10 +141,27 @@ pub enum FactoryError {
 impl FactoryError {
     /// The refusal, if the answer is a considered no.
     #[must_use]
-    pub const fn refusal(&self) -> Option<Refusal> {
-        match self {
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self.cause() {
             Self::Refused { refusal, .. } => Some(*refusal),
             _ => None,
+        }
+    }
+
+    /// What is wrong, with whatever device.
+    #[must_use]
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::Device { source, .. } => source.cause(),
+            other => other,
+        }
+    }
+
+    /// The same, of this device.
+    pub(crate) fn of(serial: &str) -> impl FnOnce(Self) -> Self {
+        move |error| Self::Device {
+            serial: serial.to_owned(),
+            source: Box::new(error),
         }
     }
 }

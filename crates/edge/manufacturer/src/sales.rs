@@ -175,11 +175,12 @@ impl Factory {
         }))
     }
 
-    /// Records the sale of many devices, several at a time; `progress` is told now and then. It stops at the first that cannot be sold;
-    /// those before it are sold.
+    /// Records the sale of many devices, several at a time; `progress` is told now and then. It
+    /// stops at the first in the list that cannot be sold: those before it are sold, and so may be some
+    /// that stand right behind it.
     ///
     /// # Errors
-    /// As [`Factory::sell`].
+    /// [`FactoryError::Device`] with that first one, and why as [`Factory::sell`].
     pub async fn sell_all(
         &self,
         actor: &Actor,
@@ -189,14 +190,22 @@ impl Factory {
     ) -> Result<Vec<Device>, FactoryError> {
         let mut sold = Vec::new();
         for some in serials.chunks(SALES_AT_ONCE) {
-            let mut sales = tokio::task::JoinSet::new();
+            let mut sales = Vec::with_capacity(some.len());
             for serial in some {
                 let (factory, actor) = (self.clone(), actor.clone());
                 let (serial, owner) = (serial.clone(), owner.clone());
-                sales.spawn(async move { factory.sell(&actor, &serial, &owner).await });
+                sales.push(tokio::spawn(async move {
+                    let sale = factory.sell(&actor, &serial, &owner).await;
+                    sale.map_err(FactoryError::of(&serial))
+                }));
             }
-            while let Some(sale) = sales.join_next().await {
-                sold.push(sale.map_err(|_| FactoryError::Broken)??);
+            // Each comes to its end, so that nothing is open when one went wrong.
+            let mut ended = Vec::with_capacity(some.len());
+            for sale in sales {
+                ended.push(sale.await.map_err(|_| FactoryError::Broken).flatten());
+            }
+            for sale in ended {
+                sold.push(sale?);
             }
             progress(&Progress {
                 made: sold.len() as u64,

@@ -253,7 +253,7 @@ impl From<FactoryError> for Failure {
         if let Some(refusal) = error.refusal() {
             return Self::new(Exit::Refused, refusal.code(), text);
         }
-        match error {
+        match error.cause() {
             FactoryError::Open(OpenError::InUse(_)) => Self::new(Exit::Conflict, "in-use", text)
                 .next_step("stop `vouchsafe manufacturer serve` first"),
             FactoryError::NoSuchOwner(_) | FactoryError::NoSuchDevice(_) => {

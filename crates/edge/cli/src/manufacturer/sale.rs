@@ -184,13 +184,25 @@ pub(super) async fn sell(mut command: Sell, at: &Place<'_>) -> Result<Exit, Fail
         command.serials.extend(lines.map(str::to_owned));
     }
     let mut devices = Vec::new();
-    for reply in at.orders(sales(&command)).await? {
+    let replies = at.orders(sales(&command)).await;
+    for reply in replies.map_err(|failure| unfinished(failure, &command))? {
         devices.extend(desk::devices(reply)?);
     }
     if command.dry_run {
         at.printer.note("nothing was changed: --dry-run");
     }
     show_devices(&devices, at)
+}
+
+/// What became of the rest of the list.
+fn unfinished(failure: Failure, command: &Sell) -> Failure {
+    if command.dry_run || command.serials.len() < 2 {
+        return failure;
+    }
+    failure.next_step(
+        "where a serial number is named, all before it in the list are sold; the same command sells \
+         the rest when the cause is gone",
+    )
 }
 
 /// One order after the other, each of a size that the desk takes.

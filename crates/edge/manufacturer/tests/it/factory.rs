@@ -257,6 +257,38 @@ async fn a_sale_is_recorded_once_and_stands_until_it_ends() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sale_of_many_stops_at_a_device_that_it_names_and_all_before_it_are_sold() {
+    let world = World::new().await;
+    let (hotel, museum) = (Domain::new("Hotel"), Domain::new("Museum"));
+    let serials: Vec<String> = (0..10).map(|n| format!("A-{n}")).collect();
+    for serial in &serials {
+        world.device(serial).await;
+    }
+    let (hotel, museum) = (world.owner(&hotel).await, world.owner(&museum).await);
+    for serial in ["A-6", "A-8"] {
+        world.factory.sell(&actor(), serial, &museum).await.unwrap();
+    }
+    let quiet = |_: &Progress| {};
+    let actor = &actor();
+    let sale = world.factory.sell_all(actor, &serials, &hotel, &quiet);
+    let error = sale.await.unwrap_err();
+    assert_eq!(error.refusal(), Some(Refusal::AlreadySold));
+    assert!(
+        error.to_string().starts_with("A-6: already-sold"),
+        "{error}"
+    );
+    let order = Order::RehearseSale {
+        serials: serials.clone(),
+        owner: "Hotel".to_owned(),
+    };
+    let rehearsed = world.factory.carry_out(actor, order, &quiet).await;
+    assert_eq!(rehearsed.unwrap_err().to_string(), error.to_string());
+    for serial in &serials[..6] {
+        assert_eq!(world.journal(serial).await, ["provisioned", "sold"]);
+    }
+}
+
 /// The answer has every device whole: one that is too long to be read would hide a sale that was made.
 #[tokio::test]
 async fn a_sale_whose_answer_would_not_fit_is_refused_before_it_begins() {
