@@ -24,7 +24,7 @@ pub(crate) enum VoucherCommand {
         /// The file: CMS, JWS or COSE, also as base64 or PEM; - for standard input
         file: PathBuf,
     },
-    /// Verify a voucher as the device would, and show each rule
+    /// Verify a voucher as the device would, and show each rule; 2 if not every rule could be checked
     Verify(Verify),
 }
 
@@ -58,6 +58,8 @@ pub(crate) struct Verify {
 struct Report {
     /// Whether no rule is broken.
     ok: bool,
+    /// Whether every rule was checked; only then does `ok` say that the voucher is good.
+    complete: bool,
     /// The time it was judged by.
     at: Timestamp,
     checks: Vec<Check>,
@@ -106,9 +108,27 @@ fn verify(command: &Verify, printer: Printer) -> Result<Exit, Failure> {
     let ok = !checks
         .iter()
         .any(|check| matches!(check.outcome, Outcome::Broken { .. }));
-    let report = Report { ok, at, checks };
+    let complete = unchecked(&checks).next().is_none();
+    let report = Report {
+        ok,
+        complete,
+        at,
+        checks,
+    };
     printer.show(&report, report_text)?;
-    Ok(Exit::done_if(ok))
+    Ok(match (ok, complete) {
+        (false, _) => Exit::Refused,
+        (true, false) => Exit::Usage,
+        (true, true) => Exit::Done,
+    })
+}
+
+/// The rules for which nothing was given.
+fn unchecked(checks: &[Check]) -> impl Iterator<Item = &'static str> {
+    checks
+        .iter()
+        .filter(|check| matches!(check.outcome, Outcome::NotChecked { .. }))
+        .map(|check| check.rule)
 }
 
 fn report_text(report: &Report) -> String {
@@ -128,9 +148,15 @@ fn report_text(report: &Report) -> String {
         Outcome::Broken { code, .. } => Some((code, &check.section)),
         _ => None,
     });
+    let at = report.at;
     lines.push(match broken {
-        None => format!("the voucher is good at {}", report.at),
         Some((code, section)) => format!("the voucher is refused: {code} ({section})"),
+        None if report.complete => format!("the voucher is good at {at}"),
+        None => {
+            let open: Vec<&str> = unchecked(&report.checks).collect();
+            let open = open.join("; ");
+            format!("no rule that was checked is broken at {at}, but nobody checked: {open}")
+        }
     });
     lines.join("\n")
 }

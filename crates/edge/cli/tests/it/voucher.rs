@@ -94,7 +94,21 @@ fn the_voucher_of_rfc_8995_c_verifies_and_each_lie_about_it_is_named() {
         &format!("{good} --nonce {nonce} --serial 00-D0-E5-F2-00-02"),
     );
     assert_eq!(broken(&report), [""; 0], "{}", ran.out);
-    assert_eq!((ran.code, &report["ok"]), (0, &true.into()));
+    assert_eq!((ran.code, &report["ok"]), (2, &true.into()));
+    assert_eq!(report["complete"], false);
+    let whole = format!(
+        "{good} --nonce {nonce} --serial 00-D0-E5-F2-00-02 --registrar-chain {}",
+        folder.join("jrc_prime256v1.crt").display()
+    );
+    let (ran, report) = verify(&world, &whole);
+    assert_eq!(
+        (ran.code, &report["complete"]),
+        (0, &true.into()),
+        "{}",
+        ran.out
+    );
+    let text = world.run(&format!("voucher verify {whole}")).out;
+    assert!(text.contains("the voucher is good"), "{text}");
 
     let other = verify(
         &world,
@@ -128,6 +142,12 @@ fn the_voucher_of_rfc_8995_c_verifies_and_each_lie_about_it_is_named() {
         "{text}"
     );
     assert!(text.contains("not checked: no nonce was given"), "{text}");
+    // It may be another device's voucher.
+    assert!(!text.contains("is good"), "{text}");
+    assert!(
+        text.contains("nobody checked: it is for this device;"),
+        "{text}"
+    );
 }
 
 #[test]
