@@ -52,17 +52,17 @@ impl KnownOwner {
 #[derive(Debug)]
 pub struct Owners {
     folder: PathBuf,
-    known: RwLock<HashMap<OwnerId, Arc<KnownOwner>>>,
+    known: Arc<RwLock<HashMap<OwnerId, Arc<KnownOwner>>>>,
     /// Whoever reads or replaces a list.
-    turn: Mutex<()>,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Owners {
     pub(crate) async fn load(dir: &Path, store: &Store) -> Result<Self, FactoryError> {
         let owners = Self {
             folder: dir.join("crls"),
-            known: RwLock::default(),
-            turn: Mutex::default(),
+            known: Arc::default(),
+            turn: Arc::default(),
         };
         let mut after = None;
         loop {
@@ -122,11 +122,12 @@ impl Owners {
         let _turn = self.turn.lock().await;
         let file = self.file(owner.id);
         let crl = off_thread(move || read_list(&file)).await??;
-        self.put(KnownOwner {
+        let known = KnownOwner {
             id: owner.id,
             anchors: Anchors::one(anchor),
             crl,
-        });
+        };
+        put(&self.known, known);
         Ok(())
     }
 
@@ -142,7 +143,7 @@ impl Owners {
     ) -> Result<bool, FactoryError> {
         let crl = Crl::from_der(der)?;
         // Between the look at the one at hand and the change nobody else puts a list.
-        let _turn = self.turn.lock().await;
+        let turn = self.turn.clone().lock_owned().await;
         let owner = {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
             known
@@ -164,24 +165,32 @@ impl Owners {
             return Ok(false);
         }
         let (file, der) = (self.file(owner.id), der.to_vec());
-        off_thread(move || write_file(&file, &der)).await??;
-        self.put(KnownOwner {
-            crl: Some(crl),
-            ..KnownOwner::clone(&owner)
+        let known = self.known.clone();
+        let kept = off_thread(move || {
+            // What is kept is used at once, also when whoever brought it went away meanwhile.
+            let _turn = turn;
+            write_file(&file, &der)?;
+            let owner = KnownOwner {
+                crl: Some(crl),
+                ..KnownOwner::clone(&owner)
+            };
+            put(&known, owner);
+            Ok::<_, vouchsafe_keystore::Error>(())
         });
+        kept.await??;
         Ok(true)
-    }
-
-    fn put(&self, owner: KnownOwner) {
-        self.known
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(owner.id, Arc::new(owner));
     }
 
     fn file(&self, id: OwnerId) -> PathBuf {
         self.folder.join(format!("{id}.crl"))
     }
+}
+
+fn put(known: &RwLock<HashMap<OwnerId, Arc<KnownOwner>>>, owner: KnownOwner) {
+    known
+        .write()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(owner.id, Arc::new(owner));
 }
 
 /// The list that is kept, if any. One that cannot be read is not none: without it a registrar that was

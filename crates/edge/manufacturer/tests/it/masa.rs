@@ -151,6 +151,26 @@ async fn a_revoked_registrar_is_refused() {
     assert_eq!(masa.voucher(&other, CMS, request).await.status(), 200);
 }
 
+/// The server drops what it did for a client that hangs up; the list is on disk by then.
+#[tokio::test]
+async fn a_revocation_list_is_in_force_also_if_who_brought_it_hangs_up() {
+    let world = World::new().await;
+    let domain = Domain::new("Hotel");
+    let owner = world.owner(&domain).await.id;
+    let list = revocation_list(&domain, &domain, 1);
+    let (owners, now) = (&world.factory.owners, world.clock.now());
+    {
+        let mut taking = std::pin::pin!(owners.take_revocation_list(&list, now));
+        std::future::poll_fn(|context| {
+            let _hangs_up = taking.as_mut().poll(context);
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+    assert!(!owners.take_revocation_list(&list, now).await.unwrap());
+    assert!(owners.known(owner).unwrap().crl.is_some());
+}
+
 /// A list that cannot be read is not none: whoever it revoked would pass.
 #[tokio::test]
 async fn a_revocation_list_that_is_damaged_is_named_and_nobody_is_served() {
