@@ -16,11 +16,12 @@ use self::call::Call;
 use crate::route::{self, TEXT_CSV};
 use crate::{
     AddGate, AddManufacturer, AddOwner, Approve, CheckPolicy, Checkpoint, Claim, ClaimAddress,
-    CreateToken, CreatedToken, Credential, CredentialFilter, Device, DeviceFilter, DryRun,
-    DryRunPolicy, Gate, GateInvitation, ImportDevices, ImportManifest, ImportResult, JournalPage,
-    JournalQuery, Manufacturer, Owner, Page, PageQuery, Policy, PolicyCheck, Problem, PutPolicy,
-    PutSegment, Reasoned, Release, Released, RemoveAddress, Revoke, ScimError, Segment, Session,
-    SessionFilter, SetTrust, Site, StateClaim, Status, Token, Verification, Version,
+    CreateToken, CreatedToken, Credential, CredentialFilter, Device, DeviceFilter,
+    DeviceJournalQuery, DryRun, DryRunPolicy, Gate, GateInvitation, ImportDevices, ImportManifest,
+    ImportResult, JournalPage, JournalQuery, Manufacturer, Owner, Page, PageQuery, Policy,
+    PolicyCheck, Problem, PutPolicy, PutSegment, Reasoned, Release, Released, RemoveAddress,
+    Revoke, ScimError, Segment, Session, SessionFilter, SetTrust, Site, StateClaim, Status, Token,
+    Verification, Version,
 };
 
 /// Carries one request to the controller and its response back.
@@ -313,9 +314,11 @@ impl<T: Transport> Client<T> {
         .await
     }
 
-    /// Shows the journal of one device.
-    pub async fn device_journal(&self, id: &str) -> Answer<JournalPage, T> {
-        self.call(Call::new(route::DEVICE_JOURNAL).id(id)).await
+    /// Shows the journal of one device behind the entry with this number; an empty stretch is its end.
+    pub async fn device_journal(&self, id: &str, after: i64) -> Answer<JournalPage, T> {
+        let query = DeviceJournalQuery { after: Some(after) };
+        self.call(Call::new(route::DEVICE_JOURNAL).id(id).query(&query))
+            .await
     }
 
     /// Lists manufacturers.

@@ -43,6 +43,14 @@ pub struct JournalQuery {
     pub limit: Option<u32>,
 }
 
+/// Which part of one device's journal is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceJournalQuery {
+    /// Entries after the one with this `seq`; 0, the default, begins at the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<i64>,
+}
+
 /// A stretch of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JournalPage {

@@ -49,7 +49,8 @@ pub use device::{
 };
 pub use gate::{AdmittedCredential, DesiredState};
 pub use journal::{
-    Checkpoint, JournalEntry, JournalFault, JournalPage, JournalQuery, Verification,
+    Checkpoint, DeviceJournalQuery, JournalEntry, JournalFault, JournalPage, JournalQuery,
+    Verification,
 };
 pub use manufacturer::{AddManufacturer, Manufacturer, ManufacturerTrust, SetTrust};
 pub use openapi::openapi;

@@ -149,6 +149,11 @@ const SINCE: Query = Query {
     kind: "integer",
     description: "Entries after this position; by default 0, the beginning.",
 };
+const AFTER_ENTRY: Query = Query {
+    name: "after",
+    kind: "integer",
+    description: "Entries after the one with this `seq`; by default 0, the beginning. At most 10,000 come at once.",
+};
 const DRY_RUN: Query = Query {
     name: "dry_run",
     kind: "boolean",
@@ -322,7 +327,7 @@ routes! {
         .reads(&[json("StateClaim")]).replies("Device");
     /// Shows the journal of one device.
     DEVICE_JOURNAL = "device_journal", get("/api/v1/devices/{id}/journal", "journal", SEES_DEVICES)
-        .replies("JournalPage");
+        .query(&[AFTER_ENTRY]).replies("JournalPage");
 
     /// Lists manufacturers.
     LIST_MANUFACTURERS = "list_manufacturers", get("/api/v1/manufacturers", "manufacturers", SEES_DEVICES)

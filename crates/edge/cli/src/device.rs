@@ -432,8 +432,8 @@ pub(crate) async fn run(
         }
         DeviceCommand::Journal { device } => {
             let id = resolve(api, &device).await?;
-            let page = api.device_journal(&id).await?;
-            printer.show(&page, |page| journal::entries_text(&page.entries))?;
+            let whole = journal::of_device(api, &id).await?;
+            printer.show(&whole, |whole| journal::entries_text(&whole.entries))?;
             return Ok(Exit::Done);
         }
     };

@@ -126,6 +126,25 @@ async fn read_all(api: &Api, since: i64) -> Result<JournalPage, Failure> {
     }
 }
 
+/// The whole journal of a device.
+pub(crate) async fn of_device(api: &Api, id: &str) -> Result<JournalPage, Failure> {
+    let mut whole = api.device_journal(id, 0).await?;
+    while let Some(last) = whole.entries.last() {
+        let more = api.device_journal(id, last.seq).await?;
+        // An older controller begins at the beginning again.
+        if more
+            .entries
+            .first()
+            .is_none_or(|first| first.seq <= last.seq)
+        {
+            break;
+        }
+        whole.entries.extend(more.entries);
+        whole.position = more.position;
+    }
+    Ok(whole)
+}
+
 async fn follow(since: Option<i64>, api: &Api, printer: Printer) -> Result<Exit, Failure> {
     let mut position = match since {
         Some(position) => position,

@@ -10,8 +10,8 @@ use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use vouchsafe_api::{
-    Approve, Claim, Device, DeviceFilter, DeviceState, IfMatch, JournalPage, Page, PageQuery,
-    Problem, Reasoned, Revoke, Version, WaitQuery,
+    Approve, Claim, Device, DeviceFilter, DeviceJournalQuery, DeviceState, IfMatch, JournalPage,
+    Page, PageQuery, Problem, Reasoned, Revoke, Version, WaitQuery,
 };
 use vouchsafe_fleet::admission::ClaimedAddress;
 use vouchsafe_fleet::decide::admission::ClaimAddressFacts;
@@ -29,7 +29,7 @@ use crate::controller::Controller;
 use crate::gate::{Wanted, enforcement};
 use crate::review;
 
-/// Entries of one device's journal that are shown at most.
+/// Entries of one device's journal that are shown at once.
 const MAX_JOURNAL: usize = 10_000;
 
 /// Rows read at once.
@@ -351,13 +351,18 @@ pub(super) async fn revoke_device(
 pub(super) async fn device_journal(
     State(controller): State<Controller>,
     Path(id): Path<String>,
+    Asked(query): Asked<DeviceJournalQuery>,
 ) -> Result<Json<JournalPage>, Failure> {
     let device = find(&controller, &id).await?;
+    let after = u64::try_from(query.after.unwrap_or(0))
+        .map_err(|_| bad_request("`after` is the number of an entry, 0 or more"))?;
     let mut entries = Vec::new();
     loop {
         let seq = entries
             .last()
-            .map_or(0, |entry: &vouchsafe_store::Positioned| entry.sealed.seq);
+            .map_or(after, |entry: &vouchsafe_store::Positioned| {
+                entry.sealed.seq
+            });
         let read = controller
             .store
             .journal(Subject::Device(device.id), seq, PAGE);

@@ -166,7 +166,7 @@ async fn an_address_opens_the_network_only_when_policy_says_so_and_until_trust_e
     let answer = admin.retire_device(&device.id, &why(), None).await.unwrap();
     assert!(answer.addresses.is_empty());
     told.until(&world, &gate, |it| it.stations.is_empty()).await;
-    let journal = admin.device_journal(&device.id).await.unwrap();
+    let journal = admin.device_journal(&device.id, 0).await.unwrap();
     let text = serde_json::to_string(&journal).unwrap();
     for action in [
         "address-claimed",

@@ -252,7 +252,7 @@ async fn a_device_is_claimed_and_retired_by_hand_and_takes_no_other_way() {
         code(answer),
         Code::LifecycleRefused | Code::NotFound
     ));
-    let journal = operator.device_journal(id).await.unwrap();
+    let journal = operator.device_journal(id, 0).await.unwrap();
     assert!(
         journal
             .entries

@@ -140,7 +140,7 @@ async fn who_waits_is_listed_and_let_in_or_turned_down_once() {
         ));
     }
     for (id, expected) in [(&first, "approved"), (&second, "approval-denied")] {
-        let journal = installer.device_journal(id).await.unwrap();
+        let journal = installer.device_journal(id, 0).await.unwrap();
         let entry = journal
             .entries
             .iter()

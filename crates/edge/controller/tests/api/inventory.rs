@@ -76,7 +76,7 @@ async fn a_signed_manifest_brings_manufacturer_and_devices_and_does_so_once() {
     }
     assert_eq!(seen, serials(1201));
     let journal = admin
-        .device_journal(&maker.device_id("A-0007"))
+        .device_journal(&maker.device_id("A-0007"), 0)
         .await
         .unwrap();
     let actions: Vec<&str> = journal
@@ -85,6 +85,15 @@ async fn a_signed_manifest_brings_manufacturer_and_devices_and_does_so_once() {
         .map(|entry| entry.action.as_str())
         .collect();
     assert_eq!(actions, ["provisioned", "sold", "imported", "claimed"]);
+    let device = maker.device_id("A-0007");
+    let rest = admin.device_journal(&device, 2).await.unwrap();
+    assert_eq!(rest.entries, journal.entries[2..]);
+    let end = admin.device_journal(&device, 4).await.unwrap();
+    assert_eq!(end.entries, []);
+    assert_eq!(
+        code(admin.device_journal(&device, -1).await),
+        Code::BadRequest
+    );
     let verification = admin.verify_journal().await.unwrap();
     assert!(verification.ok, "{verification:?}");
     let mut world = world;

@@ -85,7 +85,7 @@ async fn another_policy_cuts_off_who_is_in_service_and_lets_in_again_whom_it_cut
     put(&world, &default).await;
     until(&world, &first, DeviceState::Onboarded).await;
 
-    let journal = world.admin().device_journal(&first).await.unwrap();
+    let journal = world.admin().device_journal(&first, 0).await.unwrap();
     let text = serde_json::to_string(&journal).unwrap();
     assert!(
         text.contains("closed") && text.contains("restored"),

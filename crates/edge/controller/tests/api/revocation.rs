@@ -279,7 +279,7 @@ async fn a_device_that_is_kept_apart_keeps_its_credential_and_one_that_retires_d
         Some(RevocationReason::CessationOfOperation)
     );
     assert_eq!(crl(&world).await.len(), 1);
-    let journal = operator.device_journal(&device).await.unwrap();
+    let journal = operator.device_journal(&device, 0).await.unwrap();
     let actions: Vec<&str> = journal
         .entries
         .iter()

@@ -199,7 +199,7 @@ async fn a_label_claims_a_device_and_the_device_shows_it() {
     // Once more is no change.
     let again = line.claim_by_uri(&wanted).await.unwrap();
     assert_eq!(again.device.version, claimed.device.version);
-    let journal = admin.device_journal(&claimed.device.id).await.unwrap();
+    let journal = admin.device_journal(&claimed.device.id, 0).await.unwrap();
     let actions: Vec<_> = journal
         .entries
         .iter()
