@@ -44,6 +44,7 @@ mod voucher;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use vouchsafe_controller::config::Config;
 
@@ -151,19 +152,45 @@ enum Command {
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && wants_json() => {
+            let printer = Printer {
+                format: Format::Json,
+                quiet: true,
+            };
+            return report(misused(&error), printer);
+        }
+        Err(error) => error.exit(),
+    };
     let printer = Printer {
         format: cli.global.output,
         quiet: cli.global.quiet,
     };
     match run(cli, printer) {
         Ok(exit) => exit.into(),
-        Err(failure) => {
-            let exit = failure.exit;
-            report(failure, printer);
-            exit.into()
-        }
+        Err(failure) => report(failure, printer),
     }
+}
+
+/// Whether a command line that cannot be read asks for JSON nevertheless.
+fn wants_json() -> bool {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    arguments
+        .windows(2)
+        .any(|pair| matches!(pair, [name, value] if name == "--output" && value == "json"))
+        || arguments.iter().any(|argument| argument == "--output=json")
+}
+
+/// What is wrong with the command line, without the usage that follows it.
+fn misused(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let said = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing",
+        _ => text.split("\n\n").next().unwrap_or_default(),
+    };
+    let said = said.strip_prefix("error: ").unwrap_or(said).trim();
+    Failure::usage(said).next_step("`--help` behind the command shows what it takes")
 }
 
 fn run(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
@@ -211,15 +238,18 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
     }
 }
 
-fn report(failure: Failure, printer: Printer) {
+fn report(failure: Failure, printer: Printer) -> ExitCode {
+    let exit = failure.exit.into();
     if !failure.is_worth_a_word() {
-        return;
+        return exit;
     }
     match printer.format {
         Format::Json => {
-            // Standard output is gone if this fails; the exit code still tells.
-            let _ = printer.show(&failure.to_json(), |_| String::new());
+            // One line, since it may end a stream. Standard output is gone if this fails; the exit
+            // code still tells.
+            let _ = printer.stream(&failure.to_json(), |_| String::new());
         }
         Format::Text => eprintln!("{:?}", miette::Report::new(failure)),
     }
+    exit
 }

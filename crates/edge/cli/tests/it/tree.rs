@@ -46,3 +46,28 @@ fn a_wrong_command_line_ends_with_2() {
     assert_eq!(world.refused("device list", 2), "usage");
     assert_eq!(world.refused("init", 2), "usage");
 }
+
+#[test]
+fn a_command_line_that_cannot_be_read_is_answered_in_json_where_json_is_wanted() {
+    let world = World::new();
+    for line in ["device show", "devices", "device list --state nowhere", ""] {
+        assert_eq!(world.refused(line, 2), "usage", "{line}");
+    }
+    let ran = world.run("--output=json device show");
+    let document: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let message = document["error"]["message"].as_str().unwrap();
+    assert!(message.contains("<DEVICE>"), "{message}");
+    let ran = world.run("--output json device");
+    assert!(ran.out.contains("a command is missing"), "{}", ran.out);
+    // It may end a stream, which has one document a line.
+    assert_eq!((ran.out.lines().count(), ran.err.as_str()), (1, ""));
+    // Help is no error, and text as it always is.
+    assert!(
+        world
+            .run("device show --help --output json")
+            .out
+            .contains("Usage:")
+    );
+    let ran = world.run("device show");
+    assert!(ran.out.is_empty() && ran.err.contains("Usage:"), "{ran:?}");
+}
