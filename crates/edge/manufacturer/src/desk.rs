@@ -247,7 +247,7 @@ pub enum DeskError {
     /// The running program refused; the code is stable.
     #[error("{message}")]
     Remote {
-        /// Stable code: a refusal's, `not-found`, or `failed`.
+        /// As [`FactoryError::code`].
         code: String,
         /// What it says.
         message: String,
@@ -266,16 +266,14 @@ pub enum DeskError {
 }
 
 impl DeskError {
-    /// A stable code: that of a refusal, `not-found`, or `failed`.
+    /// A stable word, the same here as from the running program.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
-            Self::Factory(error) => match error.cause() {
-                FactoryError::NoSuchOwner(_) | FactoryError::NoSuchDevice(_) => "not-found",
-                cause => cause.refusal().map_or("failed", |refusal| refusal.code()),
-            },
+            Self::Factory(error) => error.code(),
             Self::Remote { code, .. } => code,
-            Self::Unreachable { .. } | Self::Value(_) => "failed",
+            Self::Unreachable { .. } => "in-use",
+            Self::Value(_) => "usage",
         }
     }
 }
@@ -642,7 +640,7 @@ async fn answer(factory: Factory, stream: UnixStream) {
         Ok(call) => call,
         Err(error) => {
             let failed = Line::Failed {
-                code: "failed".to_owned(),
+                code: "usage".to_owned(),
                 message: format!("the order cannot be read: {error}"),
             };
             let _gone = writing.write_all(&line(&failed)).await;

@@ -85,6 +85,9 @@ pub enum FactoryError {
     /// A certificate cannot be read.
     #[error("the certificate cannot be read: {0}")]
     Certificate(#[from] ParseError),
+    /// A revocation list cannot be read.
+    #[error("the revocation list cannot be read: {0}")]
+    RevocationList(#[source] ParseError),
     /// A certificate is none of a certification authority.
     #[error(
         "{0} is no certification authority: give the domain CA that the owner's registrars have"
@@ -145,6 +148,32 @@ impl FactoryError {
         match self.cause() {
             Self::Refused { refusal, .. } => Some(*refusal),
             _ => None,
+        }
+    }
+
+    /// A stable word: that of the refusal, or one for each sort of error.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self.cause() {
+            Self::Refused { refusal, .. } => refusal.code(),
+            Self::NoSuchOwner(_) | Self::NoSuchDevice(_) => "not-found",
+            Self::AmbiguousOwner(_)
+            | Self::List { .. }
+            | Self::File { .. }
+            | Self::Certificate(_)
+            | Self::RevocationList(_)
+            | Self::NotAnAuthority(_)
+            | Self::Bootstrapping(_)
+            | Self::Uri(_) => "usage",
+            Self::Contended => "contended",
+            Self::Request(_) | Self::Envelope(_) | Self::Voucher(_) | Self::Statement(_) => {
+                "not-proven"
+            }
+            Self::Open(OpenError::InUse(_)) => "in-use",
+            Self::Open(_) | Self::Read(_) | Self::Commit(_) => "store",
+            Self::Home(_) => "data-folder",
+            Self::Keys(_) => "keys",
+            Self::Device { .. } | Self::Issue(_) | Self::Label(_) | Self::Broken => "factory",
         }
     }
 

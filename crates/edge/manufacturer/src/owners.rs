@@ -141,7 +141,7 @@ impl Owners {
         der: &[u8],
         now: Timestamp,
     ) -> Result<bool, FactoryError> {
-        let crl = Crl::from_der(der)?;
+        let crl = Crl::from_der(der).map_err(FactoryError::RevocationList)?;
         // Between the look at the one at hand and the change nobody else puts a list.
         let turn = self.turn.clone().lock_owned().await;
         let owner = {

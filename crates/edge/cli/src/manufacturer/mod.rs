@@ -15,7 +15,6 @@ use serde_json::json;
 use vouchsafe_home::HomeError;
 use vouchsafe_manufacturer::{Config, DeskError, Factory, FactoryError, Home, Ready, ServeError};
 use vouchsafe_net::Clock;
-use vouchsafe_store::OpenError;
 
 use crate::configuration::{self, ConfigCommand, Configuration, Setting};
 use crate::failure::{Exit, Failure, chain};
@@ -246,36 +245,9 @@ async fn off_thread<T: Send + 'static>(
 
 impl From<FactoryError> for Failure {
     fn from(error: FactoryError) -> Self {
-        if let FactoryError::Home(error) = error {
-            return error.into();
-        }
-        let text = chain(&error);
-        if let Some(refusal) = error.refusal() {
-            return Self::new(Exit::Refused, refusal.code(), text);
-        }
-        match error.cause() {
-            FactoryError::Open(OpenError::InUse(_)) => Self::new(Exit::Conflict, "in-use", text)
-                .next_step("stop `vouchsafe manufacturer serve` first"),
-            FactoryError::NoSuchOwner(_) | FactoryError::NoSuchDevice(_) => {
-                Self::new(Exit::NotFound, "not-found", text)
-            }
-            FactoryError::AmbiguousOwner(_)
-            | FactoryError::List { .. }
-            | FactoryError::File { .. }
-            | FactoryError::Certificate(_)
-            | FactoryError::NotAnAuthority(_)
-            | FactoryError::Bootstrapping(_)
-            | FactoryError::Uri(_) => Self::usage(text),
-            FactoryError::Contended => Self::new(Exit::Conflict, "contended", text),
-            FactoryError::Request(_)
-            | FactoryError::Envelope(_)
-            | FactoryError::Voucher(_)
-            | FactoryError::Statement(_) => Self::new(Exit::Refused, "not-proven", text),
-            FactoryError::Open(_) | FactoryError::Read(_) | FactoryError::Commit(_) => {
-                Self::new(Exit::Unreachable, "store", text)
-            }
-            FactoryError::Keys(_) => Self::new(Exit::Usage, "keys", text),
-            _ => Self::new(Exit::Internal, "factory", text),
+        match error {
+            FactoryError::Home(error) => error.into(),
+            error => coded(error.code(), chain(&error)),
         }
     }
 }
@@ -284,18 +256,29 @@ impl From<DeskError> for Failure {
     fn from(error: DeskError) -> Self {
         match error {
             DeskError::Factory(error) => error.into(),
-            DeskError::Remote { code, message } => {
-                let exit = match code.as_str() {
-                    "not-found" => Exit::NotFound,
-                    "failed" => Exit::Usage,
-                    _ => Exit::Refused,
-                };
-                Self::new(exit, &code, message)
-            }
             DeskError::Unreachable { .. } => Self::new(Exit::Unreachable, "in-use", chain(&error))
                 .next_step("is another vouchsafe command still at work on this data folder?"),
-            other => Self::usage(chain(&other)),
+            other => coded(other.code(), chain(&other)),
         }
+    }
+}
+
+/// What an error of the manufacturer's side means here, whether it comes from this process or from the
+/// program that serves.
+fn coded(code: &str, text: String) -> Failure {
+    let exit = match code {
+        "not-found" => Exit::NotFound,
+        "usage" | "keys" | "data-folder" => Exit::Usage,
+        "contended" | "in-use" => Exit::Conflict,
+        "store" => Exit::Unreachable,
+        "factory" => Exit::Internal,
+        // Each refusal has its own.
+        _ => Exit::Refused,
+    };
+    let failure = Failure::new(exit, code, text);
+    match code {
+        "in-use" => failure.next_step("stop `vouchsafe manufacturer serve` first"),
+        _ => failure,
     }
 }
 

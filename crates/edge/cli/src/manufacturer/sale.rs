@@ -47,7 +47,7 @@ pub(crate) enum OwnerCommand {
     },
     /// Hand in an owner's revocation list, so that its revoked registrars are refused
     Crl {
-        /// The list (DER)
+        /// The list (DER or PEM): what `vouchsafe cert crl` gives
         file: PathBuf,
     },
 }
@@ -161,7 +161,7 @@ async fn list_owners(at: &Place<'_>) -> Result<Exit, Failure> {
 
 async fn revocation_list(file: &Path, at: &Place<'_>) -> Result<Exit, Failure> {
     let order = Order::RevocationList {
-        crl: BASE64_STANDARD.encode(input::read(file)?),
+        crl: BASE64_STANDARD.encode(list(input::read(file)?)),
     };
     let Reply::RevocationList(newer) = at.order(order).await? else {
         return Err(desk::unexpected());
@@ -277,6 +277,16 @@ fn part_file(out: &Path, part: usize) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
     name.push(format!(".{}", part + 1));
     name.into()
+}
+
+/// A revocation list in DER, also where the file has it as PEM (RFC 7468 §6).
+fn list(bytes: Vec<u8>) -> Vec<u8> {
+    let body: String = String::from_utf8_lossy(&bytes)
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
+    BASE64_STANDARD.decode(body).unwrap_or(bytes)
 }
 
 /// A statement as CMS, or as the base64 that the API answers.

@@ -35,6 +35,24 @@ fn the_ready_line_says_where_and_sigterm_ends_well() {
     world.refused("status --dir c", 3);
 }
 
+/// RFC 7468 §6: the list comes as text, and in a file as it is.
+#[test]
+fn a_manufacturer_takes_the_revocation_list_as_the_controller_gives_it() {
+    let world = World::new();
+    let server = running(&world);
+    world.json("manufacturer init --dir m --name Acme");
+    world.json("manufacturer --dir m owner add Plant --domain-ca c/domain-ca.pem");
+    let pem = world.json("cert crl --dir c")["crl_pem"].clone();
+    world.write("list.pem", pem.as_str().unwrap());
+    world.json("cert crl --out list.crl --dir c");
+    for newer in [true, false] {
+        let taken = world.json("manufacturer --dir m owner crl list.pem");
+        assert_eq!(taken["newer"], newer);
+    }
+    world.json("manufacturer --dir m owner crl list.crl");
+    assert_eq!(server.stop(), 0);
+}
+
 #[test]
 fn a_device_is_imported_kept_apart_let_back_and_given_up() {
     let world = World::new();

@@ -122,6 +122,25 @@ fn orders_are_carried_out_while_the_masa_serves() {
 }
 
 #[test]
+fn an_error_is_the_same_whether_or_not_the_masa_serves() {
+    let world = made();
+    world.write("noise", "no statement at all");
+    let line = "manufacturer --dir m";
+    let errors = || {
+        [
+            world.refused(&format!("{line} release --statement noise"), 1),
+            world.refused(&format!("{line} owner crl noise"), 2),
+            world.refused(&format!("{line} sell A-9 --to Plant"), 5),
+        ]
+    };
+    let here = errors();
+    assert_eq!(here, ["not-proven", "usage", "not-found"]);
+    let server = world.serve("manufacturer --dir m serve");
+    assert_eq!(errors(), here);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
 fn labels_are_drawn_in_three_forms() {
     let world = made();
     world.json("manufacturer --dir m provision A-1 A-2 --out births");

@@ -300,7 +300,7 @@ pub(super) async fn put_revocation_list(
     match masa.factory.owners.take_revocation_list(&body, now).await {
         Ok(true) => super::text(StatusCode::OK, "the list is in use\n"),
         Ok(false) => super::text(StatusCode::OK, "a newer list is in use already\n"),
-        Err(error @ (FactoryError::NoSuchOwner(_) | FactoryError::Certificate(_))) => {
+        Err(error @ (FactoryError::NoSuchOwner(_) | FactoryError::RevocationList(_))) => {
             super::text(StatusCode::FORBIDDEN, &format!("refused: {error}\n"))
         }
         Err(error) => Answer::Fault(error).into_response(),
