@@ -152,6 +152,31 @@ async fn wrong_guesses_use_up_a_code() {
     assert_eq!(guesses, ["4", "3", "2", "1", "0"]);
 }
 
+/// The identifier is sent in clear, so a stranger who knows nothing else must not use up the code.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_no_point_is_no_guess() {
+    let world = World::new().await;
+    say(&world);
+    let enrollee = Enrollee::new(Curve::P256);
+    let own: Arc<dyn Agreement> = Arc::new(enrollee.key.clone());
+    let code = PkexCode::new(Some("bench"), "another code").unwrap();
+    let mut tries = Tries::default();
+    let (mut request, _) =
+        Initiator::start(own, code, PkexBinding::Versions, &mut tries, &entropy()).unwrap();
+    // The hidden key comes last.
+    let hidden = request.len() - 64;
+    request[hidden..].fill(0);
+    for _ in 0..=Tries::LIMIT {
+        let mut wire = world.connect().await;
+        wire.send(&request).await;
+        assert_eq!(wire.receive().await, None);
+    }
+    assert_eq!(world.controller.codes.list(world.now())[0].guessed, 0);
+    let (mut wire, reveal) = begin(&world, &enrollee, CODE).await;
+    wire.send(&reveal.unwrap().commit).await;
+    assert!(wire.receive().await.is_some());
+}
+
 /// A code stands for the rights of who said it, and for the network that they named and no other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_gives_no_more_than_who_said_it_may() {

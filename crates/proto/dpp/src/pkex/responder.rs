@@ -83,8 +83,9 @@ impl Responder {
     /// # Errors
     /// [`Refusal::PkexTries`] when the code is used up; [`Refusal::PkexIdentifier`] for a request about another
     /// code; [`Refusal::PkexVersion`] when the binding is not that of the request;
-    /// [`Refusal::PkexGroup`] with a reply that proposes our curve; [`Refusal::PointOffCurve`],
-    /// which counts as a wrong guess.
+    /// [`Refusal::PkexGroup`] with a reply that proposes our curve; [`crate::Malformed::Point`] and
+    /// [`Refusal::PointOffCurve`], which are no guesses; [`Refusal::PointAtInfinity`], which counts
+    /// as one.
     pub fn answer(
         request: &ExchangeRequest,
         own: Arc<dyn Agreement>,
@@ -118,11 +119,11 @@ impl Responder {
             return Err(Error::from(Refusal::PkexGroup).answered(reply));
         }
 
-        // X' = M - Qi.
+        // What is no point was hidden under no code: nobody learns anything from the refusal.
+        let m = Point::from_raw_xy(curve, &request.m)?;
+        // X' = M - Qi. Nothing is left of M when it is the mask itself, which only a right guess is.
         let mask = code.mask(&elements::initiator(curve)?, binding.initiator_address())?;
-        let opened =
-            Point::from_raw_xy(curve, &request.m).and_then(|m| m.subtract(&mask).map(|x| (m, x)));
-        let (m, x) = opened.inspect_err(|_| tries.count())?;
+        let x = m.subtract(&mask).inspect_err(|_| tries.count())?;
 
         // N = Y + Qr.
         let mask = code.mask(&elements::responder(curve)?, binding.responder_address())?;

@@ -369,28 +369,36 @@ fn requests_that_do_not_fit_are_refused_section_5_6_2() {
     );
 }
 
-/// SEC 1 §3.2.2.1: a point off the curve would give the private key away; it counts as a guess.
+/// SEC 1 §3.2.2.1: a point off the curve would give the private key away. It says nothing about the
+/// code, so it is no guess, and whoever sends it cannot use the code up.
 #[test]
-fn a_point_off_the_curve_is_refused_and_counted() {
+fn what_is_no_point_is_refused_and_is_no_guess() {
     let mut tries = Tries::default();
-    let (mut request, initiator) = begin_exchange(code(), &mut Tries::default(), 1);
+    let (request, initiator) = begin_exchange(code(), &mut Tries::default(), 1);
     let (mut response, _) = answer(&request, &code(), &mut tries).unwrap();
-    *request.last_mut().unwrap() ^= 1;
+    let mut off_curve = request.clone();
+    *off_curve.last_mut().unwrap() ^= 1;
+    let short = altered(&request, AttributeId::EncryptedKey, Some(&[0; 63]));
+    for _ in 0..=Tries::LIMIT {
+        for (forged, reason) in [
+            (&off_curve, Refusal::PointOffCurve.into()),
+            (&short, crate::Malformed::Point.into()),
+        ] {
+            assert_eq!(answer(forged, &code(), &mut tries).err(), Some(reason));
+        }
+    }
+    assert_eq!(tries.failed(), 0);
     *response.last_mut().unwrap() ^= 1;
-    assert_eq!(
-        answer(&request, &code(), &mut tries).err(),
-        Some(Refusal::PointOffCurve.into())
-    );
-    assert_eq!(tries.failed(), 1);
     assert_eq!(
         initiator.handle(&response).err(),
         Some(Refusal::PointOffCurve.into())
     );
 }
 
-/// The mask itself as the hidden key: what is left would be the point at infinity.
+/// The mask itself as the hidden key: what is left would be the point at infinity. Who made it knows
+/// the code or guessed it.
 #[test]
-fn a_key_that_is_only_the_mask_is_refused() {
+fn a_key_that_is_only_the_mask_is_refused_and_counted() {
     let mut tries = Tries::default();
     let curve = Curve::P256;
     let mask = code()
@@ -403,6 +411,7 @@ fn a_key_that_is_only_the_mask_is_refused() {
         answer(&forged, &code(), &mut tries).err(),
         Some(Refusal::PointAtInfinity.into())
     );
+    assert_eq!(tries.failed(), 1);
 }
 
 /// A frame without one attribute, or with another value for it.
