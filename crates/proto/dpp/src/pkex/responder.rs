@@ -84,8 +84,7 @@ impl Responder {
     /// [`Refusal::PkexTries`] when the code is used up; [`Refusal::PkexIdentifier`] for a request about another
     /// code; [`Refusal::PkexVersion`] when the binding is not that of the request;
     /// [`Refusal::PkexGroup`] with a reply that proposes our curve; [`crate::Malformed::Point`] and
-    /// [`Refusal::PointOffCurve`], which are no guesses; [`Refusal::PointAtInfinity`], which counts
-    /// as one.
+    /// [`Refusal::PointOffCurve`], which are no guesses.
     pub fn answer(
         request: &ExchangeRequest,
         own: Arc<dyn Agreement>,
@@ -122,8 +121,10 @@ impl Responder {
         // What is no point was hidden under no code: nobody learns anything from the refusal.
         let m = Point::from_raw_xy(curve, &request.m)?;
         // X' = M - Qi. Nothing is left of M when it is the mask itself, which only a right guess is.
+        // A refusal would tell so, and a wrong one would cost nothing; with Y in its place all guesses
+        // get the same answer, and who sent it cannot go on: y · Y is known to us alone.
         let mask = code.mask(&elements::initiator(curve)?, binding.initiator_address())?;
-        let x = m.subtract(&mask).inspect_err(|_| tries.count())?;
+        let x = m.subtract(&mask).unwrap_or_else(|_| y.public().clone());
 
         // N = Y + Qr.
         let mask = code.mask(&elements::responder(curve)?, binding.responder_address())?;

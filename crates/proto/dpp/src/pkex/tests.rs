@@ -395,23 +395,29 @@ fn what_is_no_point_is_refused_and_is_no_guess() {
     );
 }
 
-/// The mask itself as the hidden key: what is left would be the point at infinity. Who made it knows
-/// the code or guessed it.
+/// The mask of a guess as the hidden key: of the right one nothing would be left of it. Whether it was
+/// right is told by no answer, and trying to go on counts, or guesses would cost nothing.
 #[test]
-fn a_key_that_is_only_the_mask_is_refused_and_counted() {
-    let mut tries = Tries::default();
-    let curve = Curve::P256;
-    let mask = code()
-        .mask(&elements::initiator(curve).unwrap(), None)
-        .unwrap();
-    let (request, _) = begin_exchange(code(), &mut Tries::default(), 1);
-    let mut forged = request[..request.len() - 64].to_vec();
-    forged.extend_from_slice(mask.raw_xy());
-    assert_eq!(
-        answer(&forged, &code(), &mut tries).err(),
-        Some(Refusal::PointAtInfinity.into())
-    );
-    assert_eq!(tries.failed(), 1);
+fn a_key_that_is_only_the_mask_tells_nothing_about_the_guess_section_5_6() {
+    let (request, initiator) = begin_exchange(code(), &mut Tries::default(), 1);
+    let (right, _) = answer(&request, &code(), &mut Tries::default()).unwrap();
+    let (commit, _) = initiator.handle(&right).unwrap();
+    let wrong_code = PkexCode::new(Some("joes_key"), "thisisnosecret").unwrap();
+    for guess in [code(), wrong_code] {
+        let mut tries = Tries::default();
+        let mask = guess
+            .mask(&elements::initiator(Curve::P256).unwrap(), None)
+            .unwrap();
+        let mut forged = request[..request.len() - 64].to_vec();
+        forged.extend_from_slice(mask.raw_xy());
+        let (response, responder) = answer(&forged, &code(), &mut tries).unwrap();
+        assert_eq!(response[..response.len() - 64], right[..right.len() - 64]);
+        assert_eq!(
+            responder.handle(&commit, &mut tries).err(),
+            Some(Refusal::PkexCode.into())
+        );
+        assert_eq!(tries.failed(), 1);
+    }
 }
 
 /// A frame without one attribute, or with another value for it.
