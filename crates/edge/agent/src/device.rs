@@ -75,8 +75,8 @@ impl Device {
     }
 
     fn known(&self, anchors: &Anchors, correction: i64) -> Result<ConnectorOptions, LocalError> {
-        let mut options =
-            ConnectorOptions::new(ServerTrust::RegistrationAuthority(anchors.clone()));
+        // Gates and other servers of the domain have its certificates too.
+        let mut options = ConnectorOptions::new(ServerTrust::Registrar(anchors.clone()));
         options.clock = match self.trusted_now()? {
             Some(_) => self.clock.clone(),
             // A connection is made within seconds, so for its checks the time may stand still.

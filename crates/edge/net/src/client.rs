@@ -31,7 +31,7 @@ use crate::identity::{Presents, ReloadableIdentity};
 use crate::origin::Origin;
 use crate::stream::{Meter, Metered, WireBytes};
 use crate::tls::{self, HandshakeFailure, TlsVersions};
-use crate::verify::{KnownServer, ProvisionalServer, RegistrationAuthority};
+use crate::verify::{KnownServer, ProvisionalServer, Registrar};
 
 /// How long a failed connection may take to say why it failed.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -45,11 +45,9 @@ pub enum ServerTrust {
     /// One whose chain leads to these anchors by the strict rules, under the name that was called
     /// (DNS name or IP address of its subjectAltName).
     Anchors(Anchors),
-    /// Like `Anchors`, but a registration authority (extKeyUsage `id-kp-cmcRA`) is accepted under
-    /// any name, because a device finds it by discovery (RFC 7030 §3.6.1).
-    RegistrationAuthority(Anchors),
-    /// Only a registration authority of these anchors, under any name: where others of the same domain
-    /// are servers too, a name is not enough.
+    /// One whose chain leads to these anchors and that may be a registrar (extKeyUsage `id-kp-cmcRA`), under
+    /// any name: it is found by discovery (RFC 7030 §3.6.1), and where others of the same domain are
+    /// servers too, a name is not enough.
     Registrar(Anchors),
 }
 
@@ -124,12 +122,7 @@ impl Connector {
         let verifier: Arc<dyn ServerCertVerifier> = match &options.trust {
             ServerTrust::Provisional => ProvisionalServer::new(&provider),
             ServerTrust::Anchors(anchors) => KnownServer::new(anchors.clone(), &provider),
-            ServerTrust::RegistrationAuthority(anchors) => {
-                RegistrationAuthority::new(anchors.clone(), true, &provider)
-            }
-            ServerTrust::Registrar(anchors) => {
-                RegistrationAuthority::new(anchors.clone(), false, &provider)
-            }
+            ServerTrust::Registrar(anchors) => Registrar::new(anchors.clone(), &provider),
         };
         let sessions = if options.resumption {
             Resumption::default()

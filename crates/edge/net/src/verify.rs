@@ -6,7 +6,7 @@
 //! | [`KnownClient`] | our anchors, strict | – | checked |
 //! | [`ProvisionalServer`] | the voucher, later (RFC 8995 §5.1) | – | checked |
 //! | [`KnownServer`] | our anchors, strict | checked | checked |
-//! | [`RegistrationAuthority`] | our anchors, strict | checked, or `id-kp-cmcRA` (RFC 7030 §3.6.1) | checked |
+//! | [`Registrar`] | our anchors, strict | any, with `id-kp-cmcRA` (RFC 7030 §3.6.1) | checked |
 //!
 //! The handshake signature is always checked, and always against the raw key of the leaf: the
 //! helper that takes a certificate refuses X.509 v1 and unknown critical extensions, which devices
@@ -240,44 +240,35 @@ impl ServerCertVerifier for KnownServer {
     checks_handshake_signatures!();
 }
 
-/// A server that our anchors vouch for as registration authority, under whatever name it was
-/// found; or, where names are allowed, one that they vouch for under the name that was called.
+/// A server that our anchors vouch for as registrar, under whatever name it was found.
 #[derive(Debug)]
-pub(crate) struct RegistrationAuthority {
-    known: Arc<KnownServer>,
-    or_by_name: bool,
+pub(crate) struct Registrar {
+    anchors: Anchors,
     signatures: HandshakeSignatures,
 }
 
-impl RegistrationAuthority {
-    pub(crate) fn new(anchors: Anchors, or_by_name: bool, provider: &CryptoProvider) -> Arc<Self> {
-        let known = KnownServer::new(anchors, provider);
+impl Registrar {
+    pub(crate) fn new(anchors: Anchors, provider: &CryptoProvider) -> Arc<Self> {
         Arc::new(Self {
-            known,
-            or_by_name,
+            anchors,
             signatures: signatures(provider),
         })
     }
 }
 
-impl ServerCertVerifier for RegistrationAuthority {
-    /// RFC 7030 §3.6.1: the name that was called, or `id-kp-cmcRA` under an explicit anchor.
+impl ServerCertVerifier for Registrar {
+    /// RFC 7030 §3.6.1: `id-kp-cmcRA` under an explicit anchor.
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let chain = readable(leaf, others)?;
-        match strict(&chain, &self.known.anchors, now, Usage::Registrar) {
-            Ok(()) => Ok(ServerCertVerified::assertion()),
-            Err(_) if self.or_by_name => {
-                self.known.verify_server_cert(leaf, others, name, ocsp, now)
-            }
-            Err(error) => Err(error),
-        }
+        strict(&chain, &self.anchors, now, Usage::Registrar)?;
+        Ok(ServerCertVerified::assertion())
     }
 
     checks_handshake_signatures!();

@@ -372,6 +372,18 @@ pub(crate) mod tests {
         }
     }
 
+    /// RFC 5216 §5.3: without an authority any server would pass, whatever name it shows.
+    #[test]
+    fn a_network_whose_server_nobody_vouches_for_is_not_used() {
+        let mut network = everything().networks.swap_remove(1);
+        assert_eq!(network.check(), Ok(()));
+        network.akm = "sae+dot1x".to_owned();
+        network.passphrase = Some(secret("correct horse"));
+        network.certificate.as_mut().unwrap().server_ca = None;
+        let refused = network.check().unwrap_err();
+        assert_eq!(refused.code(), "configuration-server-authority");
+    }
+
     #[test]
     fn what_was_given_comes_back_and_its_secrets_are_in_no_file() {
         let dir = tempfile::tempdir().unwrap();

@@ -149,6 +149,9 @@ pub enum UnusableConfiguration {
     /// The connector is for another role.
     #[error("its connector is for another role than the one that was asked for")]
     Role,
+    /// It does not say who vouches for the server of its 802.1X: any server would pass.
+    #[error("it names no authority by which the network's server could be known")]
+    NoServerAuthority,
     /// None of the certificates is for the device's key.
     #[error("none of its certificates is for the key that was sent")]
     OtherKey,
@@ -168,6 +171,7 @@ impl UnusableConfiguration {
             Self::Certificates => "configuration-certificates",
             Self::KeyKind => "configuration-key-kind",
             Self::Role => "configuration-role",
+            Self::NoServerAuthority => "configuration-server-authority",
             Self::OtherKey => "configuration-other-key",
         }
     }
@@ -226,6 +230,12 @@ impl Network {
             && !name.bytes().all(|b| b.is_ascii_graphic() && b != b'"')
         {
             return Err(UnusableConfiguration::Garbled);
+        }
+        // Without one a supplicant looks at no certificate, and a name alone is anybody's (RFC 5216 §5.3).
+        if let Some(certificate) = &self.certificate
+            && certificate.server_ca.is_none()
+        {
+            return Err(UnusableConfiguration::NoServerAuthority);
         }
         let usable = methods.iter().any(|method| match *method {
             "psk" => self.passphrase.is_some() || self.psk.is_some(),

@@ -26,7 +26,7 @@ use vouchsafe_brski::{Compatibility, Encoding, est, idevid};
 use vouchsafe_net::{ClientAuth, Identity, Peer, Server, ServerOptions};
 use vouchsafe_trust::{Certificate, IdevidRules, Name, Profile, Revocation, Validity, cms, oid};
 
-use crate::world::{Holder, Maker, Owner, SERIAL, now, serial_of};
+use crate::world::{Holder, Maker, Owner, SERIAL, issue, now, serial_of, years};
 
 /// How a voucher is spoilt before it is handed out.
 pub(crate) type Spoil = Box<dyn Fn(&mut Map<String, Value>) + Send + Sync>;
@@ -107,7 +107,7 @@ pub(crate) struct Seen {
 }
 
 pub(crate) struct Inner {
-    owner: Owner,
+    owner: Arc<Owner>,
     maker: Arc<Maker>,
     behaviour: Mutex<Behaviour>,
     seen: Mutex<Seen>,
@@ -127,12 +127,30 @@ impl Registrar {
     }
 
     pub(crate) async fn with(maker: &Arc<Maker>, name: &str, behaviour: Behaviour) -> Self {
-        let owner = Owner::new(name);
-        let identity = Identity::new(
+        let owner = Arc::new(Owner::new(name));
+        let shown = Identity::new(
             owner.registrar.chain.clone(),
             Arc::clone(&owner.registrar.signer),
         );
-        let options = ServerOptions::new("registrar", identity.unwrap(), ClientAuth::Optional);
+        Self::showing(maker, owner, shown.unwrap(), behaviour).await
+    }
+
+    /// A server of the same domain that is no registrar and does as if it were one.
+    pub(crate) async fn impostor(of: &Self) -> Self {
+        let owner = Arc::clone(&of.inner.owner);
+        let profile = Profile::tls_server(Name::common("wiki").unwrap(), &["localhost"]);
+        let holder = issue(&owner.authority, &profile, years(2));
+        let shown = Identity::new(holder.chain, holder.signer).unwrap();
+        Self::showing(&of.inner.maker, owner, shown, Behaviour::default()).await
+    }
+
+    async fn showing(
+        maker: &Arc<Maker>,
+        owner: Arc<Owner>,
+        shown: Identity,
+        behaviour: Behaviour,
+    ) -> Self {
+        let options = ServerOptions::new("registrar", shown, ClientAuth::Optional);
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server = Server::bind(any_port, options).await.unwrap();
         let addr = server.local_addr();

@@ -146,6 +146,25 @@ async fn while_nobody_answers_the_present_credential_stays_in_force() {
     device.assert_whole();
 }
 
+/// RFC 7030 §3.6.1: gates, consoles and whatever else has a certificate of the domain could hand out anchors
+/// of their own otherwise.
+#[tokio::test]
+async fn a_server_of_the_domain_that_is_no_registrar_renews_nothing() {
+    let (registrar, mut device) = due().await;
+    let before = device.status().credential;
+    let impostor = Registrar::impostor(&registrar).await;
+    drop(registrar);
+    let url = impostor.url().replace("127.0.0.1", "localhost");
+    device.config.registrars = vec![url];
+    let (status, told) = device.run_told().await;
+    assert!(status.is_err());
+    let told = format!("{:?}", told.all());
+    assert!(told.contains("wrong-purpose"), "{told}");
+    assert_eq!(device.status().credential, before);
+    assert!(impostor.called().is_empty());
+    device.assert_whole();
+}
+
 #[tokio::test]
 async fn a_device_whose_network_is_gone_for_good_joins_another_once_its_credential_has_ended() {
     let maker = Arc::new(Maker::new());

@@ -255,7 +255,7 @@ fn root(profile: &Profile) -> Authority {
     Authority::self_signed(profile, &serial(&*signer), years(20), signer).unwrap()
 }
 
-fn issue(authority: &Authority, profile: &Profile, validity: Validity) -> Holder {
+pub(crate) fn issue(authority: &Authority, profile: &Profile, validity: Validity) -> Holder {
     let signer = key();
     let leaf = authority
         .issue(profile, signer.public_key(), &serial(&*signer), validity)
