@@ -134,11 +134,15 @@ struct Arriving<'a> {
 }
 
 impl Admission {
-    /// Nobody may come in yet. `sessions` are those that an earlier run left.
-    pub fn new(rules: Rules, sessions: BTreeMap<Place, Session>) -> Self {
+    /// Nobody may come in yet. `sessions` are those that an earlier run left, and `cut_off` the stations that
+    /// had to go then, the oldest first.
+    pub fn new(rules: Rules, sessions: BTreeMap<Place, Session>, cut_off: Vec<[u8; 6]>) -> Self {
+        let before: BTreeSet<_> = cut_off.iter().copied().collect();
         let ending = sessions.iter().filter(|(_, it)| it.ending.is_some());
-        let cut_off = ending.filter_map(|(place, _)| place.mac);
-        let cut_off = cut_off.take(MAX_CUT_OFF).collect();
+        let ending: BTreeSet<_> = ending.filter_map(|(place, _)| place.mac).collect();
+        let mut cut_off = VecDeque::from(cut_off);
+        cut_off.extend(ending.difference(&before));
+        cut_off.drain(..cut_off.len().saturating_sub(MAX_CUT_OFF));
         Self(Arc::new(Shared {
             inner: Mutex::new(Inner {
                 desired: None,
@@ -340,26 +344,27 @@ impl Admission {
 
     /// The sessions of a client that must go.
     pub fn ending(&self, client: u32) -> Vec<(Place, Session)> {
-        self.some_ending(client, usize::MAX, |_| true)
+        self.some_ending(client, usize::MAX, None, |_| true)
     }
 
-    /// The same, at most so many of those `wanted`.
+    /// The same, at most so many of those `wanted`; those `behind` a place first.
     pub fn some_ending(
         &self,
         client: u32,
         most: usize,
+        behind: Option<&Place>,
         wanted: impl Fn(&Place) -> bool,
     ) -> Vec<(Place, Session)> {
         let inner = self.lock();
-        let ending = inner.sessions.ending(client);
+        let ending = inner.sessions.ending(client, behind);
         let ending = ending.filter(|(place, _)| wanted(place)).take(most);
         ending
             .map(|(place, session)| (place.clone(), session.clone()))
             .collect()
     }
 
-    /// Stations that had to go, and did not come in again.
-    pub fn cut_off_stations(&self) -> BTreeSet<[u8; 6]> {
+    /// Stations that had to go, and did not come in again; the oldest first.
+    pub fn cut_off(&self) -> Vec<[u8; 6]> {
         self.lock().cut_off.iter().copied().collect()
     }
 

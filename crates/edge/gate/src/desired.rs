@@ -194,9 +194,8 @@ impl Desired {
                 ours: self.version,
             });
         }
-        let most = |have: usize, more: usize| have.saturating_add(more) > MAX_ADMITTED;
-        if most(self.admitted.len(), difference.credentials.len())
-            || most(self.stations.len(), difference.stations.len())
+        if length_with(&self.admitted, &difference.credentials) > MAX_ADMITTED
+            || length_with(&self.stations, &difference.stations) > MAX_ADMITTED
         {
             return Err(malformed(&"too many credentials or stations"));
         }
@@ -327,6 +326,19 @@ fn trust(anchor: &Certificate, lists: &[Crl]) -> Trust {
             unknown_is_fatal: true,
         },
     }
+}
+
+/// How many there are once the changes are made.
+fn length_with<K: Ord>(have: &BTreeMap<K, Entry>, changes: &[(K, Option<Entry>)]) -> usize {
+    let (mut new, mut gone) = (0, 0);
+    for (key, entry) in changes {
+        match (have.contains_key(key), entry) {
+            (false, Some(_)) => new += 1,
+            (true, None) => gone += 1,
+            _ => {}
+        }
+    }
+    (have.len() + new).saturating_sub(gone)
 }
 
 fn malformed(problem: &dyn ToString) -> DesiredError {

@@ -135,11 +135,8 @@ impl Shape {
              set limited {{ type ifname; }}\n\
              set ports {{ type ifname; elements = {{ {ports} }} }}\n\
              set uplinks {{ type ifname; elements = {{ {uplinks} }} }}\n\
-             chain neighbours {{\n\
-             ether type arp accept\n\
-             {DISCOVERY}\
-             udp dport {{ 67, 68, 546, 547 }} accept\n\
-             }}\n"
+             chain asking {{\n{ASKING}}}\n\
+             chain answering {{\n{ANSWERING}}}\n"
         );
         let mut chosen = (String::new(), String::new());
         for (number, (_, reach)) in self.segments.confined().enumerate() {
@@ -147,8 +144,8 @@ impl Shape {
             let _ = write!(
                 text,
                 "set in_{number} {{ type ifname . ether_addr; }}\n\
-                 chain to_{number} {{\njump neighbours\n{to}drop\n}}\n\
-                 chain from_{number} {{\njump neighbours\n{from}drop\n}}\n"
+                 chain to_{number} {{\njump asking\n{to}drop\n}}\n\
+                 chain from_{number} {{\njump answering\n{from}drop\n}}\n"
             );
             let _ = writeln!(
                 chosen.0,
@@ -181,7 +178,7 @@ impl Shape {
              iifname @uplinks oifname @open {GROUP} accept\n\
              iifname @uplinks oifname @uplinks accept\n\
              {}\
-             iifname @uplinks oifname @limited {GROUP} jump neighbours\n\
+             iifname @uplinks oifname @limited {GROUP} jump answering\n\
              }}\n\
              }}\n",
             chosen.0, chosen.1
@@ -196,6 +193,23 @@ const GROUP: &str = "ether daddr & 01:00:00:00:00:00 != 00:00:00:00:00:00";
 /// IPv6 needs it on every link (RFC 4861, RFC 3810).
 const DISCOVERY: &str = "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, \
      nd-neighbor-advert, mld-listener-report, mld2-listener-report } accept\n";
+
+/// What a confined device says besides: to its own link, and to nobody behind it. An address is renewed
+/// by the broadcast that follows when the server does not answer (RFC 2131 §4.4.5, RFC 8415 §18.2.5).
+const ASKING: &str = "ether type arp accept\n\
+     ip6 daddr { fe80::/10, ff02::/16 } icmpv6 type { nd-router-solicit, nd-neighbor-solicit, \
+     nd-neighbor-advert, mld-listener-report, mld2-listener-report } accept\n\
+     ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept\n\
+     ip6 daddr ff02::1:2 udp sport 546 udp dport 547 accept\n";
+
+/// What a confined device hears besides. What has a hop limit of 255 comes from its own link
+/// (RFC 4861 §6.1.1, §7.1.1).
+const ANSWERING: &str = "ether type arp accept\n\
+     ip6 hoplimit 255 icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept\n\
+     ip6 saddr fe80::/10 icmpv6 type { mld-listener-query, mld-listener-report, \
+     mld2-listener-report } accept\n\
+     udp sport 67 udp dport 68 accept\n\
+     ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept\n";
 
 impl Onboarding {
     /// mDNS finds the join proxy, and so does GRASP (RFC 8990 §2.3).

@@ -5,6 +5,7 @@
 //! 3. The desired state is taken from its file, at the start and whenever it changes.
 //! 4. Sessions are written down when they change, so that a restart cuts nobody off.
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,7 +58,43 @@ const SELDOM: u32 = 20;
 pub(crate) struct Memory {
     /// The newest desired state that was in force.
     pub(crate) version: Option<u64>,
+    /// The names of the RADIUS clients by whose numbers the places go: `gate.toml` may have others now.
+    #[serde(default)]
+    clients: Option<Vec<String>>,
     pub(crate) sessions: Vec<(Place, Session)>,
+    /// Stations that had to go, also where that was confirmed.
+    #[serde(default)]
+    cut_off: Vec<[u8; 6]>,
+}
+
+impl Memory {
+    /// Its places by the numbers that clients have now. One that is there no more keeps a number of its
+    /// own behind them: nobody speaks for its sessions, and they end in their time. The names by number.
+    fn renumber(&mut self, clients: &Clients) -> Vec<String> {
+        let mut names: Vec<String> = clients.all().map(|(_, it)| it.name.clone()).collect();
+        // Written when numbers were all there was.
+        let Some(before) = self.clients.take() else {
+            return names;
+        };
+        let mut numbers = BTreeMap::new();
+        for (place, _) in &mut self.sessions {
+            let number = numbers.entry(place.client).or_insert_with(|| {
+                let name = usize::try_from(place.client)
+                    .ok()
+                    .and_then(|it| before.get(it));
+                let name = name.cloned().unwrap_or_default();
+                let known = names.iter().position(|it| *it == name);
+                let number = known.unwrap_or_else(|| {
+                    tracing::warn!(client = name, "sessions of a RADIUS client that is no more");
+                    names.push(name);
+                    names.len() - 1
+                });
+                u32::try_from(number).unwrap_or(u32::MAX)
+            });
+            place.client = *number;
+        }
+        names
+    }
 }
 
 /// Runs the gate in `dir` until `stop` is ready.
@@ -74,7 +111,8 @@ pub async fn run(
     let config = Config::read(dir)?;
     let clients = Arc::new(Clients::read(&config.radius)?);
     let memory_file = dir.join("sessions.json");
-    let memory = read_memory(&memory_file)?;
+    let mut memory = read_memory(&memory_file)?;
+    let names = memory.renumber(&clients);
     let version_file = dir.join("version");
     // A link keeps versions itself.
     let keeps_version = config.link.is_none();
@@ -100,7 +138,7 @@ pub async fn run(
     };
     let desk = Desk {
         clients,
-        admission: Admission::new(rules, memory.sessions.into_iter().collect()),
+        admission: Admission::new(rules, memory.sessions.into_iter().collect(), memory.cut_off),
         clock,
         events,
         stop: Arc::new(AtomicBool::new(false)),
@@ -214,7 +252,7 @@ pub async fn run(
     let mut stop = std::pin::pin!(stop);
     let mut changes = desk.admission.changes();
     let mut looks = 0_u32;
-    let mut writing = Writing::of(memory_file, desk.admission.clone());
+    let mut writing = Writing::of(memory_file, names, desk.admission.clone());
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
@@ -269,11 +307,16 @@ pub(crate) fn read_memory(path: &Path) -> Result<Memory, GateError> {
     serde_json::from_str(&text).map_err(|error| GateError::content(path, error))
 }
 
-fn write_memory(path: &Path, version: Option<u64>, admission: &Admission) {
+fn write_memory(path: &Path, version: Option<u64>, clients: &[String], admission: &Admission) {
     let written = UnfinishedFile::begin(path).map_err(GateError::from);
     let written = written.and_then(|mut file| {
-        let sessions = Told(admission);
-        serde_json::to_writer(&mut file, &MemoryToWrite { version, sessions })
+        let memory = MemoryToWrite {
+            version,
+            clients,
+            sessions: Told(admission),
+            cut_off: CutOff(admission),
+        };
+        serde_json::to_writer(&mut file, &memory)
             .map_err(|error| GateError::content(path, error))?;
         Ok(file.finish()?)
     });
@@ -286,7 +329,9 @@ fn write_memory(path: &Path, version: Option<u64>, admission: &Admission) {
 #[derive(Serialize)]
 struct MemoryToWrite<'a> {
     version: Option<u64>,
+    clients: &'a [String],
     sessions: Told<'a>,
+    cut_off: CutOff<'a>,
 }
 
 /// Each of the sessions as it is when it is its turn.
@@ -298,9 +343,20 @@ impl Serialize for Told<'_> {
     }
 }
 
+/// Who was cut off, as it is once the sessions were told: a station is in one of the two.
+struct CutOff<'a>(&'a Admission);
+
+impl Serialize for CutOff<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.cut_off())
+    }
+}
+
 /// Writes sessions down, now and then.
 struct Writing {
     file: PathBuf,
+    /// The names of the clients by number.
+    names: Arc<[String]>,
     admission: Admission,
     /// One at a time.
     turn: Arc<Mutex<()>>,
@@ -308,9 +364,10 @@ struct Writing {
 }
 
 impl Writing {
-    fn of(file: PathBuf, admission: Admission) -> Self {
+    fn of(file: PathBuf, names: Vec<String>, admission: Admission) -> Self {
         Self {
             file,
+            names: names.into(),
             admission,
             turn: Arc::default(),
             task: None,
@@ -324,13 +381,13 @@ impl Writing {
 
     /// Everything else goes on meanwhile.
     fn begin(&mut self, version: Option<u64>) {
-        let (file, admission, turn) =
-            (self.file.clone(), self.admission.clone(), self.turn.clone());
+        let (file, names) = (self.file.clone(), self.names.clone());
+        let (admission, turn) = (self.admission.clone(), self.turn.clone());
         self.task = Some(tokio::spawn(async move {
             let begun = Instant::now();
             let writing = tokio::task::spawn_blocking(move || {
                 let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-                write_memory(&file, version, &admission);
+                write_memory(&file, version, &names, &admission);
             });
             if let Err(error) = writing.await {
                 tracing::error!(%error, "sessions were not written down");
@@ -345,7 +402,7 @@ impl Writing {
             task.abort();
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        write_memory(&self.file, version, &self.admission);
+        write_memory(&self.file, version, &self.names, &self.admission);
     }
 }
 

@@ -33,19 +33,20 @@ pub(crate) struct Routed {
 }
 
 impl Routed {
-    /// Puts the table in place; it denies nobody yet.
+    /// Puts the table in place, with whoever was denied before: nobody is let through for a moment.
     pub(crate) async fn begin(
         config: RoutedConfig,
         join_proxy: Option<u16>,
         desk: Desk,
     ) -> Result<Self, GateError> {
+        let denied = desk.admission.cut_off().into_iter().collect();
         let routed = Self {
             config,
             join_proxy,
             desk,
-            denied: BTreeSet::new(),
+            denied,
         };
-        nft::run(&routed.text()).await?;
+        nft::run(&routed.whole()).await?;
         Ok(routed)
     }
 
@@ -75,7 +76,7 @@ impl Routed {
     }
 
     async fn agree(&mut self) -> Result<(), GateError> {
-        let wanted = self.desk.admission.cut_off_stations();
+        let wanted: BTreeSet<_> = self.desk.admission.cut_off().into_iter().collect();
         let mut text = String::new();
         self.write(&mut text, "add", wanted.difference(&self.denied));
         // What is not there cannot be removed: it is added first, in the same transaction.
@@ -89,9 +90,7 @@ impl Routed {
     }
 
     async fn restore(&mut self) {
-        let mut text = self.text();
-        self.write(&mut text, "add", self.denied.iter());
-        if let Err(error) = nft::run(&text).await {
+        if let Err(error) = nft::run(&self.whole()).await {
             tracing::error!(%error, "the packet filter cannot be restored");
         }
     }
@@ -122,6 +121,13 @@ impl Routed {
                 self.desk.cut_off(&place, &session, "filter");
             }
         }
+    }
+
+    /// The table and all that is in it.
+    fn whole(&self) -> String {
+        let mut text = self.text();
+        self.write(&mut text, "add", self.denied.iter());
+        text
     }
 
     fn text(&self) -> String {

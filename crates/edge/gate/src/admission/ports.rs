@@ -52,7 +52,7 @@ impl Admission {
         let segments = desired.map(|it| it.segments().clone());
         let own = self.0.rules.own.as_ref();
         let ending = own.into_iter().flat_map(|own| {
-            let ending = inner.sessions.ending(own.client);
+            let ending = inner.sessions.ending(own.client, None);
             ending.filter(|(place, _)| own.has(place))
         });
         Touched {
@@ -120,6 +120,12 @@ impl Inner {
             place,
             session,
         }
+    }
+
+    /// The segments that limit what their devices reach.
+    pub(super) fn confining(&self) -> BTreeSet<String> {
+        let confined = self.desired.iter().flat_map(|it| it.segments().confined());
+        confined.map(|(name, _)| name.to_owned()).collect()
     }
 
     pub(super) fn touch(&mut self, own: Option<&OwnPorts>, place: &Place) {

@@ -238,25 +238,38 @@ impl Sessions {
         places.filter_map(|place| Some((place, self.by_place.get(place)?)))
     }
 
-    /// Those of a client that must go.
-    pub(super) fn ending(&self, client: u32) -> impl Iterator<Item = (&Place, &Session)> {
-        self.those(&self.ending, client)
+    /// Those of a client that must go: first the ones behind a place, then the ones up to it.
+    pub(super) fn ending(
+        &self,
+        client: u32,
+        behind: Option<&Place>,
+    ) -> impl Iterator<Item = (&Place, &Session)> {
+        self.round(&self.ending, client, behind)
     }
 
-    /// Those of a client that it is to move, and that need not go.
-    pub(super) fn moving(&self, client: u32) -> impl Iterator<Item = (&Place, &Session)> {
-        let moving = self.those(&self.moving, client);
+    /// Those of a client that it is to move, and that need not go; in the same order.
+    pub(super) fn moving(
+        &self,
+        client: u32,
+        behind: Option<&Place>,
+    ) -> impl Iterator<Item = (&Place, &Session)> {
+        let moving = self.round(&self.moving, client, behind);
         moving.filter(|(_, session)| session.ending.is_none())
     }
 
-    fn those<'a>(
+    fn round<'a>(
         &'a self,
         places: &'a BTreeSet<Place>,
         client: u32,
+        behind: Option<&Place>,
     ) -> impl Iterator<Item = (&'a Place, &'a Session)> {
-        places
-            .range(first_of(client)..)
-            .take_while(move |place| place.client == client)
+        let first = first_of(client);
+        let last = behind.filter(|it| it.client == client).unwrap_or(&first);
+        let later = places.range((Bound::Excluded(last), Bound::Unbounded));
+        let later = later.take_while(move |place| place.client == client);
+        let earlier = places.range((Bound::Included(&first), Bound::Included(last)));
+        later
+            .chain(earlier)
             .filter_map(|place| Some((place, self.by_place.get(place)?)))
     }
 

@@ -1,5 +1,7 @@
 //! Sessions brought in agreement with the desired state: who stays, who is moved, who must go.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Admission, Inner, Move, Place, SLICE};
@@ -16,8 +18,10 @@ impl Admission {
     /// Takes another desired state. Sessions that it does not admit must go from now on; how many.
     pub fn apply(&self, desired: Desired, now: Timestamp) -> usize {
         let mut inner = self.lock();
+        let before = inner.confining();
         let is_first = inner.desired.replace(desired).is_none();
         let ending = self.settle_all(&mut inner, now);
+        self.follow_confinement(&mut inner, &before);
         if is_first {
             // Sessions of an earlier run: the packet filter knows none of them yet.
             let places: Vec<_> = inner.sessions.all().keys().cloned().collect();
@@ -43,6 +47,7 @@ impl Admission {
     ) -> Result<usize, DesiredError> {
         let mut inner = self.lock();
         let from = difference.from;
+        let before = inner.confining();
         let desired = inner.desired.as_mut();
         let desired = desired.ok_or(DesiredError::OtherBeginning { from, ours: 0 })?;
         let changes = desired.apply(difference)?;
@@ -57,10 +62,29 @@ impl Admission {
                 ending += usize::from(self.settle(&mut inner, &place, now));
             }
         }
+        if changes.segments {
+            self.follow_confinement(&mut inner, &before);
+        }
         self.is_in_force_without_ports(&inner);
         drop(inner);
         self.tell();
         Ok(ending)
+    }
+
+    /// Where a segment begins or ceases to confine, all that are in it at our own ports are touched: their
+    /// segment is the same, what the filter does with them is not.
+    fn follow_confinement(&self, inner: &mut Inner, before: &BTreeSet<String>) {
+        let now = inner.confining();
+        let Some(own) = self.0.rules.own.as_ref().filter(|_| *before != now) else {
+            return;
+        };
+        let is_other = |name: &String| before.contains(name) != now.contains(name);
+        let there = inner.sessions.places_of(own.client);
+        let there = there.filter(|(_, it)| it.segment.as_ref().is_some_and(is_other));
+        let there: Vec<_> = there.map(|(place, _)| place.clone()).collect();
+        for place in &there {
+            inner.touch(Some(own), place);
+        }
     }
 
     /// Ends what has run out by itself: decisions, and sessions that were not renewed. Whoever wants to come
@@ -105,11 +129,13 @@ impl Admission {
         }
     }
 
-    /// The sessions of a client that it is to move, at most so many of those `wanted`.
+    /// The sessions of a client that it is to move, at most so many of those `wanted`; those `behind` a
+    /// place first.
     pub fn some_moving(
         &self,
         client: u32,
         most: usize,
+        behind: Option<&Place>,
         wanted: impl Fn(&Place) -> bool,
     ) -> Vec<Move> {
         let inner = self.lock();
@@ -118,7 +144,7 @@ impl Admission {
         };
         let moving = inner
             .sessions
-            .moving(client)
+            .moving(client, behind)
             .filter(|(place, _)| wanted(place))
             .filter_map(|(place, session)| {
                 let segment = inner.entry(place, session)?.segment.as_ref()?;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use vouchsafe_api::gate::{AdmittedStation, SegmentDefinition};
+use vouchsafe_api::gate::{AdmittedStation, SegmentDefinition, StateDifference};
 use vouchsafe_api::{AdmittedCredential, DesiredState};
 use vouchsafe_keystore::{Algorithm, generate_pkcs8};
 use vouchsafe_trust::{
@@ -10,6 +10,7 @@ use vouchsafe_trust::{
 };
 
 use super::*;
+use crate::desired::Difference;
 
 const RULES: Rules = Rules {
     session_seconds: 3600,
@@ -41,13 +42,18 @@ fn authority() -> (Certificate, String) {
 
 /// A state that admits the credential `01` to a segment; `quarantine` is confined.
 fn desired(version: u64, segment: Option<&str>) -> Desired {
+    desired_where(version, segment, "quarantine")
+}
+
+/// The same, where the segment of this name is the confined one.
+fn desired_where(version: u64, segment: Option<&str>, confined: &str) -> Desired {
     let (anchor, list) = authority();
     let document = DesiredState {
         version,
         issued_at: now(),
         revocation_lists: vec![list],
         segments: vec![SegmentDefinition {
-            name: "quarantine".to_owned(),
+            name: confined.to_owned(),
             vlan: None,
             reach: Some(Vec::new()),
         }],
@@ -103,7 +109,7 @@ fn with_sessions<const N: usize>(sessions: [(Place, Session); N]) -> Admission {
         names: BTreeSet::from(["p1".to_owned()]),
     };
     let own = Some(own);
-    Admission::new(Rules { own, ..RULES }, BTreeMap::from(sessions))
+    Admission::new(Rules { own, ..RULES }, BTreeMap::from(sessions), Vec::new())
 }
 
 /// Whoever tells of sessions, and what the controller was told last.
@@ -142,7 +148,7 @@ impl Teller {
 }
 
 fn moving(admission: &Admission) -> Vec<Move> {
-    admission.some_moving(0, usize::MAX, |_| true)
+    admission.some_moving(0, usize::MAX, None, |_| true)
 }
 
 fn follow(admission: &Admission, failed: &[Place]) {
@@ -171,6 +177,87 @@ fn a_version_is_in_force_once_the_filter_has_followed() {
     follow(&admission, &[]);
     assert_eq!(teller.tell(&admission), Some(2));
     assert_eq!(teller.segment(&place(1)), Some("quarantine"));
+}
+
+/// What its devices reach is another thing although its name is the same, also in a difference that names
+/// none of them.
+#[test]
+fn who_is_in_a_segment_that_begins_or_ceases_to_confine_is_told_to_the_filter() {
+    let admission = with_port();
+    admission.apply(desired(1, Some("cameras")), now());
+    follow(&admission, &[]);
+    let confined = |admission: &Admission| {
+        let touched = admission.take_touched(usize::MAX);
+        let confined: Vec<_> = touched.places.into_iter().map(|it| it.confined).collect();
+        admission.carried_out(touched.version, BTreeSet::new());
+        confined
+    };
+    admission.apply(desired_where(2, Some("cameras"), "cameras"), now());
+    assert_eq!(*admission.in_force().borrow(), Some(1));
+    assert_eq!(confined(&admission), [Some("cameras".to_owned())]);
+    assert_eq!(*admission.in_force().borrow(), Some(2));
+    for (from, reach) in [(2, None), (3, Some(Vec::new()))] {
+        let document = StateDifference {
+            from,
+            to: from + 1,
+            issued_at: now(),
+            revocation_lists: None,
+            segments: Some(vec![SegmentDefinition {
+                name: "cameras".to_owned(),
+                vlan: None,
+                reach: reach.clone(),
+            }]),
+            put: Vec::new(),
+            remove: Vec::new(),
+            stations_put: Vec::new(),
+            stations_remove: Vec::new(),
+        };
+        let (anchor, _) = authority();
+        let difference = Difference::of(document, &anchor, now()).unwrap();
+        admission.apply_difference(difference, now()).unwrap();
+        let expected = reach.map(|_| "cameras".to_owned());
+        assert_eq!(confined(&admission), [expected]);
+    }
+}
+
+/// Sessions that do not end keep no other back: whoever asks goes all around.
+#[test]
+fn those_that_must_go_are_told_behind_the_one_that_was_told_last() {
+    let sessions = [1, 2, 3].map(|last| (place(last), session("a")));
+    let admission = Admission::new(RULES, BTreeMap::from(sessions), Vec::new());
+    admission.apply(desired(1, None), now());
+    let next = |behind: Option<u8>, most| {
+        let behind = behind.map(place);
+        let told = admission.some_ending(0, most, behind.as_ref(), |_| true);
+        told.into_iter().map(|(at, _)| at).collect::<Vec<_>>()
+    };
+    assert_eq!(next(None, 2), [1, 2].map(place));
+    assert_eq!(next(Some(2), 2), [3, 1].map(place));
+    assert_eq!(next(Some(3), 9), [1, 2, 3].map(place));
+}
+
+/// Confirmed or not: what a routing gate drops is dropped after a restart too.
+#[test]
+fn who_was_cut_off_in_an_earlier_run_still_is() {
+    let admission = Admission::new(
+        RULES,
+        BTreeMap::from([(place(1), session("a"))]),
+        Vec::new(),
+    );
+    admission.apply(desired(1, None), now());
+    assert!(admission.gone(&place(1), "a", now()).is_some());
+    let kept = admission.cut_off();
+    assert_eq!(kept, [[2, 0, 0, 0, 0, 1]]);
+    let ending = Session {
+        ending: Some(now()),
+        ..session("a")
+    };
+    let left = BTreeMap::from([(place(1), ending.clone()), (place(2), ending)]);
+    let admission = Admission::new(RULES, left, kept);
+    assert_eq!(
+        admission.cut_off(),
+        [1, 2].map(|last| [2, 0, 0, 0, 0, last])
+    );
 }
 
 /// The filter is empty when the gate starts; the sessions that were kept are not.
@@ -226,7 +313,7 @@ fn a_change_while_the_filter_follows_is_not_taken_for_done() {
 #[test]
 fn without_ports_a_version_is_in_force_at_once_and_what_must_go_is_still_told() {
     let sessions = BTreeMap::from([(place(1), session("a"))]);
-    let admission = Admission::new(RULES, sessions);
+    let admission = Admission::new(RULES, sessions, Vec::new());
     let mut teller = Teller::of(&admission);
     assert_eq!(admission.apply(desired(1, None), now()), 1);
     assert_eq!(teller.tell(&admission), Some(1));
@@ -239,7 +326,7 @@ fn without_ports_a_version_is_in_force_at_once_and_what_must_go_is_still_told() 
 /// News that nobody takes is bounded; then everything is told anew, and what is over is over.
 #[test]
 fn nothing_is_forgotten_where_news_was_lost() {
-    let admission = Admission::new(RULES, BTreeMap::new());
+    let admission = Admission::new(RULES, BTreeMap::new(), Vec::new());
     let mut teller = Teller::of(&admission);
     for last in 1..=3 {
         let class = last.to_string();
@@ -280,7 +367,7 @@ fn ask(admission: &Admission, class: &str, station: Station) -> Result<(), Denia
 /// One device at too many places: the quietest goes, and no more is begun while they do not go.
 #[test]
 fn a_device_is_at_so_many_places_and_no_more() {
-    let admission = Admission::new(RULES, BTreeMap::new());
+    let admission = Admission::new(RULES, BTreeMap::new(), Vec::new());
     let station = |last: usize| Station {
         mac: Some([2, 0, 0, 0, 0, u8::try_from(last).unwrap()]),
         ..Station::default()
@@ -302,7 +389,7 @@ fn a_device_is_at_so_many_places_and_no_more() {
 fn with_mover() -> Admission {
     let movers = BTreeSet::from([0]);
     let sessions = BTreeMap::from([(place(1), session("a"))]);
-    Admission::new(Rules { movers, ..RULES }, sessions)
+    Admission::new(Rules { movers, ..RULES }, sessions, Vec::new())
 }
 
 /// RFC 5176 §2.2: until the access point has confirmed, the session is told where it was.
@@ -349,7 +436,7 @@ fn a_session_that_its_access_point_did_not_move_goes_whatever_comes() {
 /// Without an address and a port two of them could not be told apart: one would take the other's place.
 #[test]
 fn a_station_that_nothing_names_is_refused() {
-    let admission = Admission::new(RULES, BTreeMap::new());
+    let admission = Admission::new(RULES, BTreeMap::new(), Vec::new());
     let nameless = Station {
         access_point: Some("ap-1".to_owned()),
         session: Some("s-1".to_owned()),
@@ -384,7 +471,7 @@ fn a_port_is_a_place_of_its_own_client_only() {
     drop(inner);
     // What is there at the strange place is not what the port goes by.
     let sessions = BTreeMap::from([(strange, session("a"))]);
-    let admission = Admission::new(admission.0.rules.clone(), sessions);
+    let admission = Admission::new(admission.0.rules.clone(), sessions, Vec::new());
     let wanted = admission.wanted_at("p1", [2, 0, 0, 0, 0, 1]);
     assert_eq!(wanted.unwrap().session, None);
 }
@@ -392,7 +479,11 @@ fn a_port_is_a_place_of_its_own_client_only() {
 /// Whoever copies an address must not hide its owner's session: taken back, it would stay at its port.
 #[test]
 fn another_device_with_a_copied_address_does_not_hide_the_session_of_the_first() {
-    let admission = Admission::new(RULES, BTreeMap::from([(place(1), session("a"))]));
+    let admission = Admission::new(
+        RULES,
+        BTreeMap::from([(place(1), session("a"))]),
+        Vec::new(),
+    );
     let come = |class: &str, now: Timestamp| {
         let mut inner = admission.lock();
         let entry = Entry {
@@ -423,7 +514,11 @@ fn another_device_with_a_copied_address_does_not_hide_the_session_of_the_first()
     assert_eq!(come("b", now()), Ok(()));
     // An access point that nobody can reach has asked again by then.
     let later = now() + SignedDuration::from_hours(1);
-    let admission = Admission::new(RULES, BTreeMap::from([(place(1), session("a"))]));
+    let admission = Admission::new(
+        RULES,
+        BTreeMap::from([(place(1), session("a"))]),
+        Vec::new(),
+    );
     let mut inner = admission.lock();
     assert_eq!(
         admission.clear_place(&mut inner, &place(1), "e", later),
@@ -439,7 +534,11 @@ fn another_device_with_a_copied_address_does_not_hide_the_session_of_the_first()
 /// cuts off nobody.
 #[test]
 fn a_repeated_word_that_an_access_point_began_hides_no_later_session() {
-    let admission = Admission::new(RULES, BTreeMap::from([(place(1), session("a"))]));
+    let admission = Admission::new(
+        RULES,
+        BTreeMap::from([(place(1), session("a"))]),
+        Vec::new(),
+    );
     let began = |at: Option<Timestamp>| Record {
         status: Status::On,
         station: Station {
@@ -465,7 +564,11 @@ fn a_repeated_word_that_an_access_point_began_hides_no_later_session() {
     let later = Some(now() + second);
     assert!(admission.account(0, &began(later), now() + second));
     assert!(admission.find(&place(1)).is_some());
-    let admission = Admission::new(RULES, BTreeMap::from([(place(1), session("a"))]));
+    let admission = Admission::new(
+        RULES,
+        BTreeMap::from([(place(1), session("a"))]),
+        Vec::new(),
+    );
     assert!(admission.account(0, &began(later), now() + second));
     assert_eq!(admission.find(&place(1)), None);
 }
@@ -487,7 +590,7 @@ fn a_station_without_proof_is_at_one_port_at_a_time() {
             expires_at: now() + SignedDuration::from_hours(48),
         }],
     };
-    let admission = Admission::new(RULES, BTreeMap::new());
+    let admission = Admission::new(RULES, BTreeMap::new(), Vec::new());
     admission.apply(Desired::of(document, &anchor, None, now()).unwrap(), now());
     let come = |client, port: &str, class: &str, at| {
         let station = Station {
@@ -531,7 +634,7 @@ fn a_device_that_roamed_past_silent_access_points_comes_in_again() {
         ..session("a")
     };
     let places = (0..MAX_PLACES_ENDING).map(|last| (place(u8::try_from(last).unwrap()), at(last)));
-    let admission = Admission::new(RULES, places.collect());
+    let admission = Admission::new(RULES, places.collect(), Vec::new());
     let mut inner = admission.lock();
     let soon = now() + TRIED - SignedDuration::from_secs(1);
     let refused = admission.make_room(&mut inner, "d", soon);
@@ -541,5 +644,5 @@ fn a_device_that_roamed_past_silent_access_points_comes_in_again() {
     assert_eq!(inner.sessions.len(), MAX_PLACES_ENDING - 1);
     assert!(inner.sessions.find(&place(0)).is_none());
     // Of those that were not to go one is now, as ever.
-    assert_eq!(inner.sessions.ending(0).count(), MAX_PLACES);
+    assert_eq!(inner.sessions.ending(0, None).count(), MAX_PLACES);
 }

@@ -38,32 +38,60 @@ const SETTLED: SignedDuration = SignedDuration::from_secs(10 + 5 + 1);
 /// Pause before a session that did not end is tried again.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Most orders to one client that wait for its answer. One that does not come keeps no other back.
+/// Most orders of one kind to one client that wait for its answer.
 const TOGETHER: usize = 32;
+
+/// Orders of one kind to one client, one after the other all around: one that does not help keeps no other
+/// back, however many such there are.
+#[derive(Default)]
+struct Round {
+    waiting: BTreeSet<Place>,
+    last: Option<Place>,
+}
+
+impl Round {
+    fn free(&self) -> usize {
+        TOGETHER.saturating_sub(self.waiting.len())
+    }
+
+    fn begin(&mut self, place: &Place) {
+        self.waiting.insert(place.clone());
+        self.last = Some(place.clone());
+    }
+}
 
 /// Gives orders to client `number` for as long as the gate runs.
 pub(crate) async fn run(desk: Desk, number: u32, mut way: Way) {
     let mut changes = desk.admission.changes();
     let mut under_way = JoinSet::new();
-    let mut waiting = BTreeSet::new();
+    let (mut ends, mut moves) = (Round::default(), Round::default());
     loop {
         changes.borrow_and_update();
-        let most = TOGETHER.saturating_sub(under_way.len());
-        let is_free = |place: &Place| !waiting.contains(place);
-        let moving = desk.admission.some_moving(number, most, is_free);
-        let ending = desk
-            .admission
-            .some_ending(number, most, is_free)
-            .into_iter();
-        let ending = ending.map(|(place, session)| Task::End(place, session));
-        for task in ending.chain(moving.into_iter().map(Task::Move)).take(most) {
-            waiting.insert(task.place().clone());
+        // One order at a time at a place.
+        let is_free =
+            |place: &Place| !ends.waiting.contains(place) && !moves.waiting.contains(place);
+        let (most, last) = (ends.free(), ends.last.as_ref());
+        let ending = desk.admission.some_ending(number, most, last, is_free);
+        let (most, last) = (moves.free(), moves.last.as_ref());
+        let moving = desk.admission.some_moving(number, most, last, is_free);
+        let ending = ending.into_iter().map(|(at, it)| Task::End(at, it));
+        // What must go since the first look is not moved.
+        for task in ending.chain(moving.into_iter().map(Task::Move)) {
+            let place = task.place();
+            if ends.waiting.contains(place) {
+                continue;
+            }
+            match &task {
+                Task::End(..) => ends.begin(place),
+                Task::Move(_) => moves.begin(place),
+            }
             under_way.spawn(carry_out(desk.clone(), number, way.next(), task));
         }
         tokio::select! {
             Some(done) = under_way.join_next() => match done {
                 Ok(place) => {
-                    waiting.remove(&place);
+                    ends.waiting.remove(&place);
+                    moves.waiting.remove(&place);
                 }
                 Err(error) => {
                     tracing::error!(%error, "an order ended badly");
@@ -84,7 +112,6 @@ enum Task {
 }
 
 impl Task {
-    /// One at a time at a place.
     fn place(&self) -> &Place {
         match self {
             Self::Move(to) => &to.place,

@@ -92,6 +92,40 @@ fn a_session_is_moved_by_its_access_point_and_ended_where_that_will_not() {
     assert_eq!(by, "access-point");
 }
 
+/// A number is a client's place in `gate.toml`, and others may be put ahead of it while the gate is down. Their
+/// word that there is no such session would be taken for the end of one.
+#[test]
+fn the_sessions_of_a_client_stay_its_own_when_others_are_put_ahead_of_it() {
+    let bind = || {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket
+    };
+    let (switch, other) = (bind(), bind());
+    let at = |socket: &UdpSocket| format!("disconnect = \"{}\"\n", socket.local_addr().unwrap());
+    let mut site = Site::new();
+    site.configure("127.0.0.1:0", &client(&at(&switch)));
+    let device = site.device("camera-17");
+    site.publish(vec![device.admitted()], &[]);
+    let gate = site.start();
+    come_in(&site, &gate, &device, "ap-1", MAC);
+    drop(gate);
+    let ahead = format!(
+        "[[radius.client]]\nname = \"other\"\naddress = \"127.0.0.9\"\nsecret_file = \"secret\"\n{}",
+        at(&other)
+    );
+    let more = format!("{ahead}{}", client(&at(&switch)));
+    site.configure("127.0.0.1:0", &more);
+    site.publish(Vec::new(), &[&device]);
+    let _gate = site.start();
+    let mut order = [0; 4096];
+    switch.recv(&mut order).unwrap();
+    // RFC 5176 §3: Disconnect-Request.
+    assert_eq!(order[0], 40);
+    other.set_nonblocking(true).unwrap();
+    assert!(other.recv(&mut order).is_err(), "an order to another");
+}
+
 /// A gate that takes orders of 127.0.0.1, with one device in at a switch there.
 struct Ordered {
     site: Site,

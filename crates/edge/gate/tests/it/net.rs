@@ -339,6 +339,10 @@ impl Net {
         format!("{}g", self.tag)
     }
 
+    pub(crate) fn uplink(&self) -> String {
+        format!("{}u", self.tag)
+    }
+
     pub(crate) fn device(&self, number: usize) -> String {
         format!("{}{number}", self.tag)
     }

@@ -35,6 +35,101 @@ for port in (8995, 8996):
     threading.Thread(target=Server(('10.77.0.200', port), Echo).serve_forever).start()
 ";
 
+/// Whoever asks for an address is answered, and anybody else who comes to that port.
+const ADDRESSES: &str = "
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as served:
+    served.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    served.bind(('', 67))
+    while True:
+        data, (address, port) = served.recvfrom(64)
+        served.sendto(data, (address, port))
+";
+
+/// Whether an answer comes to what a device sends from the port of DHCP clients.
+const ASK_FOR_ADDRESS: &str = "
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+    asking.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    asking.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'eth0')
+    asking.bind(('', 68))
+    asking.settimeout(1)
+    asking.sendto(b'?', (sys.argv[1], 67))
+    asking.recv(1)
+";
+
+fn is_answered(net: &Net, address: &str) -> bool {
+    let asked = python(&net.device(1), ASK_FOR_ADDRESS)
+        .arg(address)
+        .output();
+    asked.unwrap().status.success()
+}
+
+/// RFC 2131 §4.4.5: who was given an address may ask everybody for it again. A way to one host by that port
+/// would lead out of the quarantine.
+#[test]
+fn a_quarantined_device_gets_an_address_and_no_way_out_by_that() {
+    if is_missing() {
+        return;
+    }
+    let mut site = Site::new();
+    let device = site.device("camera-17");
+    let publish = |site: &mut Site, segment: &str| {
+        let mut admitted = device.admitted();
+        admitted.segment = Some(segment.to_owned());
+        let mut document = site.document(vec![admitted], &[]);
+        document.segments = vec![quarantine()];
+        site.publish_document(&document);
+    };
+    publish(&mut site, "cameras");
+    let net = Net::new(&site);
+    net.until_event(0, &["ready"]);
+    let _addresses = start(
+        python(&net.uplink(), ADDRESSES),
+        &site.path("addresses.log"),
+    );
+    let _supplicant = net.supplicant(&site, 1, &device);
+    net.until("a way to the service", |net| net.reaches(1));
+    net.until("an answer", |net| is_answered(net, SERVICE));
+    let before = net.lines().len();
+    publish(&mut site, "quarantine");
+    net.until_event(before, &["station-moved", MACS[0], "quarantine"]);
+    assert!(is_answered(&net, "255.255.255.255"), "no address");
+    assert!(!is_answered(&net, SERVICE), "a way out");
+}
+
+/// A segment that begins to confine confines whoever is in it, also who proved nothing, before the version
+/// is said to be in force.
+#[test]
+fn a_segment_that_gets_a_list_confines_who_is_in_it() {
+    if is_missing() {
+        return;
+    }
+    let mut site = Site::new();
+    let publish = |site: &mut Site, segments: Vec<SegmentDefinition>| {
+        let mut document = site.document(Vec::new(), &[]);
+        document.segments = segments;
+        document.stations = vec![AdmittedStation {
+            mac: MACS[0].to_owned(),
+            device: "printer-3".to_owned(),
+            segment: Some("quarantine".to_owned()),
+            expires_at: now() + SignedDuration::from_hours(1),
+        }];
+        site.publish_document(&document);
+    };
+    publish(&mut site, Vec::new());
+    let net = Net::new(&site);
+    net.until("a way for the named station", |net| net.reaches(1));
+    let before = net.lines().len();
+    publish(&mut site, vec![quarantine()]);
+    net.until_event(before, &["station-moved", MACS[0], "quarantine"]);
+    assert!(!net.reaches(1), "confined, and at the service");
+    assert!(net.reaches_at(1, SERVICE, REMEDIATION));
+    // And back.
+    publish(&mut site, Vec::new());
+    net.until("a way to the service", |net| net.reaches(1));
+}
+
 #[test]
 fn a_quarantined_device_reaches_its_remediation_and_nothing_else() {
     if is_missing() {
