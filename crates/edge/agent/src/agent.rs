@@ -36,6 +36,9 @@ const LONG_ENOUGH: u32 = 300;
 /// How long a device that has its Wi-Fi configuration waits before it looks whether that has ended.
 const LOOK_AGAIN: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
 
+/// The shortest time between two renewals.
+const LEAST_REST: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
+
 /// A device with its folder, which no other agent can use meanwhile.
 #[derive(Debug)]
 pub struct Agent {
@@ -69,6 +72,17 @@ impl Credential {
     }
 }
 
+/// How long a credential is used before it is renewed. One that is due when it comes, since a clock is wrong or
+/// its authority dates it back, is used for half of what is left of it: else each would be renewed at once.
+fn rest(credential: &Credential, now: Timestamp) -> jiff::SignedDuration {
+    let due = credential.renew_at().duration_since(now);
+    if due.is_positive() {
+        return due;
+    }
+    let left = credential.leaf.not_after().duration_since(now);
+    (left / 2).max(LEAST_REST)
+}
+
 impl Agent {
     /// Opens the device in `dir`.
     ///
@@ -86,6 +100,10 @@ impl Agent {
         let birth = Birth::open(&dir)?;
         let folder = Folder::open(&dir)?;
         let keys = Keys::open(birth.keys.clone(), &birth.device.key_label).await?;
+        if folder.is_put_away() {
+            keys.delete_all_but(&[]).await?;
+            folder.wipe()?;
+        }
         let device = Device {
             birth,
             keys,
@@ -193,10 +211,14 @@ impl Agent {
         wifi::join::take_code(&self.device, code).await
     }
 
-    /// Wipes everything but the birth credential: keys first, so that none outlives its certificate.
+    /// Wipes everything but the birth credential.
+    ///
+    /// 1. The supplicant forgets what it was given.
+    /// 2. The state is put away, in one step: from here on there is no credential.
+    /// 3. Keys go, and then what was put away.
     ///
     /// # Errors
-    /// [`LocalError`]; a reset cut short is completed by another.
+    /// [`LocalError`]; one cut short after step 2 is completed when the device is opened again.
     pub async fn reset(&self) -> Result<(), LocalError> {
         if let Some(config) = &self.device.config.dpp
             && let Err(error) = wifi::join::take_back(config).await
@@ -209,6 +231,7 @@ impl Agent {
         {
             tracing::warn!(%error, "the supplicant may keep the credential until it is restarted");
         }
+        self.device.folder.put_away()?;
         let keys = self.device.keys.delete_all_but(&[]).await?;
         self.device.folder.wipe()?;
         self.device.tell(Event::Reset { keys });
@@ -277,7 +300,7 @@ impl Agent {
             network::hand_over(device, network, &credential, &self.member).await?;
         }
         let now = device.effective_now(credential.stored.clock_correction)?;
-        let due = credential.renew_at().duration_since(now);
+        let due = rest(&credential, now);
         Ok(if credential.stored.reported {
             due
         } else {

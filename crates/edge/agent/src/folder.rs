@@ -284,14 +284,24 @@ impl Folder {
         log.write_all(&line).map_err(write)
     }
 
-    /// Removes `state/`.
-    pub(crate) fn wipe(&self) -> Result<(), LocalError> {
+    /// Puts `state/` where nobody reads it; when this returns, that is durable.
+    pub(crate) fn put_away(&self) -> Result<(), LocalError> {
+        self.wipe()?;
         let path = self.dir.join(STATE);
-        match fs::remove_dir_all(&path) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(LocalError::Write { path, source }),
-        }
+        let put = fs::rename(&path, self.dir.join(PUT_AWAY));
+        let put = put.and_then(|()| fs::File::open(&self.dir)?.sync_all());
+        unless_missing(put, path)
+    }
+
+    /// Whether a reset was cut short.
+    pub(crate) fn is_put_away(&self) -> bool {
+        self.dir.join(PUT_AWAY).exists()
+    }
+
+    /// Removes what was put away.
+    pub(crate) fn wipe(&self) -> Result<(), LocalError> {
+        let path = self.dir.join(PUT_AWAY);
+        unless_missing(fs::remove_dir_all(&path), path)
     }
 
     fn state(&self, name: &str) -> PathBuf {
@@ -299,8 +309,20 @@ impl Folder {
     }
 }
 
+fn unless_missing(done: std::io::Result<()>, path: PathBuf) -> Result<(), LocalError> {
+    match done {
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(LocalError::Write { path, source })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The name of the folder.
 pub(crate) const STATE: &str = "state";
+
+/// The name of the folder while a reset is under way.
+const PUT_AWAY: &str = "state.gone";
 
 pub(crate) fn read_credential(dir: &Path) -> Result<Option<Credential>, LocalError> {
     let path = dir.join(STATE).join("credential.json");

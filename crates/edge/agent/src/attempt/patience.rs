@@ -1,9 +1,10 @@
 //! "Not yet": 202 with Retry-After (RFC 8995 §5.6, RFC 7030 §4.2.3).
 //!
-//! Up to [`IN_PLACE`] the device waits on the connection and sends the same request again. Beyond
-//! it, or when it is told to wait longer than that, it leaves, tries others, and comes back.
+//! Up to [`IN_PLACE`] the device waits on the connection and sends the same request again, the time that the
+//! answers take included. Beyond it, or when it is told to wait longer than that, it leaves, tries others,
+//! and comes back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::SignedDuration;
@@ -40,22 +41,26 @@ pub(crate) async fn answer(
     session: &mut Session,
     ask: &Ask<'_>,
 ) -> Result<Reply, Failure> {
-    let mut left = IN_PLACE;
+    let begun = Instant::now();
     for _ in 0..MAX_REPEATS {
         let reply = once(device, session, ask).await?;
         let retry_after = match reply {
             Ok(reply) => return Ok(reply),
             Err(retry_after) => retry_after,
         };
-        let Some(rest) = left.checked_sub(retry_after) else {
+        if !has_time(begun.elapsed(), retry_after) {
             return Err(Failure::NotYet { retry_after });
-        };
-        left = rest;
+        }
         tokio::time::sleep(retry_after).await;
     }
     Err(Failure::NotYet {
         retry_after: UNSAID,
     })
+}
+
+/// Whether the device waits in place: whoever answers slowly and asks for no time keeps it from others as well.
+fn has_time(passed: Duration, retry_after: Duration) -> bool {
+    passed.saturating_add(retry_after) <= IN_PLACE
 }
 
 /// One answer: a final one, or how long to wait.
@@ -82,5 +87,20 @@ pub(crate) async fn once(
             retry_after: reply.retry_after.unwrap_or(UNSAID),
         }),
         _ => Ok(Ok(reply)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8995 §5.6
+    #[test]
+    fn slow_answers_count_as_much_as_what_they_ask_for() {
+        let seconds = Duration::from_secs;
+        assert!(has_time(seconds(0), seconds(60)) && has_time(seconds(59), seconds(0)));
+        assert!(!has_time(seconds(61), seconds(0)), "it asks for no time");
+        assert!(!has_time(seconds(30), seconds(31)));
+        assert!(!has_time(seconds(0), seconds(61)) && !has_time(seconds(1), Duration::MAX));
     }
 }

@@ -219,10 +219,58 @@ async fn a_reset_leaves_the_birth_credential_and_nothing_else_and_the_device_joi
         ("new", vec!["idevid".to_owned()])
     );
     assert!(!device.path().join("state").exists());
+    assert!(!device.path().join("state.gone").exists());
     let other = Registrar::start(&maker, "another owner").await;
     let device = device.towards(&[&other]);
     let second = device.run().await.unwrap().credential.unwrap();
     assert_ne!((first.key, first.issuer), (second.key, second.issuer));
+    device.assert_whole();
+}
+
+/// The power went between the state and the keys: what is left is no credential, and no key outlives it.
+#[tokio::test]
+async fn a_reset_that_was_cut_short_is_completed() {
+    let maker = Arc::new(Maker::new());
+    let registrar = Registrar::start(&maker, "domain").await;
+    let device = maker.device().towards(&[&registrar]);
+    let first = device.run().await.unwrap().credential.unwrap();
+    let path = |name: &str| device.path().join(name);
+    std::fs::rename(path("state"), path("state.gone")).unwrap();
+    assert_eq!(device.status().state, "new");
+    drop(device.agent(Events::ignored()).await);
+    assert_eq!(device.keys(), ["idevid"]);
+    assert!(!path("state.gone").exists());
+    let second = device.run().await.unwrap().credential.unwrap();
+    assert_ne!(first.key, second.key);
+    device.assert_whole();
+}
+
+/// Certificates that are past two thirds of their life when they come.
+#[tokio::test]
+async fn a_credential_that_is_due_when_it_comes_is_not_renewed_again_and_again() {
+    let maker = Arc::new(Maker::new());
+    let registrar = Registrar::start(&maker, "domain").await;
+    registrar.set(|behaviour| {
+        behaviour.validity = (
+            SignedDuration::from_hours(-20),
+            SignedDuration::from_hours(4),
+        );
+    });
+    let device = maker.device().towards(&[&registrar]);
+    let (told, mut sleeps) = tokio::sync::mpsc::unbounded_channel();
+    let events = Events::new(move |record| {
+        if let Event::Sleeping { until } = record.event {
+            let _ = told.send(until);
+        }
+    });
+    let agent = device.agent(events).await;
+    let run = tokio::spawn(async move { agent.run().await });
+    let until = sleeps.recv().await.unwrap();
+    // Half of what is left.
+    assert!(until > device.clock.now() + SignedDuration::from_mins(110));
+    run.abort();
+    let _ = run.await;
+    assert!(!registrar.called().contains(&"simplereenroll".to_owned()));
     device.assert_whole();
 }
 
