@@ -139,8 +139,8 @@ impl Pledge {
         drop(line);
         // 3
         let identity = Identity::new(vec![ldevid], Arc::new(key))?;
-        let options = ConnectorOptions::new(ServerTrust::RegistrationAuthority(domain))
-            .with_identity(identity.clone());
+        let options =
+            ConnectorOptions::new(ServerTrust::Registrar(domain)).with_identity(identity.clone());
         let mut line = Connector::new(options).connect(registrar).await?;
         post(&mut line, PATH_ENROLL_STATUS, telemetry::MEDIA_TYPE, report).await?;
         let second = line.bytes();

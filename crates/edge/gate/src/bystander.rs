@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde::Deserialize;
+use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 use vouchsafe_radius::attribute::mac_address;
@@ -35,7 +36,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const PAUSE: u32 = 10;
 
 /// Largest account of a bridge that is read, in octets.
-const MAX_ACCOUNT: usize = 64 * 1024 * 1024;
+const MAX_ACCOUNT: u64 = 64 * 1024 * 1024;
 
 /// The ports, and what was told about whom.
 pub(crate) struct Bystanders {
@@ -152,15 +153,20 @@ impl Bystanders {
 
 /// Whom the bridges of this machine see, and at which port.
 async fn sights() -> std::io::Result<Vec<Sight>> {
-    let output = Command::new("bridge")
+    let mut bridge = Command::new("bridge")
         .args(["-j", "fdb", "show"])
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .kill_on_drop(true)
-        .output()
-        .await?;
-    let account = output.stdout;
-    if !output.status.success() || account.len() > MAX_ACCOUNT {
-        return Err(std::io::Error::other("no account of the bridge"));
+        .spawn()?;
+    let no_account = || std::io::Error::other("no account of the bridge");
+    let out = bridge.stdout.take().ok_or_else(no_account)?;
+    let mut account = Vec::new();
+    out.take(MAX_ACCOUNT + 1).read_to_end(&mut account).await?;
+    let is_whole = u64::try_from(account.len()).is_ok_and(|it| it <= MAX_ACCOUNT);
+    if !is_whole || !bridge.wait().await?.success() {
+        return Err(no_account());
     }
     Ok(serde_json::from_slice(&account)?)
 }

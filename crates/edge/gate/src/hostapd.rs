@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Largest answer that is read, in octets.
 const MAX_ANSWER: usize = 8192;
 
+/// How often a list of stations that breaks off is begun.
+const LISTINGS: usize = 3;
+
 /// Most stations that one port is asked for.
 const MAX_STATIONS: usize = 4096;
 
@@ -66,23 +69,32 @@ impl Control {
         self.expect_ok("PMKSA_FLUSH").await
     }
 
-    /// All stations.
+    /// All stations. A list that breaks off, since a station left while it was asked for, says nothing of those
+    /// behind it: it is begun anew, a few times.
     pub(crate) async fn stations(&self) -> io::Result<Vec<Station>> {
+        for _ in 0..LISTINGS {
+            if let Some(stations) = self.list().await? {
+                return Ok(stations);
+            }
+        }
+        Err(io::Error::other("hostapd: the list of stations breaks off"))
+    }
+
+    async fn list(&self) -> io::Result<Option<Vec<Station>>> {
         let mut stations: Vec<Station> = Vec::new();
         let mut answer = self.ask("STA-FIRST").await?;
-        while stations.len() < MAX_STATIONS {
+        while stations.len() < MAX_STATIONS && !answer.trim().is_empty() {
             let Some(station) = read_station(&answer) else {
-                break;
+                return Ok(None);
             };
-            // A station that left while it was asked for would begin the list anew.
             if stations.iter().any(|known| known.mac == station.mac) {
-                break;
+                return Ok(None);
             }
             let mac = station.mac;
             stations.push(station);
             answer = self.ask(&format!("STA-NEXT {}", mac_text(mac))).await?;
         }
-        Ok(stations)
+        Ok(Some(stations))
     }
 
     /// Waits for the next event. What it says is not looked at: it is a reason to look.

@@ -9,7 +9,7 @@
 //!    whose line is gone, or is another, is deauthenticated, and what hostapd remembers of keys is
 //!    forgotten: else the station comes back by that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -46,6 +46,8 @@ pub(crate) struct Wifi {
 struct Passphrases {
     seen: Option<(SystemTime, u64)>,
     lines: BTreeMap<String, [u8; 32]>,
+    /// Whose lines are gone or others, and whose stations may still be in.
+    changed: BTreeSet<String>,
 }
 
 impl Wifi {
@@ -89,14 +91,13 @@ impl Wifi {
     }
 
     async fn agree(&mut self, control: &Control, is_new: bool) -> std::io::Result<()> {
-        let mut changed = Vec::new();
         if let Some(file) = self.config.passphrases.clone() {
-            changed = self.read_passphrases(control, file, is_new).await?;
+            self.read_passphrases(control, file, is_new).await?;
         }
         // Asked before the stations: who must go from here on is for the next look.
         let leaving = self.leaving();
         let stations = control.stations().await?;
-        let mut flushed = false;
+        let (mut flushed, mut failed) = (false, None);
         if !leaving.is_empty() {
             control.forget_keys().await?;
             flushed = true;
@@ -105,7 +106,7 @@ impl Wifi {
             let may_stay = match self.client {
                 Some(_) if leaving.contains_key(&station.mac) => false,
                 Some(client) => !station.is_authorized || self.has_session(client, station),
-                None => !station.is_authorized || !self.lost_its_line(station, &changed),
+                None => !station.is_authorized || !self.lost_its_line(station),
             };
             if may_stay {
                 continue;
@@ -114,7 +115,11 @@ impl Wifi {
                 control.forget_keys().await?;
                 flushed = true;
             }
-            control.deauthenticate(station.mac).await?;
+            // One that just left keeps no other in.
+            if let Err(error) = control.deauthenticate(station.mac).await {
+                failed = Some(error);
+                continue;
+            }
             self.desk.events.tell(
                 self.desk.clock.now(),
                 Event::Deauthenticated {
@@ -126,7 +131,13 @@ impl Wifi {
         if !leaving.is_empty() {
             self.confirm(leaving, &control.stations().await?);
         }
-        Ok(())
+        match failed {
+            Some(error) => Err(error),
+            None => {
+                self.passphrases.changed.clear();
+                Ok(())
+            }
+        }
     }
 
     fn place(&self, client: u32, mac: [u8; 6]) -> Place {
@@ -167,17 +178,17 @@ impl Wifi {
         }
     }
 
-    /// Whose lines are gone or others, after hostapd read the file again.
+    /// Where the file is another one: hostapd reads it again, and whose lines are gone or others is noted.
     async fn read_passphrases(
         &mut self,
         control: &Control,
         file: PathBuf,
         is_new: bool,
-    ) -> std::io::Result<Vec<String>> {
+    ) -> std::io::Result<()> {
         let metadata = std::fs::metadata(&file)?;
         let seen = Some((metadata.modified()?, metadata.len()));
         if seen == self.passphrases.seen && !is_new {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let text = read_text(&file, MAX_PASSPHRASES).map_err(std::io::Error::other)?;
         let lines = read_lines(&text);
@@ -188,14 +199,17 @@ impl Wifi {
         let changed = before
             .into_iter()
             .filter(|(who, line)| after.get(who) != Some(line));
-        Ok(changed.map(|(who, _)| who).collect())
+        let changed = changed.map(|(who, _)| who);
+        self.passphrases.changed.extend(changed);
+        Ok(())
     }
 
     /// hostapd names the line by which a station came in, where the line has a name.
-    fn lost_its_line(&self, station: &Station, changed: &[String]) -> bool {
+    fn lost_its_line(&self, station: &Station) -> bool {
         if self.config.passphrases.is_none() {
             return false;
         }
+        let changed = &self.passphrases.changed;
         match &station.line {
             Some(line) => changed.contains(line) || !self.passphrases.lines.contains_key(line),
             None => changed.contains(&mac_text(station.mac)),

@@ -360,6 +360,11 @@ impl Wired {
                 && let Err(error) = control.deauthenticate(*mac).await
             {
                 tracing::debug!(port, %error, "hostapd does not end a session");
+                // Where it hangs, others are not to wait for each of its stations; and what it answers late
+                // would be taken for another answer.
+                if error.kind() == std::io::ErrorKind::TimedOut {
+                    self.controls.remove(port);
+                }
             }
         }
         let forgets: Vec<_> = plan.forgets.into_iter().map(|it| (it, None)).collect();

@@ -140,17 +140,19 @@ impl Poll {
         }
     }
 
+    /// What cannot be written down, on a disk that is full, is in force nevertheless: who was revoked must not
+    /// stay for that. Then the connection ends, and the next one asks for the whole.
     async fn take_whole(&mut self, document: DesiredState) -> Result<(), LinkError> {
         let known = self.known.max(self.kept.version());
         let (anchor, now) = (&self.anchor, self.health.now());
         // Written down first: proving takes it apart, and there need not be two.
-        let prepared = self.kept.prepare(&document)?;
+        let prepared = self.kept.prepare(&document);
         let desired = Desired::of(document, anchor, known, now);
         let desired = desired.map_err(|error| self.refused(error))?;
-        self.kept.keep(prepared)?;
+        let kept = prepared.and_then(|prepared| self.kept.keep(prepared));
         self.hand_over(desired.version, Update::Whole(Box::new(desired)))
             .await;
-        Ok(())
+        Ok(kept?)
     }
 
     async fn take_difference(&mut self, difference: StateDifference) -> Result<(), LinkError> {
@@ -160,10 +162,10 @@ impl Poll {
         }
         let proved = Difference::of(difference.clone(), &self.anchor, self.health.now());
         let proved = proved.map_err(|error| self.refused(error))?;
-        self.kept.append(difference)?;
+        let kept = self.kept.append(difference);
         self.hand_over(proved.to, Update::Difference(Box::new(proved)))
             .await;
-        Ok(())
+        Ok(kept?)
     }
 
     /// What is older than ever known, or not under the domain CA, is not taken. That is no answer to ask

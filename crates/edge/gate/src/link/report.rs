@@ -273,8 +273,10 @@ impl Reporter {
 
     /// A report, if there is something to tell.
     fn next(&mut self) -> Result<Option<GateReport>, GateError> {
+        // What is taken to be told must be told, so there is a number for it first.
+        self.numbers.reserve()?;
         if let Some(mut part) = self.parts.pop_front() {
-            part.number = self.numbers.next()?;
+            part.number = self.numbers.next();
             return Ok(Some(part));
         }
         let with_octets = self.told.is_time_for_octets();
@@ -307,7 +309,7 @@ impl Reporter {
         {
             return Ok(None);
         }
-        let number = self.numbers.next()?;
+        let number = self.numbers.next();
         let cut_offs = take_first(&mut happened.cut_offs);
         let refusals = take_first(&mut happened.refusals);
         self.told.begun = true;
@@ -453,15 +455,20 @@ impl Numbers {
         })
     }
 
-    fn next(&mut self) -> Result<u64, GateError> {
-        let number = self.last + 1;
-        if number > self.taken {
-            let taken = number + NUMBERS;
+    /// Writes down that the next number is taken, with some more.
+    fn reserve(&mut self) -> Result<(), GateError> {
+        if self.last >= self.taken {
+            let taken = self.last + 1 + NUMBERS;
             self.folder.put_numbers(taken)?;
             self.taken = taken;
         }
-        self.last = number;
-        Ok(number)
+        Ok(())
+    }
+
+    /// The one that was reserved.
+    fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
     }
 }
 
@@ -566,10 +573,27 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = LinkFolder::of(dir.path());
         let mut numbers = Numbers::open(folder.clone()).unwrap();
-        let first = [(); 3].map(|()| numbers.next().unwrap());
+        let next = |numbers: &mut Numbers| {
+            numbers.reserve().unwrap();
+            numbers.next()
+        };
+        let first = [(); 3].map(|()| next(&mut numbers));
         assert_eq!(first, [1, 2, 3]);
         drop(numbers);
         let mut numbers = Numbers::open(folder).unwrap();
-        assert!(numbers.next().unwrap() > 3);
+        assert!(next(&mut numbers) > 3);
+    }
+
+    /// What cannot be numbered is told later, and not lost.
+    #[test]
+    fn a_number_that_cannot_be_written_down_is_not_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = LinkFolder::of(dir.path());
+        let mut numbers = Numbers::open(folder.clone()).unwrap();
+        std::fs::create_dir_all(folder.file("numbers").join("in the way")).unwrap();
+        assert!(numbers.reserve().is_err() && numbers.reserve().is_err());
+        std::fs::remove_dir_all(folder.file("numbers")).unwrap();
+        numbers.reserve().unwrap();
+        assert_eq!(numbers.next(), 1);
     }
 }

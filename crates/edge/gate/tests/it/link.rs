@@ -237,6 +237,41 @@ fn the_whole_state_and_then_differences_take_effect_and_outlast_the_controller()
     assert_eq!(link_down(&gate), "connect");
 }
 
+/// On a disk that is full who was revoked goes all the same; when there is room again the whole is written down.
+#[test]
+fn a_state_that_cannot_be_written_down_is_in_force() {
+    let (mut site, controller) = enrolled(LIFE);
+    let device = site.device("d1");
+    let one = site.document(vec![device.admitted()], &[]);
+    let none = site.document(Vec::new(), &[&device]);
+    controller.answers(whole(&one));
+    let gate = site.start();
+    assert_eq!(gate.until_in_force().0, one.version);
+    assert!(accepts(&site, &gate, &device));
+    // Nothing can be put where a folder is.
+    let in_the_way = ["state.json", "differences"].map(|name| site.path("link").join(name));
+    for path in &in_the_way {
+        let _ = std::fs::remove_file(path);
+        std::fs::create_dir_all(path.join("in the way")).unwrap();
+    }
+    controller.answers(Ok(StateUpdate::Difference(difference(&one, &none))));
+    // Its session goes.
+    assert_eq!(gate.until_in_force(), (none.version, 1));
+    assert!(!accepts(&site, &gate, &device));
+    link_down(&gate);
+    for path in &in_the_way {
+        std::fs::remove_dir_all(path).unwrap();
+    }
+    controller.answers(whole(&none));
+    controller.until("the version", |it| {
+        it.have.contains(&Some(none.version)).then_some(())
+    });
+    drop(controller);
+    drop(gate);
+    let gate = site.start();
+    assert_eq!(gate.until_in_force().0, none.version);
+}
+
 #[test]
 fn a_difference_that_does_not_fit_is_not_taken_and_the_whole_is_asked_for() {
     let (mut site, controller) = enrolled(LIFE);
