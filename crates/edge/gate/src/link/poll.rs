@@ -82,7 +82,8 @@ impl Poll {
             pause.over();
             self.health.heard();
             whole = match update {
-                None => false,
+                // What was asked for is not there yet.
+                None => whole,
                 Some(StateUpdate::Whole(document)) => {
                     self.take_whole(document).await?;
                     false

@@ -258,7 +258,6 @@ fn a_state_that_cannot_be_written_down_is_in_force() {
     // Its session goes.
     assert_eq!(gate.until_in_force(), (none.version, 1));
     assert!(!accepts(&site, &gate, &device));
-    link_down(&gate);
     for path in &in_the_way {
         std::fs::remove_dir_all(path).unwrap();
     }
