@@ -1,5 +1,6 @@
 //! `gate.toml` in the gate's folder. Unknown keys are refused; relative paths are taken from the folder.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -122,7 +123,7 @@ impl Default for RadiusConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientConfig {
-    /// A name for people.
+    /// A name for people, by which its sessions are kept; no other client has it.
     pub name: String,
     /// Its address, or the network that it may call from: `10.0.0.2`, `10.0.0.0/24`.
     pub address: String,
@@ -274,6 +275,7 @@ impl Config {
         if self.radius.session_seconds == 0 {
             return Err("radius.session_seconds is at least 1".to_owned());
         }
+        self.check_names()?;
         self.check_orders()?;
         self.check_source()?;
         if let Some(radsec) = &self.radius.radsec {
@@ -296,6 +298,19 @@ impl Config {
 }
 
 impl Config {
+    /// Sessions go by their client's name.
+    fn check_names(&self) -> Result<(), String> {
+        let radsec = self.radius.radsec.iter().flat_map(|it| &it.clients);
+        let names = self.radius.clients.iter().map(|it| &it.name);
+        let mut seen = BTreeSet::new();
+        for name in names.chain(radsec.map(|it| &it.name)) {
+            if !seen.insert(name) {
+                return Err(format!("two RADIUS clients are called `{name}`"));
+            }
+        }
+        Ok(())
+    }
+
     /// Whoever gives orders has somewhere to give them, and whoever takes them too.
     fn check_orders(&self) -> Result<(), String> {
         for client in &self.radius.clients {
@@ -360,4 +375,33 @@ fn default_label() -> String {
 
 fn default_table() -> String {
     "vouchsafe".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kept sessions would go by the first one.
+    #[test]
+    fn no_two_clients_have_the_same_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let read = |second: &str| {
+            let client = |name: &str| {
+                format!(
+                    "[[radius.client]]\nname = \"{name}\"\naddress = \"127.0.0.1\"\n\
+                     secret_file = \"secret\"\n"
+                )
+            };
+            let link = "[link]\ncontroller = \"https://registrar.example\"\n";
+            let text = format!("{link}{}{}", client("hall"), client(second));
+            fs::write(dir.path().join("gate.toml"), text).unwrap();
+            Config::read(dir.path()).map(|_| ())
+        };
+        read("yard").unwrap();
+        let refused = read("hall").unwrap_err().to_string();
+        assert!(
+            refused.contains("two RADIUS clients are called `hall`"),
+            "{refused}"
+        );
+    }
 }

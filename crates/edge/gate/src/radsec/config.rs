@@ -20,7 +20,7 @@ pub struct RadsecConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RadsecClientConfig {
-    /// A name for people.
+    /// A name for people, by which its sessions are kept; no other client has it.
     pub name: String,
     /// The SHA-256 of its certificate: `sha256:` and 64 hexadecimal digits.
     pub certificate: Option<String>,
