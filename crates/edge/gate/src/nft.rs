@@ -38,14 +38,20 @@ pub(crate) async fn list(arguments: &[&str]) -> Result<String, GateError> {
 
 /// Tells of each table that comes or goes, in nft's words, for as long as nft does.
 pub(crate) async fn watch_tables(mut each: impl FnMut(&str)) -> Result<(), GateError> {
-    let mut child = Command::new("nft")
-        .args(["monitor", "tables"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(failed)?;
+    let monitor = |program: &str, arguments: &[&str]| {
+        Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+    };
+    // It ends with the gate, also where that is killed: by itself it would not notice. Not every machine has
+    // the program for that.
+    let bound = ["--pdeathsig", "TERM", "nft", "monitor", "tables"];
+    let child = monitor("setpriv", &bound).or_else(|_| monitor("nft", &["monitor", "tables"]));
+    let mut child = child.map_err(failed)?;
     if let Some(output) = child.stdout.take() {
         let mut lines = BufReader::new(output).lines();
         while let Some(line) = lines.next_line().await.map_err(failed)? {
