@@ -36,6 +36,9 @@ const LONG_ENOUGH: u32 = 300;
 /// How long a device that has its Wi-Fi configuration waits before it looks whether that has ended.
 const LOOK_AGAIN: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
 
+/// Longest pause until others than those put aside are looked for.
+const LONGEST_LOOK: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
+
 /// The shortest time between two renewals.
 const LEAST_REST: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 
@@ -285,7 +288,8 @@ impl Agent {
                     network::hand_over(device, network, &credential, &self.member).await?;
                 }
                 let now = device.effective_now(credential.stored.clock_correction)?;
-                if now >= credential.renew_at() {
+                // A key that was lost, with a token or half a reset, is replaced as if it had run out.
+                if now >= credential.renew_at() || !device.has_key(&credential).await? {
                     self.renewed(credential, aside, once).await?
                 } else if credential.stored.reported {
                     credential
@@ -448,7 +452,7 @@ impl Agent {
         let mut candidates = self.named(None)?;
         let mut looked = !device.config.mdns;
         if candidates.is_empty() && !looked {
-            candidates = self.discovered(&[]).await?;
+            candidates = self.discovered(&[], aside).await?;
             looked = !once || candidates.is_empty();
         }
         device.tell(Event::Searching {
@@ -475,10 +479,13 @@ impl Agent {
             if !looked && tried.len() < MAX_CANDIDATES {
                 // Nobody so far took the device. Only now is it worth to wait for others, and who
                 // has one chance looks until a whole window brings nobody new.
-                candidates = self.discovered(&tried).await.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "only registrars known already are tried");
-                    Vec::new()
-                });
+                candidates = self
+                    .discovered(&tried, aside)
+                    .await
+                    .unwrap_or_else(|error| {
+                        tracing::warn!(%error, "only registrars known already are tried");
+                        Vec::new()
+                    });
                 looked = !once || candidates.is_empty();
                 device.tell(Event::Searching {
                     candidates: candidates.len(),
@@ -533,7 +540,7 @@ impl Agent {
             // A device that joined through a proxy is elsewhere now; whoever else of the domain is
             // here may renew as well.
             let known: Vec<_> = candidates.iter().map(|it| it.origin.clone()).collect();
-            let found = self.discovered(&known).await.unwrap_or_default();
+            let found = self.discovered(&known, aside).await.unwrap_or_default();
             let found = self.in_order(found, aside);
             match renew::renew(&self.device, credential, &found).await {
                 Err(renew::Stopped::Later(more)) => failures.extend(more),
@@ -593,9 +600,17 @@ impl Agent {
     }
 
     /// Those that mDNS finds beside these.
-    pub(crate) async fn discovered(&self, known: &[Origin]) -> Result<Vec<Candidate>, LocalError> {
+    ///
+    /// Those that were put aside are known too: they would end the search before others are found.
+    pub(crate) async fn discovered(
+        &self,
+        known: &[Origin],
+        aside: &Aside,
+    ) -> Result<Vec<Candidate>, LocalError> {
         let config = &self.device.config;
-        discover::browse(&config.mdns_interface, config.window(), known).await
+        let away = aside.away(self.device.now());
+        let known: Vec<_> = known.iter().chain(away).cloned().collect();
+        discover::browse(&config.mdns_interface, config.window(), &known).await
     }
 
     /// Those that are not put aside; who failed least comes first.
@@ -644,7 +659,12 @@ impl Agent {
         let soonest = [aside.soonest(now), open.soonest(now)];
         let soonest = soonest.into_iter().flatten().min();
         let soonest = soonest.map(|until| until.duration_since(now));
-        Ok(soonest.unwrap_or(first))
+        let pause = soonest.unwrap_or(first);
+        // Those that refused are no reason to look for others seldom.
+        Ok(match self.device.config.mdns {
+            true => pause.min(LONGEST_LOOK),
+            false => pause,
+        })
     }
 
     /// In pieces, since the machine's clock may be set or the machine sleep meanwhile.

@@ -127,6 +127,12 @@ impl<K: Ord + Clone> Aside<K> {
         (until > now && sane).then_some(until)
     }
 
+    /// All that are left alone.
+    pub(crate) fn away(&self, now: Timestamp) -> impl Iterator<Item = &K> {
+        let all = self.entries.keys();
+        all.filter(move |which| self.until(which, now).is_some())
+    }
+
     /// When the next one is free.
     pub(crate) fn soonest(&self, now: Timestamp) -> Option<Timestamp> {
         self.entries
@@ -205,6 +211,8 @@ mod tests {
         assert_eq!(aside.until(&origin, now()), None);
         let pause = aside.put(&origin, now(), u64::MAX);
         assert_eq!(aside.until(&origin, now()), Some(later(now(), pause)));
+        assert_eq!(aside.away(now()).collect::<Vec<_>>(), [&origin]);
+        assert_eq!(aside.away(later(now(), pause)).count(), 0);
         assert_eq!(aside.until(&origin, later(now(), pause)), None);
         let long_ago = Timestamp::from_second(0).unwrap();
         assert_eq!(aside.until(&origin, long_ago), None);

@@ -74,6 +74,14 @@ impl Device {
         Ok(options.with_identity(identity))
     }
 
+    /// Whether the credential's key is where it was. A token may have been cleared, or lost.
+    pub(crate) async fn has_key(&self, credential: &Credential) -> Result<bool, LocalError> {
+        match self.keys.load(&credential.stored.label).await {
+            Err(LocalError::Keys(vouchsafe_keystore::Error::NotFound { .. })) => Ok(false),
+            loaded => loaded.map(|_| true),
+        }
+    }
+
     fn known(&self, anchors: &Anchors, correction: i64) -> Result<ConnectorOptions, LocalError> {
         // Gates and other servers of the domain have its certificates too.
         let mut options = ConnectorOptions::new(ServerTrust::Registrar(anchors.clone()));

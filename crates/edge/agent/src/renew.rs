@@ -60,7 +60,7 @@ async fn at(
     candidate: &Candidate,
 ) -> Result<Credential, Failure> {
     let now = device.effective_now(credential.stored.clock_correction)?;
-    if now < credential.leaf.not_after() {
+    if now < credential.leaf.not_after() && device.has_key(credential).await? {
         // 1
         let options = device.as_member(credential).await?;
         let session = Session::open(options, &candidate.origin, candidate.addr).await?;

@@ -123,7 +123,8 @@ impl Agent {
         let mut candidates = self.named(Some(credential))?;
         let known: Vec<_> = candidates.iter().map(|it| it.origin.clone()).collect();
         if self.device.config.mdns {
-            add(&mut candidates, self.discovered(&known).await?);
+            let aside = self.aside();
+            add(&mut candidates, self.discovered(&known, &aside).await?);
         }
         let (mut tried, mut last) = (0, None);
         for candidate in &candidates {

@@ -69,10 +69,8 @@ async fn with_a_trusted_clock_that_is_behind_a_voucher_is_from_the_future_rfc836
     device.assert_whole();
 }
 
-#[tokio::test]
-async fn a_registrar_is_found_by_mdns_on_loopback_rfc8995_b() {
-    let maker = Arc::new(Maker::new());
-    let registrar = Registrar::start(&maker, "domain").await;
+/// A registrar that is announced on the loopback interface, until this is shut down.
+fn announced(registrar: &Registrar) -> ServiceDaemon {
     let daemon = ServiceDaemon::new().unwrap();
     daemon.disable_interface(IfKind::All).unwrap();
     daemon.enable_interface(IfKind::LoopbackV4).unwrap();
@@ -86,6 +84,41 @@ async fn a_registrar_is_found_by_mdns_on_loopback_rfc8995_b() {
         None::<std::collections::HashMap<String, String>>,
     );
     daemon.register(service.unwrap()).unwrap();
+    daemon
+}
+
+/// Somebody else's registrar on the link refuses the device, and wants to be left alone for hours: ours may be
+/// switched on any moment.
+#[tokio::test]
+async fn one_that_refuses_does_not_keep_a_device_from_looking_for_others() {
+    let maker = Arc::new(Maker::new());
+    let registrar = Registrar::start(&maker, "neighbour").await;
+    registrar.set(|behaviour| behaviour.voucher_status = Some(403));
+    let daemon = announced(&registrar);
+    let mut device = maker.device();
+    device.config.mdns = true;
+    device.config.mdns_interface = "loopback".to_owned();
+    (device.config.retry_first, device.config.retry_longest) = (7200, 7200);
+    let (told, mut sleeps) = tokio::sync::mpsc::unbounded_channel();
+    let events = Events::new(move |record| {
+        if let Event::Sleeping { until } = record.event {
+            let _ = told.send(until);
+        }
+    });
+    let agent = device.agent(events).await;
+    let run = tokio::spawn(async move { agent.run().await });
+    let until = sleeps.recv().await.unwrap();
+    assert!(until <= device.clock.now() + SignedDuration::from_mins(1));
+    run.abort();
+    let _ = (run.await, daemon.shutdown());
+    assert!(registrar.called().contains(&"requestvoucher".to_owned()));
+}
+
+#[tokio::test]
+async fn a_registrar_is_found_by_mdns_on_loopback_rfc8995_b() {
+    let maker = Arc::new(Maker::new());
+    let registrar = Registrar::start(&maker, "domain").await;
+    let daemon = announced(&registrar);
     let mut device = maker.device();
     device.config.mdns = true;
     device.config.mdns_interface = "loopback".to_owned();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use vouchsafe_agent::{AgentError, ClockTrust, Event, Events};
+use vouchsafe_keystore::KeyStore;
 
 use crate::registrar::Registrar;
 use crate::world::{Device, Maker};
@@ -224,6 +225,21 @@ async fn a_reset_leaves_the_birth_credential_and_nothing_else_and_the_device_joi
     let device = device.towards(&[&other]);
     let second = device.run().await.unwrap().credential.unwrap();
     assert_ne!((first.key, first.issuer), (second.key, second.issuer));
+    device.assert_whole();
+}
+
+/// A token was cleared, or somebody removed a file: the birth certificate brings another key.
+#[tokio::test]
+async fn a_device_that_lost_its_key_gets_another_as_it_was_born() {
+    let maker = Arc::new(Maker::new());
+    let registrar = Registrar::start(&maker, "domain").await;
+    let device = maker.device().towards(&[&registrar]);
+    let first = device.run().await.unwrap().credential.unwrap();
+    let keys = KeyStore::open_uri(&device.uri).unwrap();
+    keys.delete(&first.key).unwrap();
+    let second = device.run().await.unwrap().credential.unwrap();
+    assert_ne!((first.key, first.serial), (second.key, second.serial));
+    assert_ne!(issuer_of_last(&registrar, "simplereenroll"), "CN=domain");
     device.assert_whole();
 }
 
