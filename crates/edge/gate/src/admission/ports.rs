@@ -1,11 +1,13 @@
 //! The ports of this machine: what the packet filter is to do there, and which version is in force with it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::{Admission, Inner, Place, Touched, Wanted};
 use crate::desired::Desired;
+use crate::segment::Segments;
 
 /// The ports of this machine. There a session is moved to another segment as it is; at other access
 /// points the device goes out and comes in again.
@@ -49,7 +51,6 @@ impl Admission {
         };
         inner.under_way.extend(touched.iter().cloned());
         let desired = inner.desired.as_ref();
-        let segments = desired.map(|it| it.segments().clone());
         let own = self.0.rules.own.as_ref();
         let ending = own.into_iter().flat_map(|own| {
             let ending = inner.sessions.ending(own.client, None);
@@ -57,7 +58,7 @@ impl Admission {
         });
         Touched {
             version: desired.map(|it| it.version),
-            segments: segments.unwrap_or_default(),
+            segments: inner.segments(),
             ending: ending
                 .map(|(place, session)| (place.clone(), session.clone()))
                 .collect(),
@@ -122,10 +123,10 @@ impl Inner {
         }
     }
 
-    /// The segments that limit what their devices reach.
-    pub(super) fn confining(&self) -> BTreeSet<String> {
-        let confined = self.desired.iter().flat_map(|it| it.segments().confined());
-        confined.map(|(name, _)| name.to_owned()).collect()
+    /// The segments of the state.
+    pub(super) fn segments(&self) -> Arc<Segments> {
+        let desired = self.desired.as_ref();
+        desired.map(|it| it.segments().clone()).unwrap_or_default()
     }
 
     pub(super) fn touch(&mut self, own: Option<&OwnPorts>, place: &Place) {

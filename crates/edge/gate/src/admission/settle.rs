@@ -1,11 +1,10 @@
 //! Sessions brought in agreement with the desired state: who stays, who is moved, who must go.
 
-use std::collections::BTreeSet;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Admission, Inner, Move, Place, SLICE};
 use crate::desired::{Desired, DesiredError, Difference};
+use crate::segment::Segments;
 
 /// How long after its time a session may be without a new proof: the access point needs a moment.
 const GRACE: SignedDuration = SignedDuration::from_secs(60);
@@ -18,7 +17,7 @@ impl Admission {
     /// Takes another desired state. Sessions that it does not admit must go from now on; how many.
     pub fn apply(&self, desired: Desired, now: Timestamp) -> usize {
         let mut inner = self.lock();
-        let before = inner.confining();
+        let before = inner.segments();
         let is_first = inner.desired.replace(desired).is_none();
         let ending = self.settle_all(&mut inner, now);
         self.follow_confinement(&mut inner, &before);
@@ -47,7 +46,7 @@ impl Admission {
     ) -> Result<usize, DesiredError> {
         let mut inner = self.lock();
         let from = difference.from;
-        let before = inner.confining();
+        let before = inner.segments();
         let desired = inner.desired.as_mut();
         let desired = desired.ok_or(DesiredError::OtherBeginning { from, ours: 0 })?;
         let changes = desired.apply(difference)?;
@@ -73,12 +72,12 @@ impl Admission {
 
     /// Where a segment begins or ceases to confine, all that are in it at our own ports are touched: their
     /// segment is the same, what the filter does with them is not.
-    fn follow_confinement(&self, inner: &mut Inner, before: &BTreeSet<String>) {
-        let now = inner.confining();
-        let Some(own) = self.0.rules.own.as_ref().filter(|_| *before != now) else {
+    fn follow_confinement(&self, inner: &mut Inner, before: &Segments) {
+        let now = inner.segments();
+        let Some(own) = self.0.rules.own.as_ref().filter(|_| *before != *now) else {
             return;
         };
-        let is_other = |name: &String| before.contains(name) != now.contains(name);
+        let is_other = |name: &String| before.reach(name).is_some() != now.reach(name).is_some();
         let there = inner.sessions.places_of(own.client);
         let there = there.filter(|(_, it)| it.segment.as_ref().is_some_and(is_other));
         let there: Vec<_> = there.map(|(place, _)| place.clone()).collect();
